@@ -1,0 +1,51 @@
+"""Speculative decoding: a large language model made faster without changing what it says."""
+
+from specdec.chance import Chance, Dice, Key, Keyed, Purpose
+from specdec.data import Context, Encoder, Features, Needs, Sampling, Step, Stop
+from specdec.decode import Decoder, Generation
+from specdec.grow import Frontier, grow
+from specdec.hookspecs import hookimpl
+from specdec.interfaces import Drafter, Law, Rule, Transport, TreePolicy, Verifier, Walk
+from specdec.metrics import Metrics, Summary
+from specdec.plugins import load_drafter, load_policy, load_rule, load_transport, load_verifier
+from specdec.target import Target
+from specdec.tree import PADDING, Tree
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "PADDING",
+    "Chance",
+    "Context",
+    "Decoder",
+    "Dice",
+    "Drafter",
+    "Encoder",
+    "Features",
+    "Frontier",
+    "Generation",
+    "Key",
+    "Keyed",
+    "Law",
+    "Metrics",
+    "Needs",
+    "Purpose",
+    "Rule",
+    "Sampling",
+    "Step",
+    "Stop",
+    "Summary",
+    "Target",
+    "Transport",
+    "Tree",
+    "TreePolicy",
+    "Verifier",
+    "Walk",
+    "grow",
+    "hookimpl",
+    "load_drafter",
+    "load_policy",
+    "load_rule",
+    "load_transport",
+    "load_verifier",
+]

@@ -1,0 +1,136 @@
+"""Randomness by key: the same key always gives the same chance, and no generator is ever stepped.
+
+`Keyed`, the one that ships, reads numpy's Philox4x64-10 (Salmon et al., "Parallel random numbers: as
+easy as 1, 2, 3", SC 2011) at
+
+    key = (seed, position)        counter = (block, index, purpose, 0)
+
+so any language that has Philox repeats it bit for bit. A choice is an exponential race (Gumbel-max):
+`argmax w / E`, `E = -log1p(-v)`, with `v` in (0, 1) from 32 bits. The winners have small `E`, where
+float32 is precise, and a weight of zero never wins.
+"""
+
+from abc import ABC, abstractmethod
+from enum import IntEnum
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from attrs import frozen
+
+Weights = np.ndarray[Any, np.dtype[Any]]
+"""A row of non-negative weights, one per token: floats, or Fractions where a proof wants them."""
+
+
+class Purpose(IntEnum):
+    """What a chance is for; two purposes never share a random number."""
+
+    TARGET = 0
+    DRAFT = 1
+    ACCEPT = 2
+    RESIDUAL = 3
+
+
+class Key(NamedTuple):
+    """The name of one chance.
+
+    `position` counts tokens from the start of the row. `TARGET` chances have the position of the token
+    that they decide, and no index; all others that of the root of their step, and a node's index.
+    """
+
+    seed: int
+    position: int
+    purpose: Purpose
+    index: int = 0
+
+
+class Chance(ABC):
+    """Where every random decision comes from."""
+
+    @abstractmethod
+    def draw(self, weights: Weights, count: int, key: Key) -> list[int]:
+        """Draw `count` different indices in turn, each in proportion to the weights that are left.
+
+        Returns fewer when fewer have weight. Weights need not sum to one.
+        """
+
+    @abstractmethod
+    def coin(self, accept: Any, of: Any, key: Key) -> bool:
+        """Come up true with probability `min(1, accept / of)`; never when `accept` is zero."""
+
+    def noise(self, key: Key, size: int) -> np.ndarray[Any, np.dtype[np.float32]] | None:
+        """Give the Gumbel noise by which `draw` decides under this key, or None if there is none to share."""
+        return None
+
+    def pick(self, weights: Weights, key: Key) -> int:
+        """Draw one index in proportion to the weights."""
+        return self.draw(weights, 1, key)[0]
+
+
+class Keyed(Chance):
+    """Counter-based: a pure function of the key, the same on every machine."""
+
+    def draw(self, weights: Weights, count: int, key: Key) -> list[int]:
+        possible = np.flatnonzero(weights)
+        if len(possible) <= 1 or count == 0:  # nothing is left to chance, as when decoding greedily
+            return [int(index) for index in possible[:count]]
+        pace = weights / _exponentials(key, len(weights)).astype(weights.dtype, copy=False)
+        if count == 1:
+            return [int(pace.argmax())]
+        order = np.argsort(-pace, kind="stable")[: min(count, len(possible))]
+        return [int(index) for index in order]
+
+    def coin(self, accept: Any, of: Any, key: Key) -> bool:
+        word = int(_words(key, 1)[0]) >> 11  # 53 bits: u in [0, 1)
+        return word * 2.0**-53 * float(of) < float(accept)
+
+    def noise(self, key: Key, size: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+        return -np.log(_exponentials(key, size))
+
+
+@frozen
+class Dice:
+    """The chances of one row in one step: what rules and trees are given.
+
+    `root` is the position of the step's root, counted from the start of the row.
+    """
+
+    chance: Chance
+    seed: int
+    root: int
+
+    def target(self, weights: Weights, depth: int) -> int:
+        """Pick the token after a node at this depth, with the noise that belongs to its position."""
+        return self.chance.pick(weights, Key(self.seed, self.root + depth + 1, Purpose.TARGET))
+
+    def draft(self, weights: Weights, count: int, node: int) -> list[int]:
+        """Draw tokens for new children, of which `node` will be the first."""
+        return self.chance.draw(weights, count, Key(self.seed, self.root, Purpose.DRAFT, node))
+
+    def accept(self, numerator: Any, denominator: Any, node: int) -> bool:
+        """Accept a node with probability `min(1, numerator / denominator)`."""
+        return self.chance.coin(numerator, denominator, Key(self.seed, self.root, Purpose.ACCEPT, node))
+
+    def residual(self, weights: Weights, node: int) -> int:
+        """Pick the token that follows the last accepted node."""
+        return self.chance.pick(weights, Key(self.seed, self.root, Purpose.RESIDUAL, node))
+
+    def noise(self, depth: int, size: int) -> np.ndarray[Any, np.dtype[np.float32]] | None:
+        """Give the noise by which `target` decides after a node at this depth, for drafters to share."""
+        return self.chance.noise(Key(self.seed, self.root + depth + 1, Purpose.TARGET), size)
+
+
+def _words(key: Key, count: int) -> np.ndarray[Any, np.dtype[np.uint64]]:
+    counter = [0, key.index, int(key.purpose), 0]
+    philox = np.random.Philox(key=[key.seed, key.position], counter=counter)
+    return philox.random_raw(count)
+
+
+@lru_cache(maxsize=64)  # the target and its drafters ask for the few positions that a tree spans
+def _exponentials(key: Key, size: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+    words = _words(key, (size + 1) // 2).astype("<u8", copy=False).view("<u4")[:size]
+    uniform = (words.astype(np.float32) + np.float32(0.5)) * np.float32(2.0**-32)
+    np.minimum(uniform, np.float32(1 - 2.0**-24), out=uniform)  # rounding may not reach 1: E stays finite
+    exponential = -np.log1p(-uniform)
+    exponential.flags.writeable = False
+    return exponential

@@ -1,0 +1,62 @@
+"""Prompt lookup: what followed the last few tokens when they occurred before."""
+
+import numpy as np
+import torch
+from attrs import field, frozen
+from jaxtyping import Float
+from torch import Tensor
+
+from specdec.data import Context
+from specdec.errors import OptionError
+from specdec.grow import Frontier, grow
+from specdec.interfaces import Drafter, TreePolicy
+from specdec.tree import Tree
+
+Tokens = np.ndarray[tuple[int], np.dtype[np.int64]]
+Counts = np.ndarray[tuple[int], np.dtype[np.float32]]
+
+
+@frozen
+class Ngram(Drafter):
+    """Looks the longest possible suffix of a row up in the row itself, and counts what followed.
+
+    Several matches make a tree. The counts are the drafter's law, with newer matches slightly preferred, so that any
+    policy can shape it (Saxena, "Prompt Lookup Decoding", 2023, for the idea).
+    """
+
+    longest: int = field(default=3)
+    shortest: int = field(default=1)
+
+    @shortest.validator
+    def _ordered(self, _: object, shortest: int) -> None:
+        if not 1 <= shortest <= self.longest:
+            raise OptionError(f"expected 1 <= shortest <= longest, got {shortest} and {self.longest}")
+
+    def propose(self, context: Context, policy: TreePolicy) -> Tree:
+        rows = [np.array(context.row(row), dtype=np.int64) for row in range(len(context.sampling))]
+        size = int(context.tokens.max()) + 1
+
+        def score(tree: Tree, frontier: Frontier) -> Float[Tensor, "B M V"]:
+            counts = np.zeros((*frontier.nodes.shape, size), dtype=np.float32)
+            for row, nodes in enumerate(frontier.nodes.tolist()):
+                for index, node in enumerate(nodes):
+                    if node >= 0:
+                        path = tree.tokens[row, tree.path(row, node)].numpy()
+                        suffix = np.concatenate([rows[row][-self.longest :], path])[-self.longest :]
+                        self._count(rows[row], suffix, counts[row, index])
+            return torch.from_numpy(counts).log()
+
+        return grow(context, policy, score)
+
+    def _count(self, tokens: Tokens, suffix: Tokens, counts: Counts) -> None:
+        """Count what followed the longest end of `suffix` that occurred before."""
+        ends = np.flatnonzero(tokens[:-1] == suffix[-1])
+        length = 1
+        while length < len(suffix):
+            longer = ends[ends >= length]
+            longer = longer[tokens[longer - length] == suffix[-1 - length]]
+            if len(longer) == 0:
+                break
+            ends, length = longer, length + 1
+        if length >= self.shortest:
+            np.add.at(counts, tokens[ends + 1], 1 + 0.01 * ends / len(tokens))

@@ -1,0 +1,143 @@
+"""A small language model of the same vocabulary."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
+from specdec.data import Context
+from specdec.errors import PromptError
+from specdec.grow import Frontier, grow_with_log
+from specdec.interfaces import Drafter, TreePolicy
+from specdec.target.engine import Engine, Slot
+from specdec.tree import PADDING, Tree
+
+
+class SmallModel(Drafter):
+    """Drafts with any causal language model of transformers; its keys and values follow what is decided.
+
+    What it read of a tree is kept as far as the target agreed, so that each decided token is read once.
+    """
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        """Use a loaded model as it is.
+
+        Raises:
+            UnsupportedModel: its cache cannot be cut to a prefix, or its attention takes no mask.
+        """
+        self._engine = Engine(model)
+        self.vocab_size = self._engine.vocab_size
+        self._slots: list[Slot | None] = []
+        self._tree: Tree | None = None
+        self._read = torch.empty(0, 0, dtype=torch.int64)  # [B, C], the nodes read, in reading order
+
+    @classmethod
+    def from_pretrained(cls, name: str, **options: Any) -> "SmallModel":
+        """Load the model from a folder or the hub; `options` go to transformers."""
+        return cls(AutoModelForCausalLM.from_pretrained(name, **options))
+
+    def begin(self, context: Context) -> None:
+        """Forget the last batch.
+
+        Raises:
+            PromptError: a row may grow longer than this model's positions.
+        """
+        longest, limit = int(context.limits.max()), self._engine.max_length
+        if limit is not None and longest > limit:
+            raise PromptError(f"expected rows within the draft model's {limit} positions, got a limit of {longest}")
+        self.close()
+        self._slots = [self._engine.open(int(length)) for length in context.lengths]
+
+    def propose(self, context: Context, policy: TreePolicy) -> Tree:
+        self._leave(context)
+        missing = self._catch_up(context)
+        self._read = torch.empty(len(self._slots), 0, dtype=torch.int64)
+
+        def score(tree: Tree, frontier: Frontier) -> Float[Tensor, "B M V"]:
+            self._read = torch.cat([self._read, frontier.nodes], 1)
+            if frontier.start == 0:
+                return self._read_roots(frontier.tokens[:, 0], missing)
+            return self._read_nodes(tree, frontier)
+
+        self._tree, kept = grow_with_log(context, policy, score)
+        return kept
+
+    def close(self) -> None:
+        for slot in self._slots:
+            if slot is not None:
+                self._engine.close(slot)
+        self._slots, self._tree = [], None
+
+    def _leave(self, context: Context) -> None:
+        """Free the slots of rows that are done."""
+        for row, done in enumerate(context.done.tolist()):
+            slot = self._slots[row]
+            if done and slot is not None:
+                self._engine.close(slot)
+                self._slots[row] = None
+
+    def _catch_up(self, context: Context) -> list[list[int]]:
+        """Keep what was read of the path that was decided; list what is still to be read before the root."""
+        missing = []
+        for row, slot in enumerate(self._slots):
+            if slot is None:
+                missing.append([])
+                continue
+            tokens = context.row(row)[:-1]
+            if self._tree is not None:
+                self._engine.keep(slot, self._followed(self._tree, row, tokens[slot.length :]))
+            missing.append(tokens[slot.length :])
+        return missing
+
+    def _followed(self, tree: Tree, row: int, tokens: Sequence[int]) -> list[int]:
+        """Columns of the nodes that these tokens, from the old root on, lead through."""
+        columns = {node: column for column, node in enumerate(self._read[row].tolist()) if node >= 0}
+        if not tokens or 0 not in columns:
+            return []
+        children, path, node = tree.children(row), [columns[0]], 0
+        for token in tokens[1:]:
+            node = next((child for child in children[node] if int(tree.tokens[row, child]) == token), 0)
+            if node not in columns or node == 0:
+                break
+            path.append(columns[node])
+        return path
+
+    def _read_roots(self, roots: Int[Tensor, " B"], missing: list[list[int]]) -> Float[Tensor, "B 1 V"]:
+        """Read what is missing and the root behind it in one pass; all but the root is kept."""
+        chains = [[*tokens, int(root)] if root >= 0 else [] for tokens, root in zip(missing, roots, strict=True)]
+        size = max(map(len, chains))
+        tokens = torch.tensor([chain + [PADDING] * (size - len(chain)) for chain in chains])
+        depths = torch.arange(size).expand(len(tokens), -1).masked_fill(tokens < 0, 0)
+        before = torch.ones(size, size, dtype=torch.bool).tril().expand(len(tokens), -1, -1)
+        logits = self._engine_read(tokens, depths, before)
+        for slot, chain in zip(self._slots, chains, strict=True):
+            if slot is not None and chain:
+                self._engine.keep(slot, range(len(chain) - 1))
+        last = torch.tensor([max(len(chain) - 1, 0) for chain in chains])
+        return logits[torch.arange(len(chains)), last][:, None]
+
+    def _read_nodes(self, tree: Tree, frontier: Frontier) -> Float[Tensor, "B M V"]:
+        depths = tree.depths.gather(1, self._read.clamp(min=0)).masked_fill(self._read < 0, 0)
+        return self._engine_read(frontier.tokens, depths, frontier.visible)
+
+    def _engine_read(self, tokens: Tensor, depths: Tensor, visible: Tensor) -> Float[Tensor, "B M V"]:
+        """Read for the rows that still have slots, in the order of these."""
+        rows = [row for row, slot in enumerate(self._slots) if slot is not None]
+        rows.sort(key=lambda row: self._slot(row).index)
+        said = self._engine.read([self._slot(row) for row in rows], tokens[rows], depths[rows], visible[rows]).logits
+        if said is None:
+            raise RuntimeError("a pass over a tree gives logits")
+        if rows == list(range(len(self._slots))):
+            return said
+        logits = said.new_zeros(len(self._slots), *said.shape[1:])
+        logits[rows] = said
+        return logits
+
+    def _slot(self, row: int) -> Slot:
+        slot = self._slots[row]
+        if slot is None:
+            raise RuntimeError("only rows that take part are read")
+        return slot

@@ -1,0 +1,78 @@
+"""What can go wrong, as one tree of errors.
+
+    SpecdecError
+    ├── InputError (ValueError)          what the caller gave cannot be used
+    │   ├── PromptError                  a prompt: empty, too long, ids outside the vocabulary
+    │   ├── OptionError                  an option: a negative temperature, a width of zero
+    │   └── TreeError                    a tree that no drafter may hand over
+    ├── PluginError                      the plugins do not fit together
+    │   ├── UnknownName (LookupError)    nothing is registered under that name
+    │   └── DuplicateName                two plugins register one name
+    ├── ModelError                       a model cannot do what is asked of it
+    │   ├── UnsupportedModel             its cache cannot be cut, its attention takes no tree mask
+    │   ├── VocabularyMismatch           drafter and target do not speak the same tokens
+    │   └── NonFiniteLogits              it said NaN or infinity
+    └── TransportError                   the other side cannot be reached
+        ├── ConnectionLost               the pipe is broken, for good
+        └── TimedOut                     nothing came in time; the pipe may still be whole
+"""
+
+
+class SpecdecError(Exception):
+    """Root of everything that specdec raises on purpose."""
+
+
+class InputError(SpecdecError, ValueError):
+    """Raised when the caller gave something that cannot be used; nothing was changed."""
+
+
+class PromptError(InputError):
+    """Raised when a prompt is empty, too long for the model, or outside its vocabulary."""
+
+
+class OptionError(InputError):
+    """Raised when an option has a value that means nothing."""
+
+
+class TreeError(InputError):
+    """Raised when a tree breaks its own invariants or does not fit the rows it is for."""
+
+
+class PluginError(SpecdecError):
+    """Raised when plugins cannot be loaded together."""
+
+
+class UnknownName(PluginError, LookupError):
+    """Raised when nothing is registered under a name; the message lists what is."""
+
+
+class DuplicateName(PluginError):
+    """Raised when two plugins register the same name."""
+
+
+class ModelError(SpecdecError):
+    """Raised when a model cannot do what is asked of it."""
+
+
+class UnsupportedModel(ModelError):
+    """Raised when a model cannot verify trees: recurrent state, or attention that takes no mask."""
+
+
+class VocabularyMismatch(ModelError):
+    """Raised when a drafter does not speak its target's tokens."""
+
+
+class NonFiniteLogits(ModelError):
+    """Raised when a model's logits hold NaN or positive infinity, or nothing finite at all."""
+
+
+class TransportError(SpecdecError):
+    """Raised when the other side cannot be reached."""
+
+
+class ConnectionLost(TransportError):
+    """Raised when a pipe is broken: messages sent may or may not have arrived, and none will."""
+
+
+class TimedOut(TransportError):
+    """Raised when no message came in time; the pipe itself may still be whole."""

@@ -1,0 +1,62 @@
+"""What a plugin may implement: each hook takes as many of its arguments as it names.
+
+Registration hooks are called once, with a `register(name, factory)` to be called for each thing that the plugin brings.
+Events are called as decoding goes on, in the order of this file.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import pluggy
+
+from specdec.data import Context, Step
+from specdec.tree import Tree
+
+hookspec = pluggy.HookspecMarker("specdec")
+hookimpl = pluggy.HookimplMarker("specdec")
+
+
+class Register(Protocol):
+    """Makes a factory known under a name."""
+
+    def __call__(self, name: str, factory: Callable[..., Any]) -> None: ...
+
+
+@hookspec
+def register_drafters(register: Register) -> None:
+    """Bring drafters: `factory(path, target, **options)`, of which it is given what it names."""
+
+
+@hookspec
+def register_verifiers(register: Register) -> None:
+    """Bring verifiers: `factory(path, rule, **options)`, of which it is given what it names."""
+
+
+@hookspec
+def register_policies(register: Register) -> None:
+    """Bring tree policies: `factory(**options)`."""
+
+
+@hookspec
+def register_transports(register: Register) -> None:
+    """Bring transports: `factory(address, **options)`."""
+
+
+@hookspec
+def register_rules(register: Register) -> None:
+    """Bring acceptance rules: `factory(**options)`."""
+
+
+@hookspec
+def on_begin(context: Context) -> None:
+    """Hear that the prompts of a batch have been read."""
+
+
+@hookspec
+def on_step(context: Context, tree: Tree, step: Step) -> None:
+    """Hear of a step: the tree that was verified, what was decided, and the rows as they are now."""
+
+
+@hookspec
+def on_end(context: Context) -> None:
+    """Hear that all rows of a batch are done."""

@@ -1,0 +1,185 @@
+"""Finds plugins, and makes what they registered."""
+
+import inspect
+import os
+from collections.abc import Callable
+from functools import cache, partial
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+import pluggy
+from attrs import frozen
+
+from specdec import builtin, hookspecs
+from specdec.errors import DuplicateName, OptionError, PluginError, UnknownName
+from specdec.interfaces import Drafter, Rule, Transport, TreePolicy, Verifier
+
+DISTRIBUTION = "specdec-kit"
+KINDS = {
+    "drafter": "register_drafters",
+    "verifier": "register_verifiers",
+    "policy": "register_policies",
+    "transport": "register_transports",
+    "rule": "register_rules",
+}
+
+
+@frozen
+class Entry:
+    """Something registered: how to make it, and who brought it."""
+
+    kind: str
+    name: str
+    factory: Callable[..., Any]
+    distribution: str
+
+
+class Plugins:
+    """All plugins that are loaded, and what they registered."""
+
+    def __init__(self, group: str = "specdec") -> None:
+        """Load the built-ins and every entry point of the group that `SPECDEC_DISABLED_PLUGINS` does not name.
+
+        Raises:
+            PluginError: a plugin does not load, implements an unknown hook, or takes a name that is taken.
+        """
+        self.manager = pluggy.PluginManager("specdec")
+        self.manager.add_hookspecs(hookspecs)
+        self._entries: dict[tuple[str, str], Entry] = {}
+        self.add(builtin, "specdec", DISTRIBUTION)
+        disabled = {name.strip() for name in os.environ.get("SPECDEC_DISABLED_PLUGINS", "").split(",")}
+        for point in entry_points(group=group):
+            if point.name not in disabled:
+                self.add(_load(point), point.name, point.dist.name if point.dist else point.value)
+
+    @property
+    def hook(self) -> pluggy.HookRelay:
+        """Where events are sent."""
+        return self.manager.hook
+
+    @property
+    def entries(self) -> list[Entry]:
+        """All that is registered, by kind and name."""
+        return sorted(self._entries.values(), key=lambda entry: (list(KINDS).index(entry.kind), entry.name))
+
+    def add(self, plugin: object, name: str, distribution: str = "") -> None:
+        """Take in one plugin: a module or an object with hooks. If it does not fit, nothing of it stays."""
+        before = dict(self._entries)
+        self.manager.register(plugin, name)
+        try:
+            self.manager.check_pending()
+            others = [other for other in self.manager.get_plugins() if other is not plugin]
+            for kind, hook in KINDS.items():
+                caller = self.manager.subset_hook_caller(hook, others)
+                caller(register=partial(self._register, kind, distribution or name))
+        except (PluginError, pluggy.PluginValidationError) as error:
+            self._entries = before
+            self.manager.unregister(plugin)
+            if isinstance(error, PluginError):
+                raise
+            raise PluginError(f"plugin {name!r} has a hook that specdec does not know: {error}") from error
+
+    def remove(self, plugin: object) -> None:
+        """Stop sending events to a plugin; what it registered stays until the process ends."""
+        self.manager.unregister(plugin)
+
+    def make(self, kind: str, name: str, given: dict[str, Any], options: dict[str, Any]) -> Any:
+        """Call a factory with what it names of `given`, and with all `options`.
+
+        Raises:
+            UnknownName: nothing is registered under that name.
+            OptionError: an option that the factory does not take.
+        """
+        entry = self._entries.get((kind, name))
+        if entry is None:
+            known = ", ".join(sorted(other for of, other in self._entries if of == kind)) or "none"
+            raise UnknownName(f"no {kind} is called {name!r}; there are: {known}")
+        taken = inspect.signature(entry.factory).parameters
+        if given.get("path") is not None and "path" not in taken:
+            raise OptionError(f"{kind} {name!r} takes no path, got {given['path']!r}")
+        unknown = [option for option in options if option not in taken]
+        if unknown and not any(p.kind is p.VAR_KEYWORD for p in taken.values()):
+            listed = ", ".join(option for option in taken if option not in given) or "none"
+            raise OptionError(f"{kind} {name!r} has no option {unknown[0]!r}; there are: {listed}")
+        return entry.factory(**{key: value for key, value in given.items() if key in taken}, **options)
+
+    def _register(self, kind: str, distribution: str, name: str, factory: Callable[..., Any]) -> None:
+        taken = self._entries.get((kind, name))
+        if taken is not None:
+            raise DuplicateName(
+                f"{kind} {name!r} is registered by {taken.distribution} and by {distribution}; "
+                f"set SPECDEC_DISABLED_PLUGINS to the one to leave out"
+            )
+        self._entries[kind, name] = Entry(kind, name, factory, distribution)
+
+
+def _load(point: EntryPoint) -> object:
+    try:
+        return point.load()
+    except Exception as error:
+        raise PluginError(
+            f"plugin {point.name!r} cannot be loaded: {error}; SPECDEC_DISABLED_PLUGINS={point.name} goes on without it"
+        ) from error
+
+
+@cache
+def plugins() -> Plugins:
+    """Load the plugins, once per process."""
+    return Plugins()
+
+
+def load_drafter(name: str, path: str | None = None, target: Verifier | None = None, **options: Any) -> Drafter:
+    """Make a registered drafter, from a checkpoint if it takes one, for a target if it reads one."""
+    drafter: Drafter = plugins().make("drafter", name, {"path": path, "target": target}, options)
+    return drafter
+
+
+def load_verifier(name: str, path: str | None = None, rule: Rule | None = None, **options: Any) -> Verifier:
+    """Make a registered verifier."""
+    verifier: Verifier = plugins().make("verifier", name, {"path": path, "rule": rule}, options)
+    return verifier
+
+
+def load_policy(name: str, **options: Any) -> TreePolicy:
+    """Make a registered tree policy."""
+    policy: TreePolicy = plugins().make("policy", name, {}, options)
+    return policy
+
+
+def load_transport(name: str, address: str, **options: Any) -> Transport:
+    """Make a registered transport."""
+    transport: Transport = plugins().make("transport", name, {"address": address}, options)
+    return transport
+
+
+def load_rule(name: str, **options: Any) -> Rule:
+    """Make a registered acceptance rule."""
+    rule: Rule = plugins().make("rule", name, {}, options)
+    return rule
+
+
+def parse(spec: str) -> tuple[str, dict[str, Any]]:
+    """Read `name` or `name:key=value,key=value`; values are numbers, true, false, or text.
+
+    Raises:
+        OptionError: an option without a value.
+    """
+    name, _, rest = spec.partition(":")
+    options = {}
+    for part in filter(None, rest.split(",")):
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise OptionError(f"expected {name}:key=value,..., got {part!r} in {spec!r}")
+        options[key.strip()] = _value(value.strip())
+    return name, options
+
+
+def _value(text: str) -> Any:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for number in (int, float):
+        try:
+            return number(text)
+        except ValueError:
+            continue
+    return text

@@ -1,0 +1,9 @@
+"""Tree policies: how many children each node gets, and which nodes are worth verifying."""
+
+from specdec.policies.adaptive import Adaptive
+from specdec.policies.chain import Chain
+from specdec.policies.dynamic import Dynamic
+from specdec.policies.sequoia import Sequoia
+from specdec.policies.static import Static
+
+__all__ = ["Adaptive", "Chain", "Dynamic", "Sequoia", "Static"]

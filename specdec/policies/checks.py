@@ -1,0 +1,15 @@
+"""Checks on what users ask of a policy."""
+
+from typing import Any
+
+from specdec.errors import OptionError
+
+
+def at_least(low: float) -> Any:
+    """Build an attrs validator: a number of at least `low`."""
+
+    def validate(_: object, attribute: Any, value: float) -> None:
+        if not value >= low:
+            raise OptionError(f"expected a {attribute.name} of at least {low}, got {value}")
+
+    return validate

@@ -1,0 +1,37 @@
+"""EAGLE-2's tree: expand where the drafter is confident, verify what is likeliest."""
+
+import torch
+from attrs import field, frozen
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from specdec.interfaces import TreePolicy
+from specdec.policies.checks import at_least
+from specdec.tree import Tree
+
+
+@frozen
+class Dynamic(TreePolicy):
+    """Expand the `width` likeliest nodes of each level by `width` children, keep the `size` likeliest nodes of all.
+
+    Likely means by the probability of the whole path; ties go to the shallower node, then to the
+    earlier one (Li et al., EAGLE-2, arXiv 2406.16858, section 4). `depth` counts levels and `size` drafted nodes: EAGLE's own
+    `depth=d, total_tokens=m` is `depth=d+1, size=m-1` here, MoA's is `depth=d-1, size=m`.
+    """
+
+    depth: int = field(default=6, validator=at_least(1))
+    width: int = field(default=8, validator=at_least(1))
+    size: int = field(default=62, validator=at_least(1))
+
+    def widths(self, tree: Tree) -> Int[Tensor, "B N"]:
+        level = tree.deepest & (tree.depths < self.depth)
+        return likeliest(tree.scores, level, self.width) * self.width
+
+    def keep(self, tree: Tree) -> Bool[Tensor, "B N"]:
+        return likeliest(tree.scores, tree.nodes, self.size + 1)
+
+
+def likeliest(scores: Float[Tensor, "B N"], among: Bool[Tensor, "B N"], count: int) -> Bool[Tensor, "B N"]:
+    """Mark the `count` best of each row, earlier ones first when scores tie."""
+    order = scores.masked_fill(~among, -torch.inf).argsort(dim=1, descending=True, stable=True)
+    return torch.zeros_like(among).scatter_(1, order[:, :count], True) & among

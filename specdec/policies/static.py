@@ -1,0 +1,34 @@
+"""The same shape at every step."""
+
+import torch
+from attrs import field, frozen
+from jaxtyping import Int
+from torch import Tensor
+
+from specdec.errors import OptionError
+from specdec.interfaces import TreePolicy
+from specdec.tree import Tree
+
+
+def _levels(given: object) -> tuple[int, ...]:
+    """Read `(4, 2, 1)`, `"4x2x1"`, or a single number."""
+    parts = str(given).split("x") if isinstance(given, str | int) else list(given)  # type: ignore[call-overload]
+    try:
+        levels = tuple(int(part) for part in parts)
+    except ValueError:
+        raise OptionError(f"expected levels such as 4x2x1, got {given!r}") from None
+    if not levels or min(levels) < 1:
+        raise OptionError(f"expected levels of at least 1 child each, got {given!r}")
+    return levels
+
+
+@frozen
+class Static(TreePolicy):
+    """Every node at depth d has `levels[d]` children, drawn without replacement if `sampled`."""
+
+    levels: tuple[int, ...] = field(default=(3, 2, 1, 1), converter=_levels)
+    sampled: bool = False
+
+    def widths(self, tree: Tree) -> Int[Tensor, "B N"]:
+        by_depth = torch.tensor([*self.levels, 0])
+        return by_depth[tree.depths] * tree.deepest

@@ -1,0 +1,87 @@
+"""The law asked for, at each node: what plain decoding would draw from at that prefix."""
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from attrs import frozen
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformers import (
+    LogitsProcessorList,
+    MinPLogitsWarper,
+    RepetitionPenaltyLogitsProcessor,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
+
+from specdec.chance import Weights
+from specdec.data import Sampling
+from specdec.errors import NonFiniteLogits
+from specdec.tree import Tree
+
+
+@lru_cache(maxsize=256)
+def processors(sampling: Sampling) -> LogitsProcessorList:
+    """List transformers' own processors for these options, in the order in which `generate` applies them."""
+    chain = LogitsProcessorList()
+    if sampling.repetition_penalty != 1.0:
+        chain.append(RepetitionPenaltyLogitsProcessor(float(sampling.repetition_penalty)))
+    chain.extend(sampling.processors)
+    if sampling.temperature not in (0, 1):
+        chain.append(TemperatureLogitsWarper(float(sampling.temperature)))
+    if sampling.temperature > 0 and sampling.top_k is not None:
+        chain.append(TopKLogitsWarper(sampling.top_k))
+    if sampling.temperature > 0 and sampling.top_p is not None and sampling.top_p < 1:
+        chain.append(TopPLogitsWarper(float(sampling.top_p)))
+    if sampling.temperature > 0 and sampling.min_p is not None:
+        chain.append(MinPLogitsWarper(float(sampling.min_p)))
+    return chain
+
+
+@frozen(eq=False)
+class RowLaw:
+    """What the target would say after each node of one row's tree; a `specdec.interfaces.Law`."""
+
+    sampling: Sampling
+    prefix: Int[Tensor, " T"]
+    """The row's tokens, the root included."""
+    tree: Tree
+    row: int
+    logits: Float[Tensor, "N V"]
+
+    def __call__(self, node: int) -> Weights:
+        path = self.tree.tokens[self.row, self.tree.path(self.row, node)]
+        history = torch.cat([self.prefix, path]).to(self.logits.device)[None]
+        return law(self.sampling, history, self.logits[node][None])
+
+
+def law(sampling: Sampling, history: Int[Tensor, "1 T"], logits: Float[Tensor, "1 V"]) -> Weights:
+    """Turn logits into probabilities; one-hot at temperature 0, where equal scores go to the lowest id.
+
+    Raises:
+        NonFiniteLogits: NaN or positive infinity, in the model's logits or in what a processor made of them.
+    """
+    precise = torch.float64 if logits.dtype == torch.float64 else torch.float32
+    scores = logits.to(precise, copy=True)
+    _check_finite(scores, history, "the model's logits")
+    chain = processors(sampling)
+    if chain:
+        scores = chain(history, scores)
+        _check_finite(scores, history, "the processed logits")
+    if sampling.temperature > 0:
+        probabilities: Weights = scores[0].softmax(-1).cpu().numpy()
+        return probabilities
+    certain = np.zeros(scores.shape[-1], dtype=np.float32)
+    certain[int(scores[0].argmax())] = 1
+    return certain
+
+
+def _check_finite(scores: Float[Tensor, "1 V"], history: Int[Tensor, "1 T"], what: str) -> None:
+    highest = float(scores.max())  # NaN if any is NaN
+    if not np.isfinite(highest):
+        raise NonFiniteLogits(
+            f"expected {what} at position {history.shape[1]} to be finite somewhere and nowhere NaN or infinite, "
+            f"got a largest of {highest}"
+        )

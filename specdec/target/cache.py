@@ -1,0 +1,111 @@
+"""Keys and values of all rows, in preallocated slots that transformers' models write and read as their cache."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from attrs import frozen
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformers import Cache
+
+HeadShape = tuple[int, int]
+"""Heads and head size of one layer's keys or values."""
+
+
+@frozen(eq=False)
+class Window:
+    """What one forward pass touches: the slots, the columns that it writes, and how far it reads."""
+
+    slots: Int[Tensor, " R"]
+    columns: Int[Tensor, "R M"]
+    end: int
+
+    @property
+    def contiguous(self) -> bool:
+        """Whether the slots are the first ones in order, so that reading needs no copy."""
+        return bool((self.slots == torch.arange(len(self.slots), device=self.slots.device)).all())
+
+
+class SlotCache(Cache):
+    """Keys and values as `[slots, heads, columns, head size]` per layer, one slot per row.
+
+    Layers of equal shape share one tensor, so that moving a path is one operation. The model writes through
+    `update` at the places of the current window; nothing else is kept about what the columns mean.
+    """
+
+    def __init__(self, shapes: Sequence[HeadShape], dtype: torch.dtype, device: torch.device) -> None:
+        """Take the head shapes in the order layer 0's keys, layer 0's values, layer 1's keys, ..."""
+        super().__init__(layers=[])
+        self._shapes = list(shapes)
+        self._members = {shape: [i for i, other in enumerate(shapes) if other == shape] for shape in shapes}
+        self._blocks = {
+            (heads, size): torch.zeros(len(members), 0, heads, 0, size, dtype=dtype, device=device)
+            for (heads, size), members in self._members.items()
+        }
+        self.window: Window | None = None
+        self._name_parts()
+
+    def reserve(self, slots: int, columns: int) -> None:
+        """Make room; what is stored stays. Room grows by doubling, so this is rarely more than a look."""
+        some = next(iter(self._blocks.values()))
+        if slots <= some.shape[1] and columns <= some.shape[3]:
+            return
+        slots = max(slots, some.shape[1])
+        columns = max(columns, some.shape[3], min(2 * some.shape[3], columns + 1024))
+        for shape, block in self._blocks.items():
+            grown = block.new_zeros(block.shape[0], slots, block.shape[2], columns, block.shape[4])
+            grown[:, : block.shape[1], :, : block.shape[3]] = block
+            self._blocks[shape] = grown
+        self._name_parts()
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Store what a layer computed for the window, and give it all that the window reads."""
+        return self._exchange(2 * layer_idx, key_states), self._exchange(2 * layer_idx + 1, value_states)
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        """Zero: positions are always given to the model, never counted by it."""
+        return 0
+
+    def move(self, slot: int, source: Int[Tensor, " M"], start: int) -> None:
+        """Copy these columns of a slot to those from `start` on."""
+        for block in self._blocks.values():
+            block[:, slot, :, start : start + len(source)] = block[:, slot][:, :, source]
+
+    def copy(self, source: int, slot: int, columns: int) -> None:
+        """Copy the first columns of one slot to another."""
+        for block in self._blocks.values():
+            block[:, slot, :, :columns] = block[:, source, :, :columns]
+
+    def wipe(self, slot: int, start: int = 0) -> None:
+        """Zero a slot from a column on: masked columns must stay finite."""
+        for block in self._blocks.values():
+            block[:, slot, :, start:] = 0
+
+    def columns(
+        self, layer: int, slots: Int[Tensor, " R"], columns: Int[Tensor, "R K"]
+    ) -> tuple[Float[Tensor, "R K H D"], Float[Tensor, "R K H D"]]:
+        """Copy out the keys and values of one layer at these columns."""
+        keys, values = self._parts[2 * layer], self._parts[2 * layer + 1]
+        return keys[slots[:, None], :, columns], values[slots[:, None], :, columns]
+
+    def _exchange(self, part: int, states: Float[Tensor, "R H M D"]) -> Float[Tensor, "R H C D"]:
+        if self.window is None:
+            raise RuntimeError("the cache is read through its engine alone")
+        window, store = self.window, self._parts[part]
+        store[window.slots[:, None], :, window.columns] = states.transpose(1, 2)
+        if self._in_order:
+            return store[: len(window.slots), :, : window.end]
+        return store[window.slots, :, : window.end]
+
+    def look(self, window: Window) -> None:
+        """Set the window of the coming pass."""
+        self.window, self._in_order = window, window.contiguous
+
+    def _name_parts(self) -> None:
+        """View each layer's keys and values in the shared tensors."""
+        self._parts = [
+            self._blocks[shape][self._members[shape].index(part)] for part, shape in enumerate(self._shapes)
+        ]

@@ -1,0 +1,153 @@
+"""A transformers model that reads trees, its rows in slots that join and leave between passes."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from attrs import define, frozen
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from specdec.target.cache import SlotCache, Window
+from specdec.target.masks import Layout
+from specdec.target.support import decoder_layers, head_shapes, layer_types, refuse_unsupported, text_config
+
+
+@define(eq=False)
+class Slot:
+    """One row's place: `length` decided tokens are stored; what was read beyond them counts for nothing."""
+
+    index: int
+    length: int = 0
+
+
+@frozen(eq=False)
+class Reading:
+    """What a pass said of each node: logits, if asked for, and the hidden states asked for."""
+
+    logits: Float[Tensor, "R M V"] | None
+    hidden: Float[Tensor, "R M L E"] | None
+
+
+class Engine:
+    """Reads tokens into slots and keeps what was decided, so that memory never holds anything else.
+
+    Nothing that is read counts until it is kept: a pass may be repeated, or its nodes left to be overwritten.
+    """
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        refuse_unsupported(model)
+        self.model = model.eval()
+        self.config = text_config(model)
+        self.vocab_size = int(self.config.vocab_size)
+        self.max_length: int | None = getattr(self.config, "max_position_embeddings", None)
+        self.layers = decoder_layers(model)
+        self._kinds = sorted(set(layer_types(model)))
+        self._slots: list[Slot] = []
+        self.cache = SlotCache(head_shapes(model), model.dtype, model.device)
+
+    def open(self, columns: int = 0) -> Slot:
+        """Give a new row an empty slot, with room for this many tokens."""
+        slot = Slot(len(self._slots))
+        self.cache.reserve(slot.index + 1, columns)
+        self.cache.wipe(slot.index)
+        self._slots.append(slot)
+        return slot
+
+    def close(self, slot: Slot) -> None:
+        """Let a row leave; the last slot moves into its place, so that slots stay without gaps."""
+        last = self._slots.pop()
+        if last is not slot:
+            self.cache.copy(last.index, slot.index, last.length)
+            self.cache.wipe(slot.index, last.length)
+            self._slots[slot.index] = last
+            last.index = slot.index
+
+    def read(
+        self,
+        slots: Sequence[Slot],
+        tokens: Int[Tensor, "R M"],
+        depths: Int[Tensor, "R C"],
+        visible: Bool[Tensor, "R M C"],
+        *,
+        hidden: Sequence[int] = (),
+        logits: bool = True,
+    ) -> Reading:
+        """Read nodes behind the decided tokens of their rows, after the `C - M` nodes read before them.
+
+        Slots in the order of their indices are read in place; any other order costs a copy.
+        """
+        layout = Layout(torch.tensor([slot.length for slot in slots]), depths, visible)
+        self.cache.reserve(len(self._slots), layout.end)
+        self.cache.look(
+            Window(self._to(torch.tensor([slot.index for slot in slots])), self._to(layout.columns), layout.end)
+        )
+        with torch.no_grad(), self._hidden(hidden) as captured:
+            said = self._forward(
+                logits,
+                input_ids=self._to(tokens.clamp(min=0)),
+                position_ids=self._to(layout.positions),
+                attention_mask=self._mask(layout),
+                past_key_values=self.cache,
+                use_cache=True,
+            )
+        states = torch.stack([captured[index] for index in hidden], 2) if hidden else None
+        return Reading(said, states)
+
+    def keep(self, slot: Slot, nodes: Sequence[int]) -> None:
+        """Count these nodes as decided, in this order, and forget the others."""
+        if list(nodes) != list(range(len(nodes))):
+            self.cache.move(slot.index, self._to(torch.tensor(nodes) + slot.length), slot.length)
+        slot.length += len(nodes)
+
+    def forget(self, slot: Slot) -> None:
+        """Wipe what was read and not kept."""
+        self.cache.wipe(slot.index, slot.length)
+
+    def keys_values(
+        self, layer: int, slots: Sequence[Slot], columns: Int[Tensor, "R K"]
+    ) -> tuple[Float[Tensor, "R K H D"], Float[Tensor, "R K H D"]]:
+        """Copy out one layer's keys, after rotary embedding, and values at these positions."""
+        layer = range(len(self.layers))[layer]
+        indices = self._to(torch.tensor([slot.index for slot in slots]))
+        return self.cache.columns(layer, indices, self._to(columns))
+
+    def _to(self, tensor: Tensor) -> Tensor:
+        return tensor.to(self.model.device, non_blocking=True)
+
+    def _forward(self, logits: bool, **inputs: Any) -> Tensor | None:
+        if not logits:
+            self.model.base_model(**inputs)
+            return None
+        said: Tensor = self.model(**inputs).logits
+        return said
+
+    def _mask(self, layout: Layout) -> Tensor | dict[str, Tensor]:
+        masks = {kind: self._to(layout.mask(self.model.dtype, self._window(kind))) for kind in self._kinds}
+        return masks if len(masks) > 1 else masks[self._kinds[0]]
+
+    def _window(self, kind: str) -> int | None:
+        return int(self.config.sliding_window) if kind == "sliding_attention" else None
+
+    @contextmanager
+    def _hidden(self, wanted: Sequence[int]) -> Iterator[dict[int, Tensor]]:
+        """Catch the hidden states asked for as they pass; index i enters layer i, the last leaves the norm."""
+        captured: dict[int, Tensor] = {}
+        with ExitStack() as hooks:
+            for index in wanted:
+                hook = self._hook(range(len(self.layers) + 1)[index], index, captured)
+                hooks.callback(hook.remove)
+            yield captured
+
+    def _hook(self, layer: int, name: int, captured: dict[int, Tensor]) -> torch.utils.hooks.RemovableHandle:
+        def enter(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            captured[name] = args[0] if args else kwargs["hidden_states"]
+
+        def leave(_: Any, __: Any, output: Any) -> None:
+            captured[name] = output[0]
+
+        if layer < len(self.layers):
+            return self.layers[layer].register_forward_pre_hook(enter, with_kwargs=True)
+        return self.model.base_model.register_forward_hook(leave)

@@ -1,0 +1,78 @@
+"""What a transformers model must be like to read trees, and where its parts are."""
+
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import DynamicCache, PreTrainedModel
+
+from specdec.errors import UnsupportedModel
+from specdec.target.cache import HeadShape
+
+WINDOWS = {"full_attention", "sliding_attention"}
+MASKED = {"eager", "sdpa"}
+
+
+def refuse_unsupported(model: PreTrainedModel) -> None:
+    """Check that a model's cache can be cut to a prefix and that its attention takes a mask of our own.
+
+    Raises:
+        UnsupportedModel: the message says what the model does instead.
+    """
+    config, name = text_config(model), type(model).__name__
+    if getattr(model.config, "is_encoder_decoder", False):
+        raise UnsupportedModel(f"expected a decoder-only model, got {name}, which has an encoder")
+    others = set(layer_types(model)) - WINDOWS
+    if getattr(model, "_is_stateful", False) or others:
+        kind = ", ".join(sorted(others)) or "recurrent state"
+        raise UnsupportedModel(
+            f"expected a model whose cache can be cut to a prefix, got {name} with {kind}: "
+            f"rejected tokens cannot be taken back out of it"
+        )
+    attention = getattr(config, "_attn_implementation", "eager")
+    if attention not in MASKED:
+        raise UnsupportedModel(
+            f"expected attn_implementation eager or sdpa, which take a tree's mask, got {attention}; "
+            f"load {name} with attn_implementation='sdpa'"
+        )
+    if getattr(config, "alibi", False) or getattr(config, "position_embedding_type", None) == "alibi":
+        raise UnsupportedModel(f"expected positions that can be given, got {name} with ALiBi, which counts columns")
+
+
+def text_config(model: PreTrainedModel) -> Any:
+    """Give the config of the language part."""
+    return model.config.get_text_config()
+
+
+def layer_types(model: PreTrainedModel) -> list[str]:
+    """Name each layer's kind of attention."""
+    config = text_config(model)
+    named = getattr(config, "layer_types", None)
+    if named:
+        return list(named)
+    sliding = getattr(config, "sliding_window", None) is not None
+    return ["sliding_attention" if sliding else "full_attention"] * int(config.num_hidden_layers)
+
+
+def decoder_layers(model: PreTrainedModel) -> list[nn.Module]:
+    """Find the model's list of layers, whatever it is called."""
+    count = int(text_config(model).num_hidden_layers)
+    for module in model.base_model.modules():
+        if isinstance(module, nn.ModuleList) and len(module) == count:
+            return list(module)
+    raise UnsupportedModel(f"expected a list of {count} layers in {type(model).__name__}, found none")
+
+
+def head_shapes(model: PreTrainedModel) -> list[HeadShape]:
+    """Learn the shapes of keys and values from the reading of one token."""
+    cache = DynamicCache()
+    with torch.no_grad():
+        model.base_model(torch.zeros(1, 1, dtype=torch.int64, device=model.device), past_key_values=cache, use_cache=True)
+    parts = [part for layer in cache.layers for part in (getattr(layer, "keys", None), getattr(layer, "values", None))]
+    layers = int(text_config(model).num_hidden_layers)
+    if len(parts) != 2 * layers or not all(isinstance(part, torch.Tensor) and part.dim() == 4 for part in parts):
+        raise UnsupportedModel(
+            f"expected {type(model).__name__} to keep keys and values for each of its {layers} layers, "
+            f"got {len(cache.layers)} layers in its cache"
+        )
+    return [(part.shape[1], part.shape[3]) for part in parts if part is not None]

@@ -1,0 +1,247 @@
+"""The target on this machine, as a verifier."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from attrs import define, evolve
+from jaxtyping import Int
+from torch import Tensor
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from specdec.chance import Chance, Dice, Keyed
+from specdec.data import Features, Needs, Sampling, Step
+from specdec.errors import NonFiniteLogits, PromptError, TreeError
+from specdec.interfaces import Rule, Verifier, Walk
+from specdec.rules import Match
+from specdec.sampling import RowLaw
+from specdec.target.engine import Engine, Slot
+from specdec.tree import PADDING, Tree
+
+CHUNK = 512
+"""Prompt tokens read in one pass, so that a long prompt's mask stays small."""
+
+
+@define(eq=False)
+class _Row:
+    slot: Slot
+    sampling: Sampling
+    tokens: Int[Tensor, " T"]
+
+
+class Target(Verifier):
+    """A causal language model of transformers, which decides by a rule what of a tree it would have said."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        rule: Rule | None = None,
+        chance: Chance | None = None,
+    ) -> None:
+        """Use a loaded model as it is.
+
+        Raises:
+            UnsupportedModel: its cache cannot be cut to a prefix, or its attention takes no mask.
+        """
+        self.engine = Engine(model)
+        self.tokenizer = tokenizer
+        self.rule = rule or Match()
+        self.vocab_size = self.engine.vocab_size
+        self.max_length = self.engine.max_length
+        self.end_tokens = _end_tokens(model)
+        self._chance = chance or Keyed()
+        self._needs = Needs()
+        self._rows: list[_Row | None] = []
+
+    @classmethod
+    def from_pretrained(cls, name: str, rule: Rule | None = None, **options: Any) -> "Target":
+        """Load model and tokenizer from a folder or the hub; `options` go to transformers."""
+        model = AutoModelForCausalLM.from_pretrained(name, **options)
+        return cls(model, AutoTokenizer.from_pretrained(name), rule)
+
+    @property
+    def model(self) -> PreTrainedModel:
+        """The transformers model itself."""
+        return self.engine.model
+
+    def prefill(
+        self, tokens: Int[Tensor, "B T"], lengths: Int[Tensor, " B"], needs: Needs, sampling: Sequence[Sampling]
+    ) -> Step:
+        _check_prompts(tokens, lengths, sampling, self.vocab_size, self.max_length)
+        self.close()
+        self._needs = needs
+        try:
+            for row, options in enumerate(sampling):
+                prompt = tokens[row, : lengths[row]]
+                self._rows.append(_Row(self.engine.open(len(prompt)), options, prompt))
+            features = self._read_prompts(tokens, lengths - 1)
+        except BaseException:
+            self.close()
+            raise
+        return Step(tokens[:, 1:], lengths - 1, torch.zeros_like(lengths), features)
+
+    def verify(self, tree: Tree) -> Step:
+        self._check_tree(tree)
+        active = self._active(tree)
+        slots = [row.slot for _, row in active]
+        part = tree.rows([place for place, _ in active])
+        hidden = self._needs.hidden_states
+        said = self.engine.read(slots, part.tokens, part.depths, part.ancestors, hidden=hidden)
+        if said.logits is None:
+            raise RuntimeError("a pass over a tree gives logits")
+        try:
+            walks = [self._walk(part, index, row, said.logits[index]) for index, (_, row) in enumerate(active)]
+        except NonFiniteLogits:
+            for slot in slots:
+                self.engine.forget(slot)
+            raise
+        return self._decide(tree, active, walks, said.hidden)
+
+    def close(self) -> None:
+        for row in self._rows:
+            if row is not None:
+                self.engine.close(row.slot)
+        self._rows = []
+
+    def _read_prompts(self, tokens: Int[Tensor, "B T"], counts: Int[Tensor, " B"]) -> Features | None:
+        slots, parts = [row.slot for row in self._rows if row is not None], []
+        for start in range(0, int(counts.max()), CHUNK):
+            chunk = tokens[:, start : min(start + CHUNK, int(counts.max()))]
+            size = chunk.shape[1]
+            valid = torch.arange(start, start + size) < counts[:, None]
+            chunk = chunk.masked_fill(~valid, PADDING)
+            depths = torch.arange(size).expand(len(chunk), -1).masked_fill(~valid, 0)
+            before = torch.ones(size, size, dtype=torch.bool).tril().expand(len(chunk), -1, -1)
+            said = self.engine.read(
+                slots, chunk, depths, before, hidden=self._needs.hidden_states, logits=False
+            )
+            for slot, kept in zip(slots, valid.sum(1).tolist(), strict=True):
+                self.engine.keep(slot, range(kept))
+            parts.append(said.hidden)
+        if not self._needs:
+            return None
+        states = torch.cat([part for part in parts if part is not None], 1) if parts and parts[0] is not None else None
+        columns = torch.arange(int(counts.max())).expand(len(slots), -1)
+        return self._features(slots, columns, states)
+
+    def _active(self, tree: Tree) -> list[tuple[int, _Row]]:
+        """List the rows that take part, in the order of their slots; rows without a root leave for good."""
+        for place, gone in enumerate((tree.tokens[:, 0] < 0).tolist()):
+            row = self._rows[place]
+            if gone and row is not None:
+                self.engine.close(row.slot)
+                self._rows[place] = None
+        active = [(place, row) for place, row in enumerate(self._rows) if row is not None]
+        return sorted(active, key=lambda pair: pair[1].slot.index)
+
+    def _walk(self, part: Tree, index: int, row: _Row, logits: Tensor) -> Walk:
+        dice = Dice(self._chance, row.sampling.seed, len(row.tokens) - 1)
+        return self.rule.walk(part, index, RowLaw(row.sampling, row.tokens, part, index, logits), dice)
+
+    def _decide(
+        self, tree: Tree, active: list[tuple[int, _Row]], walks: list[Walk], hidden: Tensor | None
+    ) -> Step:
+        """Keep the accepted paths, and lay out what was decided."""
+        lengths = torch.zeros(len(self._rows), dtype=torch.int64)
+        decided = torch.full((len(self._rows), max(len(walk.path) for walk in walks) + 1), PADDING)
+        nodes = torch.zeros(len(active), decided.shape[1], dtype=torch.int64)
+        before = torch.tensor([row.slot.length for _, row in active])
+        for index, ((place, row), walk) in enumerate(zip(active, walks, strict=True)):
+            said = torch.tensor([*tree.tokens[place, walk.path].tolist(), walk.token])
+            self.engine.keep(row.slot, [0, *walk.path])
+            row.tokens = torch.cat([row.tokens, said])
+            lengths[place] = len(said)
+            decided[place, : len(said)] = said
+            nodes[index, 1 : len(said)] = torch.tensor(walk.path, dtype=torch.int64)
+        accepted = (lengths - 1).clamp(min=0)
+        if not self._needs:
+            return Step(decided, lengths, accepted)
+        places = torch.tensor([place for place, _ in active])
+        columns = before[:, None] + torch.arange(decided.shape[1])
+        if hidden is not None:
+            hidden = hidden[torch.arange(len(active))[:, None], nodes]
+        features = self._features([row.slot for _, row in active], columns, hidden)
+        return Step(decided, lengths, accepted, _scatter(features, places, len(self._rows)))
+
+    def _features(
+        self, slots: list[Slot], columns: Int[Tensor, "R K"], hidden: Tensor | None
+    ) -> Features:
+        """Gather what the drafter reads of these columns, encoded if it brings an encoder."""
+        pairs = [self.engine.keys_values(layer, slots, columns) for layer in self._needs.keys_values]
+        keys = torch.stack([pair[0] for pair in pairs], 2) if pairs else None
+        values = torch.stack([pair[1] for pair in pairs], 2) if pairs else None
+        raw = Features(hidden, keys, values)
+        if self._needs.encoder is None:
+            return raw
+        with torch.no_grad():
+            return Features(encoded=self._needs.encoder.encode(raw))
+
+    def _check_tree(self, tree: Tree) -> None:
+        if len(tree.tokens) != len(self._rows):
+            raise TreeError(f"expected trees for {len(self._rows)} rows, got {len(tree.tokens)}")
+        roots = tree.tokens[:, 0].tolist()
+        for place, (root, row) in enumerate(zip(roots, self._rows, strict=True)):
+            last = None if row is None else int(row.tokens[-1])
+            if root >= 0 and root != last:
+                what = "no root, for the row has left" if last is None else f"root {last}, its last decided token"
+                raise TreeError(f"expected row {place} to have {what}; got {root}")
+        if max(roots) < 0:
+            raise TreeError("expected at least one row with a root, got none")
+        if int(tree.tokens.max()) >= self.vocab_size:
+            raise TreeError(f"expected tokens below {self.vocab_size}, got {int(tree.tokens.max())}")
+        self._check_room(tree)
+
+    def _check_room(self, tree: Tree) -> None:
+        lengths = torch.tensor([0 if row is None else len(row.tokens) for row in self._rows])
+        deepest = int((lengths[:, None] + tree.depths).max())
+        if self.max_length is not None and deepest > self.max_length:
+            raise TreeError(f"expected nodes within the model's {self.max_length} positions, got one at {deepest}")
+
+
+def _end_tokens(model: PreTrainedModel) -> tuple[int, ...]:
+    ends = getattr(model.generation_config, "eos_token_id", None)
+    if ends is None:
+        return ()
+    return (ends,) if isinstance(ends, int) else tuple(ends)
+
+
+def _check_prompts(
+    tokens: Int[Tensor, "B T"],
+    lengths: Int[Tensor, " B"],
+    sampling: Sequence[Sampling],
+    vocab_size: int,
+    max_length: int | None,
+) -> None:
+    if not len(tokens) == len(lengths) == len(sampling) or len(tokens) == 0:
+        raise PromptError(
+            f"expected as many prompts, lengths and samplings, and at least one, "
+            f"got {len(tokens)}, {len(lengths)} and {len(sampling)}"
+        )
+    for row, length in enumerate(lengths.tolist()):
+        if not 1 <= length <= tokens.shape[1]:
+            raise PromptError(f"expected prompt {row} to have 1 to {tokens.shape[1]} tokens, got {length}")
+        if max_length is not None and length >= max_length:
+            raise PromptError(
+                f"expected prompt {row} to leave room in the model's {max_length} positions, got {length} tokens"
+            )
+        low, high = int(tokens[row, :length].min()), int(tokens[row, :length].max())
+        if low < 0 or high >= vocab_size:
+            raise PromptError(
+                f"expected the ids of prompt {row} to be 0 to {vocab_size - 1}, got {low if low < 0 else high}"
+            )
+
+
+def _scatter(features: Features, places: Int[Tensor, " R"], rows: int) -> Features:
+    """Put the features of the rows that took part back to where their rows are."""
+
+    def spread(part: Tensor | None) -> Tensor | None:
+        return None if part is None else part.new_zeros(rows, *part.shape[1:]).index_copy(0, places.to(part.device), part)
+
+    return evolve(
+        features,
+        hidden=spread(features.hidden),
+        keys=spread(features.keys),
+        values=spread(features.values),
+        encoded=spread(features.encoded),
+    )

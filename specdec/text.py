@@ -1,0 +1,103 @@
+"""Text in and out: prompts to tokens, tokens to text as it comes, and the ends in between."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from attrs import define, field
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase, StopStringCriteria
+
+from specdec.data import Context, Step, Stop
+from specdec.errors import OptionError, PromptError
+
+Prompt = str | Sequence[int] | Sequence[Mapping[str, str]]
+"""Text, token ids, or the messages of a chat."""
+
+
+def batch(prompts: Prompt | Sequence[Prompt]) -> list[Prompt]:
+    """Make a list of prompts of one or several."""
+    if isinstance(prompts, str) or (len(prompts) > 0 and isinstance(prompts[0], int | Mapping)):
+        return [prompts]  # type: ignore[list-item]
+    return list(prompts)  # type: ignore[arg-type]
+
+
+def encode(prompt: Prompt, tokenizer: PreTrainedTokenizerBase | None) -> list[int]:
+    """Turn a prompt into tokens; text becomes the user's message where the tokenizer has a chat template.
+
+    Raises:
+        PromptError: the prompt is empty, or text without a tokenizer.
+    """
+    tokens = _tokens(prompt, tokenizer)
+    if not tokens:
+        raise PromptError(f"expected a prompt of at least one token, got {prompt!r}")
+    return tokens
+
+
+def _tokens(prompt: Prompt, tokenizer: PreTrainedTokenizerBase | None) -> list[int]:
+    if not isinstance(prompt, str) and all(isinstance(token, int) for token in prompt):
+        return [int(token) for token in prompt]  # type: ignore[call-overload]
+    if tokenizer is None:
+        raise PromptError(f"expected token ids, for there is no tokenizer; got {prompt!r}")
+    if isinstance(prompt, str) and not tokenizer.chat_template:
+        return list(tokenizer(prompt)["input_ids"])
+    messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
+    encoded: Any = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
+    return list(encoded["input_ids"])
+
+
+class Ends:
+    """Finds where each row ends inside a step."""
+
+    def __init__(self, stop: Stop, end_tokens: Sequence[int], tokenizer: PreTrainedTokenizerBase | None) -> None:
+        self._tokens = set(end_tokens if stop.tokens is None else stop.tokens)
+        if stop.strings and tokenizer is None:
+            raise OptionError(f"expected a tokenizer to find the stop strings {stop.strings} with, got none")
+        self._strings = StopStringCriteria(tokenizer, list(stop.strings)) if stop.strings else None
+
+    def cut(self, context: Context, step: Step) -> tuple[Step, Tensor]:
+        """Cut a step behind each row's end; say which rows are done."""
+        lengths = torch.minimum(step.lengths, context.limits - context.lengths)
+        done = context.done | (context.lengths + lengths >= context.limits)
+        for row, length in enumerate(lengths.tolist()):
+            end = self._first_end(context.row(row), step.tokens[row, :length].tolist())
+            if end is not None:
+                lengths[row], done[row] = end + 1, True
+        accepted = torch.minimum(step.accepted, lengths)
+        width = int(lengths.max())
+        kept = Step(step.tokens[:, :width], lengths, accepted, step.features, step.verified)
+        return kept, done
+
+    def _first_end(self, before: list[int], tokens: list[int]) -> int | None:
+        for index, token in enumerate(tokens):
+            if token in self._tokens or self._completes_string(before + tokens[: index + 1]):
+                return index
+        return None
+
+    def _completes_string(self, tokens: list[int]) -> bool:
+        if self._strings is None:
+            return False
+        return bool(self._strings(torch.tensor([tokens]), torch.empty(0))[0])
+
+
+@define
+class TextStream:
+    """Gives a row's text as its tokens come, never half a character."""
+
+    tokenizer: PreTrainedTokenizerBase
+    _tokens: list[int] = field(factory=list)
+    _given: int = 0
+    """Tokens whose text was given; those in the list before them are kept as the context of the next ones."""
+
+    def add(self, tokens: Sequence[int], last: bool) -> str:
+        """Take tokens, and give the text that they complete; all that is left with the last ones."""
+        self._tokens += tokens
+        before, after = self._decode(self._tokens[: self._given]), self._decode(self._tokens)
+        if after.endswith("\N{REPLACEMENT CHARACTER}") and not last:
+            return ""
+        self._tokens, self._given = self._tokens[self._given :], len(self._tokens) - self._given
+        return after[len(before) :]
+
+    def _decode(self, tokens: list[int]) -> str:
+        text: str = self.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return text

@@ -1,0 +1,203 @@
+"""Trees of drafted tokens, one per row of a batch.
+
+Shape letters, here and everywhere: `B` rows, `N` nodes, `K` tokens decided in a step, `T` tokens in a
+row, `V` vocabulary, `L` layers, `H` heads, `E` hidden size, `D` head size.
+"""
+
+from functools import cached_property
+
+import torch
+from attrs import evolve, field, frozen
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from specdec.chance import Dice, Weights
+from specdec.errors import TreeError
+
+PADDING = -1
+"""Fills what is no node and no token; never a legal token id."""
+
+
+@frozen(eq=False)
+class Tree:
+    """Guesses at what follows each row: `N` nodes in topological order, node 0 the root.
+
+    The root is the row's last decided token, which the target has not read yet; a row without one takes
+    no part. Every other node is *placed* (any token, for any reason) or *drawn* (from what its parent's
+    row of `probs` leaves of it after its earlier siblings). Only `draw` makes drawn nodes, and `select` places all it keeps: forgetting how
+    a token was found is always lawful.
+
+    Trees live on the CPU: they are small, and it is there that rules walk them.
+    """
+
+    tokens: Int[Tensor, "B N"]
+    parents: Int[Tensor, "B N"]
+    scores: Float[Tensor, "B N"]
+    """Log-probability of the path from the root to the node, as the drafter sees it."""
+    drawn: Bool[Tensor, "B N"] | None = field(default=None, kw_only=True)
+    probs: Float[Tensor, "B N V"] | None = field(default=None, kw_only=True)
+
+    @staticmethod
+    def root(tokens: Int[Tensor, " B"]) -> "Tree":
+        """Start trees from the last decided tokens; a row of padding takes no part."""
+        tokens = tokens.cpu()[:, None]
+        return Tree(tokens, torch.full_like(tokens, PADDING), torch.zeros(tokens.shape))
+
+    @cached_property
+    def nodes(self) -> Bool[Tensor, "B N"]:
+        """Which places hold a node."""
+        return self.tokens >= 0
+
+    @cached_property
+    def ancestors(self) -> Bool[Tensor, "B N N"]:
+        """Whether node m is node n or above it, at [n, m]; padding has only itself."""
+        size = self.tokens.shape[1]
+        reach = torch.eye(size).expand(len(self.tokens), -1, -1).clone()
+        reach.scatter_(2, self.parents.clamp(min=0)[..., None], 1.0)
+        reach[~self.nodes] = torch.eye(size).expand_as(reach)[~self.nodes]
+        for _ in range(max(size - 2, 0).bit_length()):  # each squaring doubles how far a node sees
+            reach = (reach @ reach).clamp_(max=1.0)
+        return reach > 0
+
+    @cached_property
+    def depths(self) -> Int[Tensor, "B N"]:
+        """Edges between each node and the root; 0 for padding."""
+        depths, above = torch.zeros_like(self.parents), self.parents
+        while (inside := above >= 0).any():
+            depths += inside
+            above = torch.where(inside, self.parents.gather(1, above.clamp(min=0)), PADDING)
+        return depths
+
+    @cached_property
+    def deepest(self) -> Bool[Tensor, "B N"]:
+        """The nodes of the last level that any row has reached."""
+        return self.nodes & (self.depths == self.depths.max())
+
+    def children(self, row: int) -> list[list[int]]:
+        """List each node's children in sibling order."""
+        children: list[list[int]] = [[] for _ in range(self.tokens.shape[1])]
+        for node, parent in enumerate(self.parents[row].tolist()):
+            if parent >= 0:
+                children[parent].append(node)
+        return children
+
+    def path(self, row: int, node: int) -> list[int]:
+        """Walk from the root's child down to the node; the root's own path is empty."""
+        nodes, parents = [], self.parents[row].tolist()
+        while parents[node] >= 0:
+            nodes.append(node)
+            node = parents[node]
+        return nodes[::-1]
+
+    def rows(self, rows: list[int]) -> "Tree":
+        """Take the trees of these rows, in this order."""
+        drawn = None if self.drawn is None else self.drawn[rows]
+        probs = None if self.probs is None else self.probs[rows]
+        return Tree(self.tokens[rows], self.parents[rows], self.scores[rows], drawn=drawn, probs=probs)
+
+    def place(
+        self, tokens: Int[Tensor, "B M"], parents: Int[Tensor, "B M"], scores: Float[Tensor, "B M"]
+    ) -> "Tree":
+        """Add placed nodes, padding where a row adds fewer; columns of padding alone are dropped."""
+        _check_parents(self, tokens, parents)
+        rank = (tokens < 0).to(torch.int8).argsort(dim=1, stable=True)
+        rank = rank[:, : int((tokens >= 0).sum(1).max())]
+        tokens, parents, scores = tokens.gather(1, rank), parents.gather(1, rank), scores.gather(1, rank)
+        return evolve(
+            self,
+            tokens=torch.cat([self.tokens, tokens], 1),
+            parents=torch.cat([self.parents, parents.masked_fill(tokens < 0, PADDING)], 1),
+            scores=torch.cat([self.scores, scores.masked_fill(tokens < 0, 0.0)], 1),
+            drawn=_pad(self.drawn, tokens.shape[1]),
+            probs=_pad(self.probs, tokens.shape[1]),
+        )
+
+    def draw(
+        self, widths: Int[Tensor, "B N"], probs: Float[Tensor, "B N V"], dice: list[Dice]
+    ) -> "Tree":
+        """Draw `widths` children under each node from its row of `probs`, without replacement.
+
+        What a node has already drawn from stays its law: `probs` counts only where a node has no drawn
+        child yet. Fewer children are drawn when fewer tokens have probability left.
+        """
+        probs = self._recorded(probs)
+        added = [self._draw_row(row, widths[row].tolist(), probs, dice[row]) for row in range(len(dice))]
+        count = max(map(len, added))
+        filled = [nodes + [(PADDING, PADDING, 0.0)] * (count - len(nodes)) for nodes in added]
+        tokens, parents, scores = (
+            torch.tensor([[node[part] for node in nodes] for nodes in filled], dtype=dtype).view(len(dice), count)
+            for part, dtype in enumerate((torch.int64, torch.int64, torch.float32))
+        )
+        tree = evolve(self, probs=probs).place(tokens, parents, scores)
+        drawn = tree.drawn.clone() if tree.drawn is not None else torch.zeros_like(tree.tokens, dtype=torch.bool)
+        drawn[:, self.tokens.shape[1] :] = tokens >= 0
+        return evolve(tree, drawn=drawn)
+
+    def proposal(self, row: int, node: int) -> Weights | None:
+        """Give the law that a drawn node was drawn from; None for a placed one."""
+        if self.drawn is None or self.probs is None or not self.drawn[row, node]:
+            return None
+        parent = int(self.parents[row, node])
+        earlier = [child for child in self.children(row)[parent] if child < node]
+        return self._left(self.probs, row, parent, earlier)
+
+    def select(self, keep: Bool[Tensor, "B N"]) -> "Tree":
+        """Keep these nodes and the root; all that stay are placed, whatever they were."""
+        keep = (keep & self.nodes) | torch.zeros_like(keep).index_fill(1, torch.tensor(0), True)
+        orphan = keep[:, 1:] & ~keep.gather(1, self.parents.clamp(min=0))[:, 1:] & self.nodes[:, 1:]
+        if orphan.any():
+            raise TreeError(f"expected the parent of every kept node to be kept, got orphans at {orphan.nonzero().tolist()}")
+        if bool(keep[self.nodes].all()):
+            return evolve(self, drawn=None, probs=None)
+        order = (~keep).to(torch.int8).argsort(dim=1, stable=True)[:, : int(keep.sum(1).max())]
+        kept = keep.gather(1, order)
+        renamed = keep.cumsum(1) - 1
+        parents = self.parents.gather(1, order)
+        parents = torch.where(kept & (parents >= 0), renamed.gather(1, parents.clamp(min=0)), PADDING)
+        tokens = self.tokens.gather(1, order).masked_fill(~kept, PADDING)
+        return Tree(tokens, parents, self.scores.gather(1, order).masked_fill(~kept, 0.0))
+
+    def _recorded(self, probs: Float[Tensor, "B N V"]) -> Float[Tensor, "B N V"]:
+        """Put back the rows from which a node has already drawn."""
+        if self.drawn is None or self.probs is None:
+            return probs
+        parents = self.parents.masked_fill(~self.drawn, 0)
+        has_drawn = torch.zeros_like(self.drawn).scatter_(1, parents, self.drawn)
+        return torch.where(has_drawn[..., None], self.probs, probs)
+
+    def _draw_row(
+        self, row: int, widths: list[int], probs: Float[Tensor, "B N V"], dice: Dice
+    ) -> list[tuple[int, int, float]]:
+        added: list[tuple[int, int, float]] = []
+        children = self.children(row)
+        for parent, width in enumerate(widths):
+            if width <= 0:
+                continue
+            left = self._left(probs, row, parent, children[parent])
+            for token in dice.draft(left, width, self.tokens.shape[1] + len(added)):
+                score = float(self.scores[row, parent]) + float(probs[row, parent, token].log())
+                added.append((token, parent, score))
+        return added
+
+    def _left(self, probs: Float[Tensor, "B N V"], row: int, parent: int, earlier: list[int]) -> Weights:
+        """What a node's law leaves for its next child, normalised; all zero when nothing is left."""
+        left: Weights = probs[row, parent].numpy().copy()
+        left[self.tokens[row, earlier].numpy()] = 0
+        total = left.sum()
+        return left / total if total > 0 else left
+
+
+def _check_parents(tree: Tree, tokens: Int[Tensor, "B M"], parents: Int[Tensor, "B M"]) -> None:
+    size = tree.tokens.shape[1]
+    if ((parents >= size) & (tokens >= 0)).any():
+        raise TreeError(f"expected parents among the tree's {size} nodes, got {int(parents.max())}")
+    above = tree.tokens.gather(1, parents.clamp(min=0))
+    orphans = ((above < 0) | (parents < 0)) & (tokens >= 0)
+    if orphans.any():
+        raise TreeError(f"expected every new node to have a node as parent, got none at {orphans.nonzero().tolist()}")
+
+
+def _pad(values: Tensor | None, count: int) -> Tensor | None:
+    if values is None:
+        return None
+    return torch.cat([values, values.new_zeros(len(values), count, *values.shape[2:])], 1)
