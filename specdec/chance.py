@@ -3,7 +3,7 @@
 `Keyed`, the one that ships, reads numpy's Philox4x64-10 (Salmon et al., "Parallel random numbers: as
 easy as 1, 2, 3", SC 2011) at
 
-    key = (seed, position)        counter = (block, index, purpose, 0)
+    key = (seed, position)        counter = (block, node, purpose, 0)
 
 so any language that has Philox repeats it bit for bit. A choice is an exponential race (Gumbel-max):
 `argmax w / E`, `E = -log1p(-v)`, with `v` in (0, 1) from 32 bits. The winners have small `E`, where
@@ -35,13 +35,13 @@ class Key(NamedTuple):
     """The name of one chance.
 
     `position` counts tokens from the start of the row. `TARGET` chances have the position of the token
-    that they decide, and no index; all others that of the root of their step, and a node's index.
+    that they decide, and no node; all others that of the root of their step, and a node of its tree.
     """
 
     seed: int
     position: int
     purpose: Purpose
-    index: int = 0
+    node: int = 0
 
 
 class Chance(ABC):
@@ -85,7 +85,8 @@ class Keyed(Chance):
         return word * 2.0**-53 * float(of) < float(accept)
 
     def noise(self, key: Key, size: int) -> np.ndarray[Any, np.dtype[np.float32]]:
-        return -np.log(_exponentials(key, size))
+        noise: np.ndarray[Any, np.dtype[np.float32]] = -np.log(_exponentials(key, size))
+        return noise
 
 
 @frozen
@@ -121,7 +122,7 @@ class Dice:
 
 
 def _words(key: Key, count: int) -> np.ndarray[Any, np.dtype[np.uint64]]:
-    counter = [0, key.index, int(key.purpose), 0]
+    counter = [0, key.node, int(key.purpose), 0]
     philox = np.random.Philox(key=[key.seed, key.position], counter=counter)
     return philox.random_raw(count)
 
@@ -131,6 +132,6 @@ def _exponentials(key: Key, size: int) -> np.ndarray[Any, np.dtype[np.float32]]:
     words = _words(key, (size + 1) // 2).astype("<u8", copy=False).view("<u4")[:size]
     uniform = (words.astype(np.float32) + np.float32(0.5)) * np.float32(2.0**-32)
     np.minimum(uniform, np.float32(1 - 2.0**-24), out=uniform)  # rounding may not reach 1: E stays finite
-    exponential = -np.log1p(-uniform)
+    exponential: np.ndarray[Any, np.dtype[np.float32]] = -np.log1p(-uniform)
     exponential.flags.writeable = False
     return exponential

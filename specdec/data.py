@@ -20,6 +20,14 @@ def _tuple_of_ints(values: Sequence[int]) -> tuple[int, ...]:
     return tuple(int(value) for value in values)
 
 
+def _tokens_or_none(tokens: Sequence[int] | None) -> tuple[int, ...] | None:
+    return None if tokens is None else _tuple_of_ints(tokens)
+
+
+def _strings(given: str | Sequence[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
 @frozen(eq=False)
 class Features:
     """What the target computed for the tokens *before* those of a step: what predicted them.
@@ -106,12 +114,8 @@ class Stop:
     """
 
     max_tokens: int | None = field(default=None, validator=_check("max_tokens", 1, _INFINITY))
-    tokens: tuple[int, ...] | None = field(
-        default=None, converter=lambda tokens: None if tokens is None else _tuple_of_ints(tokens)
-    )
-    strings: tuple[str, ...] = field(
-        default=(), converter=lambda given: (given,) if isinstance(given, str) else tuple(given)
-    )
+    tokens: tuple[int, ...] | None = field(default=None, converter=_tokens_or_none)
+    strings: tuple[str, ...] = field(default=(), converter=_strings)
 
     @strings.validator
     def _not_empty(self, _: object, strings: tuple[str, ...]) -> None:

@@ -1,20 +1,20 @@
 """What can go wrong, as one tree of errors.
 
-    SpecdecError
-    ├── InputError (ValueError)          what the caller gave cannot be used
-    │   ├── PromptError                  a prompt: empty, too long, ids outside the vocabulary
-    │   ├── OptionError                  an option: a negative temperature, a width of zero
-    │   └── TreeError                    a tree that no drafter may hand over
-    ├── PluginError                      the plugins do not fit together
-    │   ├── UnknownName (LookupError)    nothing is registered under that name
-    │   └── DuplicateName                two plugins register one name
-    ├── ModelError                       a model cannot do what is asked of it
-    │   ├── UnsupportedModel             its cache cannot be cut, its attention takes no tree mask
-    │   ├── VocabularyMismatch           drafter and target do not speak the same tokens
-    │   └── NonFiniteLogits              it said NaN or infinity
-    └── TransportError                   the other side cannot be reached
-        ├── ConnectionLost               the pipe is broken, for good
-        └── TimedOut                     nothing came in time; the pipe may still be whole
+SpecdecError
+├── InputError (ValueError)          what the caller gave cannot be used
+│   ├── PromptError                  a prompt: empty, too long, ids outside the vocabulary
+│   ├── OptionError                  an option: a negative temperature, a width of zero
+│   └── TreeError                    a tree that no drafter may hand over
+├── PluginError                      the plugins do not fit together
+│   ├── UnknownName (LookupError)    nothing is registered under that name
+│   └── DuplicateName                two plugins register one name
+├── ModelError                       a model cannot do what is asked of it
+│   ├── UnsupportedModel             its cache cannot be cut, its attention takes no tree mask
+│   ├── VocabularyMismatch           drafter and target do not speak the same tokens
+│   └── NonFiniteLogits              it said NaN or infinity
+└── TransportError                   the other side cannot be reached
+    ├── ConnectionLost               the pipe is broken, for good
+    └── TimedOut                     nothing came in time; the pipe may still be whole
 """
 
 

@@ -77,9 +77,7 @@ class _Reader:
 
     def read(self, tree: Tree, widths: Int[Tensor, "B N"]) -> None:
         """Have the nodes scored that grow now and were not before."""
-        unread = torch.nn.functional.pad(
-            self.columns, (0, tree.tokens.shape[1] - self.columns.shape[1]), value=PADDING
-        )
+        unread = torch.nn.functional.pad(self.columns, (0, tree.tokens.shape[1] - self.columns.shape[1]), value=PADDING)
         new = (widths > 0) & (unread < 0)
         if not bool(new.any()):
             return

@@ -73,7 +73,11 @@ class Verifier(ABC):
 
     @abstractmethod
     def prefill(
-        self, tokens: Int[Tensor, "B T"], lengths: Int[Tensor, " B"], needs: Needs, sampling: Sequence[Sampling]
+        self,
+        tokens: Int[Tensor, "B T"],
+        lengths: Int[Tensor, " B"],
+        needs: Needs,
+        sampling: Sequence[Sampling],
     ) -> Step:
         """Forget the last batch and read each prompt but for its last token, the first root.
 

@@ -32,8 +32,8 @@ class Summary:
     """The figures of a run.
 
     `acceptance_length` is tokens per step over all steps (micro), `acceptance_length_per_request` the mean of each
-    request's own (macro). `acceptance_rate` is drafted tokens accepted over drafted tokens verified. `acceptance_by_position[i]`
-    is the share of steps whose i-th drafted token was accepted.
+    request's own (macro). `acceptance_rate` is drafted tokens accepted over drafted tokens verified.
+    `acceptance_by_position[i]` is the share of steps whose i-th drafted token was accepted.
     """
 
     steps: int

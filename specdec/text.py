@@ -36,7 +36,7 @@ def encode(prompt: Prompt, tokenizer: PreTrainedTokenizerBase | None) -> list[in
 
 def _tokens(prompt: Prompt, tokenizer: PreTrainedTokenizerBase | None) -> list[int]:
     if not isinstance(prompt, str) and all(isinstance(token, int) for token in prompt):
-        return [int(token) for token in prompt]  # type: ignore[call-overload]
+        return list(prompt)  # type: ignore[arg-type]
     if tokenizer is None:
         raise PromptError(f"expected token ids, for there is no tokenizer; got {prompt!r}")
     if isinstance(prompt, str) and not tokenizer.chat_template:

@@ -23,9 +23,9 @@ class Tree:
     """Guesses at what follows each row: `N` nodes in topological order, node 0 the root.
 
     The root is the row's last decided token, which the target has not read yet; a row without one takes
-    no part. Every other node is *placed* (any token, for any reason) or *drawn* (from what its parent's
-    row of `probs` leaves of it after its earlier siblings). Only `draw` makes drawn nodes, and `select` places all it keeps: forgetting how
-    a token was found is always lawful.
+    no part. Every other node is *placed* (any token, for any reason) or *drawn* (from its parent's row of
+    `probs`, without its earlier siblings). Only `draw` makes drawn nodes, and whatever drops a node
+    places the rest: forgetting how a token was found is always lawful.
 
     Trees live on the CPU: they are small, and it is there that rules walk them.
     """
@@ -95,9 +95,7 @@ class Tree:
         probs = None if self.probs is None else self.probs[rows]
         return Tree(self.tokens[rows], self.parents[rows], self.scores[rows], drawn=drawn, probs=probs)
 
-    def place(
-        self, tokens: Int[Tensor, "B M"], parents: Int[Tensor, "B M"], scores: Float[Tensor, "B M"]
-    ) -> "Tree":
+    def place(self, tokens: Int[Tensor, "B M"], parents: Int[Tensor, "B M"], scores: Float[Tensor, "B M"]) -> "Tree":
         """Add placed nodes, padding where a row adds fewer; columns of padding alone are dropped."""
         _check_parents(self, tokens, parents)
         rank = (tokens < 0).to(torch.int8).argsort(dim=1, stable=True)
@@ -112,9 +110,7 @@ class Tree:
             probs=_pad(self.probs, tokens.shape[1]),
         )
 
-    def draw(
-        self, widths: Int[Tensor, "B N"], probs: Float[Tensor, "B N V"], dice: list[Dice]
-    ) -> "Tree":
+    def draw(self, widths: Int[Tensor, "B N"], probs: Float[Tensor, "B N V"], dice: list[Dice]) -> "Tree":
         """Draw `widths` children under each node from its row of `probs`, without replacement.
 
         What a node has already drawn from stays its law: `probs` counts only where a node has no drawn
@@ -142,13 +138,15 @@ class Tree:
         return self._left(self.probs, row, parent, earlier)
 
     def select(self, keep: Bool[Tensor, "B N"]) -> "Tree":
-        """Keep these nodes and the root; all that stay are placed, whatever they were."""
+        """Keep these nodes and the root. If any node is dropped, all that stay are placed, whatever they were."""
         keep = (keep & self.nodes) | torch.zeros_like(keep).index_fill(1, torch.tensor(0), True)
         orphan = keep[:, 1:] & ~keep.gather(1, self.parents.clamp(min=0))[:, 1:] & self.nodes[:, 1:]
         if orphan.any():
-            raise TreeError(f"expected the parent of every kept node to be kept, got orphans at {orphan.nonzero().tolist()}")
+            raise TreeError(
+                f"expected the parent of every kept node to be kept, got orphans at {orphan.nonzero().tolist()}"
+            )
         if bool(keep[self.nodes].all()):
-            return evolve(self, drawn=None, probs=None)
+            return self
         order = (~keep).to(torch.int8).argsort(dim=1, stable=True)[:, : int(keep.sum(1).max())]
         kept = keep.gather(1, order)
         renamed = keep.cumsum(1) - 1

@@ -81,7 +81,7 @@ class SmallModel(Drafter):
 
     def _catch_up(self, context: Context) -> list[list[int]]:
         """Keep what was read of the path that was decided; list what is still to be read before the root."""
-        missing = []
+        missing: list[list[int]] = []
         for row, slot in enumerate(self._slots):
             if slot is None:
                 missing.append([])

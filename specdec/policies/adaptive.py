@@ -1,6 +1,5 @@
 """OPT-Tree: go deeper for as long as it is worth it."""
 
-import torch
 from attrs import field, frozen
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -15,8 +14,8 @@ from specdec.tree import Tree
 class Adaptive(TreePolicy):
     """Grow levels until the last one adds less than `gain` to the tokens expected of the `size` likeliest nodes.
 
-    The expectation is the sum of path probabilities (Wang et al., OPT-Tree, arXiv 2406.17276). Every node of a level may be
-    expanded that is among the `size` likeliest; `depth` is a limit.
+    The expectation is the sum of path probabilities (Wang et al., OPT-Tree, arXiv 2406.17276). Every
+    node of a level that is among the `size` likeliest gets `width` children; `depth` is a limit.
     """
 
     size: int = field(default=16, validator=at_least(1))

@@ -15,8 +15,9 @@ class Dynamic(TreePolicy):
     """Expand the `width` likeliest nodes of each level by `width` children, keep the `size` likeliest nodes of all.
 
     Likely means by the probability of the whole path; ties go to the shallower node, then to the
-    earlier one (Li et al., EAGLE-2, arXiv 2406.16858, section 4). `depth` counts levels and `size` drafted nodes: EAGLE's own
-    `depth=d, total_tokens=m` is `depth=d+1, size=m-1` here, MoA's is `depth=d-1, size=m`.
+    earlier one (Li et al., EAGLE-2, arXiv 2406.16858, section 4). `depth` counts levels and `size`
+    drafted nodes: EAGLE's own `depth=d, total_tokens=m` is `depth=d+1, size=m-1` here, MoA's is
+    `depth=d-1, size=m`.
     """
 
     depth: int = field(default=6, validator=at_least(1))

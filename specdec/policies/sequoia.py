@@ -1,7 +1,7 @@
 """Sequoia: the best fixed tree for given acceptance rates."""
 
 from collections.abc import Sequence
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 
 import torch
 from attrs import field, frozen
@@ -27,8 +27,8 @@ def _growth_map(parents: Sequence[int]) -> tuple[int, ...]:
 class Sequoia(TreePolicy):
     """Grow the tree of a growth map: node n hangs under node `parents[n]`, node 0 is the root.
 
-    A node's first child is its likeliest, and so on; drawn without replacement if `sampled` (Chen et al., Sequoia, arXiv
-    2402.12374).
+    A node's first child is its likeliest, and so on; drawn without replacement if `sampled` (Chen et
+    al., Sequoia, arXiv 2402.12374).
     """
 
     parents: tuple[int, ...] = field(converter=_growth_map)
@@ -40,8 +40,8 @@ class Sequoia(TreePolicy):
     ) -> "Sequoia":
         """Find the growth map of at most `size` drafted nodes and `depth` levels that accepts most.
 
-        `rates[i]` is the probability that child i is the one accepted, given that its parent was (dynamic programme of arXiv
-        2402.12374, section 3.1).
+        `rates[i]` is the probability that child i is the one accepted, given that its parent was
+        (dynamic programme of arXiv 2402.12374, section 3.1).
         """
         rates = tuple(map(float, rates))
         if size < 1 or depth < 1 or not rates or min(rates) < 0 or sum(rates) > 1 + 1e-6:
@@ -78,12 +78,12 @@ Shape = tuple["Shape", ...]
 def _best_tree(size: int, depth: int, rates: tuple[float, ...]) -> tuple[float, Shape]:
     """The tokens expected of the best tree of at most `size` nodes, its root included, and its shape."""
 
-    @lru_cache(maxsize=None)
+    @cache
     def tree(size: int, depth: int) -> tuple[float, Shape]:
         value, children = forest(size - 1, depth - 1, 0) if depth else (0.0, ())
         return 1 + value, children
 
-    @lru_cache(maxsize=None)
+    @cache
     def forest(size: int, depth: int, rank: int) -> tuple[float, Shape]:
         best: tuple[float, Shape] = (0.0, ())
         for first in range(1, size + 1) if rank < len(rates) else ():

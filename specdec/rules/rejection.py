@@ -24,9 +24,7 @@ class Rejection(Rule):
             node = accepted
             path.append(node)
 
-    def _try(
-        self, tree: Tree, row: int, children: list[int], p: Weights, dice: Dice
-    ) -> tuple[int | None, Weights]:
+    def _try(self, tree: Tree, row: int, children: list[int], p: Weights, dice: Dice) -> tuple[int | None, Weights]:
         """Give the child accepted, if any, and what is left of the target's law."""
         for child in children:
             token, q = int(tree.tokens[row, child]), tree.proposal(row, child)

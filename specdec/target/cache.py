@@ -106,6 +106,4 @@ class SlotCache(Cache):
 
     def _name_parts(self) -> None:
         """View each layer's keys and values in the shared tensors."""
-        self._parts = [
-            self._blocks[shape][self._members[shape].index(part)] for part, shape in enumerate(self._shapes)
-        ]
+        self._parts = [self._blocks[shape][self._members[shape].index(part)] for part, shape in enumerate(self._shapes)]

@@ -150,4 +150,5 @@ class Engine:
 
         if layer < len(self.layers):
             return self.layers[layer].register_forward_pre_hook(enter, with_kwargs=True)
-        return self.model.base_model.register_forward_hook(leave)
+        norm: torch.nn.Module = self.model.base_model
+        return norm.register_forward_hook(leave)

@@ -67,7 +67,9 @@ def head_shapes(model: PreTrainedModel) -> list[HeadShape]:
     """Learn the shapes of keys and values from the reading of one token."""
     cache = DynamicCache()
     with torch.no_grad():
-        model.base_model(torch.zeros(1, 1, dtype=torch.int64, device=model.device), past_key_values=cache, use_cache=True)
+        model.base_model(
+            torch.zeros(1, 1, dtype=torch.int64, device=model.device), past_key_values=cache, use_cache=True
+        )
     parts = [part for layer in cache.layers for part in (getattr(layer, "keys", None), getattr(layer, "values", None))]
     layers = int(text_config(model).num_hidden_layers)
     if len(parts) != 2 * layers or not all(isinstance(part, torch.Tensor) and part.dim() == 4 for part in parts):

@@ -66,7 +66,11 @@ class Target(Verifier):
         return self.engine.model
 
     def prefill(
-        self, tokens: Int[Tensor, "B T"], lengths: Int[Tensor, " B"], needs: Needs, sampling: Sequence[Sampling]
+        self,
+        tokens: Int[Tensor, "B T"],
+        lengths: Int[Tensor, " B"],
+        needs: Needs,
+        sampling: Sequence[Sampling],
     ) -> Step:
         _check_prompts(tokens, lengths, sampling, self.vocab_size, self.max_length)
         self.close()
@@ -113,9 +117,7 @@ class Target(Verifier):
             chunk = chunk.masked_fill(~valid, PADDING)
             depths = torch.arange(size).expand(len(chunk), -1).masked_fill(~valid, 0)
             before = torch.ones(size, size, dtype=torch.bool).tril().expand(len(chunk), -1, -1)
-            said = self.engine.read(
-                slots, chunk, depths, before, hidden=self._needs.hidden_states, logits=False
-            )
+            said = self.engine.read(slots, chunk, depths, before, hidden=self._needs.hidden_states, logits=False)
             for slot, kept in zip(slots, valid.sum(1).tolist(), strict=True):
                 self.engine.keep(slot, range(kept))
             parts.append(said.hidden)
@@ -139,9 +141,7 @@ class Target(Verifier):
         dice = Dice(self._chance, row.sampling.seed, len(row.tokens) - 1)
         return self.rule.walk(part, index, RowLaw(row.sampling, row.tokens, part, index, logits), dice)
 
-    def _decide(
-        self, tree: Tree, active: list[tuple[int, _Row]], walks: list[Walk], hidden: Tensor | None
-    ) -> Step:
+    def _decide(self, tree: Tree, active: list[tuple[int, _Row]], walks: list[Walk], hidden: Tensor | None) -> Step:
         """Keep the accepted paths, and lay out what was decided."""
         lengths = torch.zeros(len(self._rows), dtype=torch.int64)
         decided = torch.full((len(self._rows), max(len(walk.path) for walk in walks) + 1), PADDING)
@@ -164,9 +164,7 @@ class Target(Verifier):
         features = self._features([row.slot for _, row in active], columns, hidden)
         return Step(decided, lengths, accepted, _scatter(features, places, len(self._rows)))
 
-    def _features(
-        self, slots: list[Slot], columns: Int[Tensor, "R K"], hidden: Tensor | None
-    ) -> Features:
+    def _features(self, slots: list[Slot], columns: Int[Tensor, "R K"], hidden: Tensor | None) -> Features:
         """Gather what the drafter reads of these columns, encoded if it brings an encoder."""
         pairs = [self.engine.keys_values(layer, slots, columns) for layer in self._needs.keys_values]
         keys = torch.stack([pair[0] for pair in pairs], 2) if pairs else None
@@ -236,7 +234,9 @@ def _scatter(features: Features, places: Int[Tensor, " R"], rows: int) -> Featur
     """Put the features of the rows that took part back to where their rows are."""
 
     def spread(part: Tensor | None) -> Tensor | None:
-        return None if part is None else part.new_zeros(rows, *part.shape[1:]).index_copy(0, places.to(part.device), part)
+        return (
+            None if part is None else part.new_zeros(rows, *part.shape[1:]).index_copy(0, places.to(part.device), part)
+        )
 
     return evolve(
         features,

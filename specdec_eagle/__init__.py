@@ -1,0 +1,1 @@
+"""The drafters EAGLE, EAGLE-2 and EAGLE-3."""
