@@ -11,10 +11,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from specdec.chance import Chance, Dice, Keyed
 from specdec.data import Features, Needs, Sampling, Step
-from specdec.errors import NonFiniteLogits, PromptError, TreeError
+from specdec.errors import NonFiniteLogits
 from specdec.interfaces import Rule, Verifier, Walk
 from specdec.rules import Match
 from specdec.sampling import RowLaw
+from specdec.target.checks import check_prompts, check_tree
 from specdec.target.engine import Engine, Slot
 from specdec.tree import PADDING, Tree
 
@@ -72,7 +73,7 @@ class Target(Verifier):
         needs: Needs,
         sampling: Sequence[Sampling],
     ) -> Step:
-        _check_prompts(tokens, lengths, sampling, self.vocab_size, self.max_length)
+        check_prompts(tokens, lengths, sampling, self.vocab_size, self.max_length)
         self.close()
         self._needs = needs
         try:
@@ -86,7 +87,8 @@ class Target(Verifier):
         return Step(tokens[:, 1:], lengths - 1, torch.zeros_like(lengths), features)
 
     def verify(self, tree: Tree) -> Step:
-        self._check_tree(tree)
+        rows = [None if row is None else row.tokens for row in self._rows]
+        check_tree(tree, rows, self.vocab_size, self.max_length)
         active = self._active(tree)
         slots = [row.slot for _, row in active]
         part = tree.rows([place for place, _ in active])
@@ -110,8 +112,10 @@ class Target(Verifier):
 
     def _read_prompts(self, tokens: Int[Tensor, "B T"], counts: Int[Tensor, " B"]) -> Features | None:
         slots, parts = [row.slot for row in self._rows if row is not None], []
-        for start in range(0, int(counts.max()), CHUNK):
-            chunk = tokens[:, start : min(start + CHUNK, int(counts.max()))]
+        longest = int(counts.max())
+        reach = max(longest, 1)  # a model reads no fewer than one token, if only as padding
+        for start in range(0, reach, CHUNK):
+            chunk = tokens[:, start : min(start + CHUNK, reach)]
             size = chunk.shape[1]
             valid = torch.arange(start, start + size) < counts[:, None]
             chunk = chunk.masked_fill(~valid, PADDING)
@@ -123,8 +127,9 @@ class Target(Verifier):
             parts.append(said.hidden)
         if not self._needs:
             return None
-        states = torch.cat([part for part in parts if part is not None], 1) if parts and parts[0] is not None else None
-        columns = torch.arange(int(counts.max())).expand(len(slots), -1)
+        hidden = [part for part in parts if part is not None]
+        states = torch.cat(hidden, 1)[:, :longest] if hidden else None
+        columns = torch.arange(longest).expand(len(slots), -1)
         return self._features(slots, columns, states)
 
     def _active(self, tree: Tree) -> list[tuple[int, _Row]]:
@@ -143,26 +148,26 @@ class Target(Verifier):
 
     def _decide(self, tree: Tree, active: list[tuple[int, _Row]], walks: list[Walk], hidden: Tensor | None) -> Step:
         """Keep the accepted paths, and lay out what was decided."""
-        lengths = torch.zeros(len(self._rows), dtype=torch.int64)
-        decided = torch.full((len(self._rows), max(len(walk.path) for walk in walks) + 1), PADDING)
-        nodes = torch.zeros(len(active), decided.shape[1], dtype=torch.int64)
         before = torch.tensor([row.slot.length for _, row in active])
-        for index, ((place, row), walk) in enumerate(zip(active, walks, strict=True)):
-            said = torch.tensor([*tree.tokens[place, walk.path].tolist(), walk.token])
+        decided: list[list[int]] = [[] for _ in self._rows]
+        for (place, row), walk in zip(active, walks, strict=True):
+            decided[place] = [*tree.tokens[place, walk.path].tolist(), walk.token]
             self.engine.keep(row.slot, [0, *walk.path])
-            row.tokens = torch.cat([row.tokens, said])
-            lengths[place] = len(said)
-            decided[place, : len(said)] = said
-            nodes[index, 1 : len(said)] = torch.tensor(walk.path, dtype=torch.int64)
-        accepted = (lengths - 1).clamp(min=0)
-        if not self._needs:
-            return Step(decided, lengths, accepted)
-        places = torch.tensor([place for place, _ in active])
-        columns = before[:, None] + torch.arange(decided.shape[1])
+            row.tokens = torch.cat([row.tokens, torch.tensor(decided[place])])
+        lengths = torch.tensor([len(tokens) for tokens in decided])
+        features = self._accepted_features(active, walks, before, hidden) if self._needs else None
+        return Step(_rectangle(decided), lengths, (lengths - 1).clamp(min=0), features)
+
+    def _accepted_features(
+        self, active: list[tuple[int, _Row]], walks: list[Walk], before: Int[Tensor, " R"], hidden: Tensor | None
+    ) -> Features:
+        """Gather the features of the roots and of the paths accepted below them."""
+        nodes = _rectangle([[0, *walk.path] for walk in walks])
+        columns = before[:, None] + torch.arange(nodes.shape[1])
         if hidden is not None:
-            hidden = hidden[torch.arange(len(active))[:, None], nodes]
+            hidden = hidden[torch.arange(len(nodes))[:, None], nodes.clamp(min=0)]
         features = self._features([row.slot for _, row in active], columns, hidden)
-        return Step(decided, lengths, accepted, _scatter(features, places, len(self._rows)))
+        return _scatter(features, torch.tensor([place for place, _ in active]), len(self._rows))
 
     def _features(self, slots: list[Slot], columns: Int[Tensor, "R K"], hidden: Tensor | None) -> Features:
         """Gather what the drafter reads of these columns, encoded if it brings an encoder."""
@@ -175,27 +180,6 @@ class Target(Verifier):
         with torch.no_grad():
             return Features(encoded=self._needs.encoder.encode(raw))
 
-    def _check_tree(self, tree: Tree) -> None:
-        if len(tree.tokens) != len(self._rows):
-            raise TreeError(f"expected trees for {len(self._rows)} rows, got {len(tree.tokens)}")
-        roots = tree.tokens[:, 0].tolist()
-        for place, (root, row) in enumerate(zip(roots, self._rows, strict=True)):
-            last = None if row is None else int(row.tokens[-1])
-            if root >= 0 and root != last:
-                what = "no root, for the row has left" if last is None else f"root {last}, its last decided token"
-                raise TreeError(f"expected row {place} to have {what}; got {root}")
-        if max(roots) < 0:
-            raise TreeError("expected at least one row with a root, got none")
-        if int(tree.tokens.max()) >= self.vocab_size:
-            raise TreeError(f"expected tokens below {self.vocab_size}, got {int(tree.tokens.max())}")
-        self._check_room(tree)
-
-    def _check_room(self, tree: Tree) -> None:
-        lengths = torch.tensor([0 if row is None else len(row.tokens) for row in self._rows])
-        deepest = int((lengths[:, None] + tree.depths).max())
-        if self.max_length is not None and deepest > self.max_length:
-            raise TreeError(f"expected nodes within the model's {self.max_length} positions, got one at {deepest}")
-
 
 def _end_tokens(model: PreTrainedModel) -> tuple[int, ...]:
     ends = getattr(model.generation_config, "eos_token_id", None)
@@ -204,39 +188,19 @@ def _end_tokens(model: PreTrainedModel) -> tuple[int, ...]:
     return (ends,) if isinstance(ends, int) else tuple(ends)
 
 
-def _check_prompts(
-    tokens: Int[Tensor, "B T"],
-    lengths: Int[Tensor, " B"],
-    sampling: Sequence[Sampling],
-    vocab_size: int,
-    max_length: int | None,
-) -> None:
-    if not len(tokens) == len(lengths) == len(sampling) or len(tokens) == 0:
-        raise PromptError(
-            f"expected as many prompts, lengths and samplings, and at least one, "
-            f"got {len(tokens)}, {len(lengths)} and {len(sampling)}"
-        )
-    for row, length in enumerate(lengths.tolist()):
-        if not 1 <= length <= tokens.shape[1]:
-            raise PromptError(f"expected prompt {row} to have 1 to {tokens.shape[1]} tokens, got {length}")
-        if max_length is not None and length >= max_length:
-            raise PromptError(
-                f"expected prompt {row} to leave room in the model's {max_length} positions, got {length} tokens"
-            )
-        low, high = int(tokens[row, :length].min()), int(tokens[row, :length].max())
-        if low < 0 or high >= vocab_size:
-            raise PromptError(
-                f"expected the ids of prompt {row} to be 0 to {vocab_size - 1}, got {low if low < 0 else high}"
-            )
+def _rectangle(rows: list[list[int]]) -> Int[Tensor, "B K"]:
+    """Pad rows to the longest."""
+    width = max(map(len, rows))
+    return torch.tensor([row + [PADDING] * (width - len(row)) for row in rows])
 
 
 def _scatter(features: Features, places: Int[Tensor, " R"], rows: int) -> Features:
     """Put the features of the rows that took part back to where their rows are."""
 
     def spread(part: Tensor | None) -> Tensor | None:
-        return (
-            None if part is None else part.new_zeros(rows, *part.shape[1:]).index_copy(0, places.to(part.device), part)
-        )
+        if part is None:
+            return None
+        return part.new_zeros(rows, *part.shape[1:]).index_copy(0, places.to(part.device), part)
 
     return evolve(
         features,
