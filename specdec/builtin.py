@@ -2,9 +2,9 @@
 
 from specdec.drafters import Ngram, NoDrafter, SmallModel
 from specdec.hookspecs import Register, hookimpl
-from specdec.interfaces import Rule
-from specdec.policies import Adaptive, Chain, Dynamic, Sequoia, Static
-from specdec.rules import Match, Rejection
+from specdec.interfaces import Rule, Verifier
+from specdec.policies import Adaptive, Chain, Dynamic, Hybrid, Sequoia, Static
+from specdec.rules import Lenient, Match, Rejection, Traversal, Typical
 from specdec.target import Target
 
 
@@ -25,6 +25,7 @@ def register_policies(register: Register) -> None:
     register("chain", Chain)
     register("static", Static)
     register("dynamic", Dynamic)
+    register("hybrid", Hybrid)
     register("sequoia", Sequoia.fitted)
     register("adaptive", Adaptive)
 
@@ -33,10 +34,14 @@ def register_policies(register: Register) -> None:
 def register_rules(register: Register) -> None:
     register("match", Match)
     register("rejection", Rejection)
+    register("traversal", Traversal)
+    register("typical", Typical)
+    register("lenient", Lenient)
 
 
-def _small_model(path: str) -> SmallModel:
-    return SmallModel.from_pretrained(path)
+def _small_model(path: str, target: Verifier | None = None) -> SmallModel:
+    """Load it to where the target is."""
+    return SmallModel.from_pretrained(path, device=target.model.device if isinstance(target, Target) else None)
 
 
 def _local(path: str, rule: Rule | None = None) -> Target:

@@ -75,6 +75,7 @@ class Keyed(Chance):
         if len(possible) <= 1 or count == 0:  # nothing is left to chance, as when decoding greedily
             return [int(index) for index in possible[:count]]
         pace = weights / _exponentials(key, len(weights)).astype(weights.dtype, copy=False)
+        pace[weights == 0] = -1  # behind whatever has weight, even where its pace is rounded to zero
         if count == 1:
             return [int(pace.argmax())]
         order = np.argsort(-pace, kind="stable")[: min(count, len(possible))]
@@ -123,7 +124,8 @@ class Dice:
 
 def _words(key: Key, count: int) -> np.ndarray[Any, np.dtype[np.uint64]]:
     counter = [0, key.node, int(key.purpose), 0]
-    philox = np.random.Philox(key=[key.seed, key.position], counter=counter)
+    words = np.array([key.seed, key.position], dtype=np.uint64)  # a plain list would pass through floats
+    philox = np.random.Philox(key=words, counter=counter)
     return philox.random_raw(count)
 
 

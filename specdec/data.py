@@ -67,8 +67,8 @@ class Needs:
         return bool(self.hidden_states or self.keys_values)
 
 
-def _check(name: str, low: float, high: float, *, above: bool = False) -> Any:
-    def validate(_: object, __: object, value: float | None) -> None:
+def _check(name: str, low: int | float, high: int | float, *, above: bool = False) -> Any:
+    def validate(_: object, __: object, value: int | float | None) -> None:
         if value is not None and not ((low < value if above else low <= value) and value <= high):
             bound = f"above {low:g}" if above else f"of at least {low:g}"
             limit = f" and at most {high:g}" if high < float("inf") else ""

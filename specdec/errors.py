@@ -11,6 +11,7 @@ SpecdecError
 ├── ModelError                       a model cannot do what is asked of it
 │   ├── UnsupportedModel             its cache cannot be cut, its attention takes no tree mask
 │   ├── VocabularyMismatch           drafter and target do not speak the same tokens
+│   ├── WrongCheckpoint              a drafter's file is damaged, or made for another target
 │   └── NonFiniteLogits              it said NaN or infinity
 └── TransportError                   the other side cannot be reached
     ├── ConnectionLost               the pipe is broken, for good
@@ -60,6 +61,10 @@ class UnsupportedModel(ModelError):
 
 class VocabularyMismatch(ModelError):
     """Raised when a drafter does not speak its target's tokens."""
+
+
+class WrongCheckpoint(ModelError):
+    """Raised when a drafter's file is damaged, is no file of that drafter, or was made for another target."""
 
 
 class NonFiniteLogits(ModelError):

@@ -40,7 +40,8 @@ def grow(context: Context, policy: TreePolicy, score: Score) -> Tree:
 
     Children are placed in the order of `logits + temperature * noise`, where the noise is the target's own at
     that position: what the target is about to draw is then likely among them. At temperature 0 that is the order
-    of the logits. Policies that sample draw children from `softmax(logits / temperature)` instead.
+    of the logits. Policies that sample draw children from `softmax(logits / temperature)` instead, all or the first
+    few: the likeliest then follow, left out of what is drawn from.
     """
     return grow_with_log(context, policy, score)[1]
 
@@ -54,7 +55,7 @@ def grow_with_log(context: Context, policy: TreePolicy, score: Score) -> tuple[T
             return tree, tree.select(policy.keep(tree))
         reader.read(tree, widths)
         before = tree.tokens.shape[1]
-        tree = reader.draw(tree, widths) if policy.sampled and reader.warm else reader.place(tree, widths)
+        tree = reader.draw(tree, widths, policy.draws) if policy.sampled and reader.warm else reader.place(tree, widths)
         if tree.tokens.shape[1] == before:  # nothing can be added: the vocabulary is used up
             return tree, tree.select(policy.keep(tree))
 
@@ -88,9 +89,32 @@ class _Reader:
 
     def place(self, tree: Tree, widths: Int[Tensor, "B N"]) -> Tree:
         """Place the most promising children that each node does not have yet."""
+        return tree.place(*self._promising(tree, widths, noisy=True))
+
+    def draw(self, tree: Tree, widths: Int[Tensor, "B N"], draws: int | None) -> Tree:
+        """Draw children where the row is sampled, `draws` at most, and place the likeliest for the rest."""
+        sampled = (self.temperatures > 0)[:, None]
+        drawn = widths.masked_fill(~sampled, 0)
+        drawn = drawn if draws is None else drawn.clamp(max=draws)
+        probs = self._probs(tree, widths)
+        if not bool((widths > drawn).any()):
+            return tree.draw(drawn, probs, self.context.dice)
+        likeliest = self._promising(tree, widths - drawn, noisy=False)
+        row, index = (likeliest[0] >= 0).nonzero(as_tuple=True)
+        probs[row, likeliest[1][row, index], likeliest[0][row, index]] = 0
+        return tree.draw(drawn, probs, self.context.dice).place(*likeliest)
+
+    def _probs(self, tree: Tree, widths: Int[Tensor, "B N"]) -> Float[Tensor, "B N V"]:
+        """Give the drafter's law at the nodes that grow; all zero where it has nothing to draft."""
+        nodes = torch.arange(tree.tokens.shape[1]).expand_as(tree.tokens).masked_fill(widths <= 0, PADDING)
+        divisor = self.temperatures.masked_fill(self.temperatures == 0, 1.0)[:, None, None]
+        return (_precise(self._rows(nodes)).cpu() / divisor).softmax(-1).nan_to_num(0.0)
+
+    def _promising(self, tree: Tree, widths: Int[Tensor, "B N"], noisy: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """List the best children that each node does not have yet: tokens, parents and scores."""
         nodes = _listed(widths > 0)
         asked = widths.gather(1, nodes.clamp(min=0)).masked_fill(nodes < 0, 0)
-        log_q = self._rank(tree, nodes)
+        log_q = self._rank(tree, nodes, noisy)
         for row, children in enumerate(nodes.tolist()):
             for index, siblings in enumerate(self._siblings(tree, row, children)):
                 log_q[row, index, siblings] = -torch.inf
@@ -99,23 +123,11 @@ class _Reader:
         wanted = (torch.arange(tokens.shape[-1]) < asked[..., None]) & (scores > -torch.inf)
         above = tree.scores.gather(1, nodes.clamp(min=0))[..., None]
         parents = nodes[..., None].expand_as(tokens)
-        return tree.place(
+        return (
             tokens.masked_fill(~wanted, PADDING).flatten(1),
             parents.masked_fill(~wanted, PADDING).flatten(1),
             (above + scores).masked_fill(~wanted, 0.0).flatten(1),
         )
-
-    def draw(self, tree: Tree, widths: Int[Tensor, "B N"]) -> Tree:
-        """Draw children where the row is sampled, and place them where it is greedy."""
-        sampled = self.temperatures > 0
-        nodes = torch.arange(tree.tokens.shape[1]).expand_as(tree.tokens).masked_fill(widths <= 0, PADDING)
-        divisor = self.temperatures.masked_fill(~sampled, 1.0)[:, None, None]
-        probs = (self._rows(nodes).float().cpu() / divisor).softmax(-1)
-        drawn = tree.draw(widths.masked_fill(~sampled[:, None], 0), probs, self.context.dice)
-        greedy = widths.masked_fill(sampled[:, None], 0)
-        if not bool(greedy.any()):
-            return drawn
-        return self.place(drawn, torch.nn.functional.pad(greedy, (0, drawn.tokens.shape[1] - greedy.shape[1])))
 
     def _frontier(self, tree: Tree, new: Bool[Tensor, "B N"], start: int) -> Frontier:
         nodes = _listed(new)
@@ -141,13 +153,12 @@ class _Reader:
         columns = self.columns.gather(1, nodes.clamp(min=0)).clamp(min=0).to(self.logits.device)
         return self.logits[torch.arange(len(nodes), device=self.logits.device)[:, None], columns]
 
-    def _rank(self, tree: Tree, nodes: Int[Tensor, "B M"]) -> Float[Tensor, "B M V"]:
-        """Log-probabilities of children once the target's noise is known."""
-        logits = self._rows(nodes)
-        logits = logits.float() if logits.dtype not in (torch.float32, torch.float64) else logits
+    def _rank(self, tree: Tree, nodes: Int[Tensor, "B M"], noisy: bool) -> Float[Tensor, "B M V"]:
+        """Log-probabilities of children, once the target's noise is known if they are to be `noisy`."""
+        logits = _precise(self._rows(nodes))
         depths = tree.depths.gather(1, nodes.clamp(min=0)).tolist()
         for row, temperature in enumerate(self.temperatures.tolist()):
-            for index, depth in enumerate(depths[row] if temperature > 0 else []):
+            for index, depth in enumerate(depths[row] if noisy and temperature > 0 else []):
                 noise = self.context.dice[row].noise(depth, logits.shape[-1])
                 if noise is not None:
                     logits[row, index] += temperature * torch.from_numpy(noise).to(logits)
@@ -164,3 +175,7 @@ def _listed(marked: Bool[Tensor, "B N"]) -> Int[Tensor, "B M"]:
     """List the marked nodes of each row, padded to the longest list."""
     order = (~marked).to(torch.int8).argsort(dim=1, stable=True)[:, : int(marked.sum(1).max())]
     return order.masked_fill(~marked.gather(1, order), PADDING)
+
+
+def _precise(logits: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    return logits if logits.dtype == torch.float64 else logits.float()

@@ -5,7 +5,7 @@ Events are called as decoding goes on, in the order of this file.
 """
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import pluggy
 
@@ -16,6 +16,7 @@ hookspec = pluggy.HookspecMarker("specdec")
 hookimpl = pluggy.HookimplMarker("specdec")
 
 
+@runtime_checkable
 class Register(Protocol):
     """Makes a factory known under a name."""
 

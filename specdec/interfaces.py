@@ -21,6 +21,10 @@ class TreePolicy(ABC):
 
     sampled: bool = False
     """Draw children from the drafter's law instead of placing the likeliest; greedy rows place them all the same."""
+    draws: int | None = None
+    """How many of the children asked for under a node are drawn when sampling, all by default.
+
+    The others are the likeliest: they stand behind, and the law that is drawn from leaves them out."""
 
     @abstractmethod
     def widths(self, tree: Tree) -> Int[Tensor, "B N"]:

@@ -88,7 +88,7 @@ class Plugins:
 
         Raises:
             UnknownName: nothing is registered under that name.
-            OptionError: an option that the factory does not take.
+            OptionError: an option that the factory does not take, or one missing that it needs.
         """
         entry = self._entries.get((kind, name))
         if entry is None:
@@ -101,7 +101,11 @@ class Plugins:
         if unknown and not any(p.kind is p.VAR_KEYWORD for p in taken.values()):
             listed = ", ".join(option for option in taken if option not in given) or "none"
             raise OptionError(f"{kind} {name!r} has no option {unknown[0]!r}; there are: {listed}")
-        return entry.factory(**{key: value for key, value in given.items() if key in taken}, **options)
+        offered = {key: value for key, value in given.items() if key in taken and value is not None} | options
+        missing = [key for key, parameter in taken.items() if key not in offered and _required(parameter)]
+        if missing:
+            raise OptionError(f"{kind} {name!r} needs {missing[0]!r}, got none")
+        return entry.factory(**offered)
 
     def _register(self, kind: str, distribution: str, name: str, factory: Callable[..., Any]) -> None:
         taken = self._entries.get((kind, name))
@@ -111,6 +115,13 @@ class Plugins:
                 f"set SPECDEC_DISABLED_PLUGINS to the one to leave out"
             )
         self._entries[kind, name] = Entry(kind, name, factory, distribution)
+
+
+def _required(parameter: inspect.Parameter) -> bool:
+    return parameter.default is parameter.empty and parameter.kind in (
+        parameter.POSITIONAL_OR_KEYWORD,
+        parameter.KEYWORD_ONLY,
+    )
 
 
 def _load(point: EntryPoint) -> object:

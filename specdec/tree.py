@@ -93,7 +93,14 @@ class Tree:
         """Take the trees of these rows, in this order."""
         drawn = None if self.drawn is None else self.drawn[rows]
         probs = None if self.probs is None else self.probs[rows]
-        return Tree(self.tokens[rows], self.parents[rows], self.scores[rows], drawn=drawn, probs=probs)
+        return evolve(
+            self,
+            tokens=self.tokens[rows],
+            parents=self.parents[rows],
+            scores=self.scores[rows],
+            drawn=drawn,
+            probs=probs,
+        )
 
     def place(self, tokens: Int[Tensor, "B M"], parents: Int[Tensor, "B M"], scores: Float[Tensor, "B M"]) -> "Tree":
         """Add placed nodes, padding where a row adds fewer; columns of padding alone are dropped."""
@@ -179,10 +186,15 @@ class Tree:
 
     def _left(self, probs: Float[Tensor, "B N V"], row: int, parent: int, earlier: list[int]) -> Weights:
         """What a node's law leaves for its next child, normalised; all zero when nothing is left."""
-        left: Weights = probs[row, parent].numpy().copy()
+        left = self._law(probs[row, parent])
         left[self.tokens[row, earlier].numpy()] = 0
         total = left.sum()
         return left / total if total > 0 else left
+
+    def _law(self, probs: Float[Tensor, " V"]) -> Weights:
+        """Copy a recorded row into the numbers that rules compute with."""
+        law: Weights = probs.numpy().copy()
+        return law
 
 
 def _check_parents(tree: Tree, tokens: Int[Tensor, "B M"], parents: Int[Tensor, "B M"]) -> None:

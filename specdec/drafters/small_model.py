@@ -6,13 +6,14 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import PreTrainedModel
 
 from specdec.data import Context
 from specdec.errors import PromptError
 from specdec.grow import Frontier, grow_with_log
 from specdec.interfaces import Drafter, TreePolicy
 from specdec.target.engine import Engine, Slot
+from specdec.target.loading import load_model
 from specdec.tree import PADDING, Tree
 
 
@@ -36,8 +37,8 @@ class SmallModel(Drafter):
 
     @classmethod
     def from_pretrained(cls, name: str, **options: Any) -> "SmallModel":
-        """Load the model from a folder or the hub; `options` go to transformers."""
-        return cls(AutoModelForCausalLM.from_pretrained(name, **options))
+        """Load the model from a folder or the hub; `options` are those of `load_model`."""
+        return cls(load_model(name, **options))
 
     def begin(self, context: Context) -> None:
         """Forget the last batch.

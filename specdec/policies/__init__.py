@@ -3,7 +3,8 @@
 from specdec.policies.adaptive import Adaptive
 from specdec.policies.chain import Chain
 from specdec.policies.dynamic import Dynamic
+from specdec.policies.hybrid import Hybrid
 from specdec.policies.sequoia import Sequoia
 from specdec.policies.static import Static
 
-__all__ = ["Adaptive", "Chain", "Dynamic", "Sequoia", "Static"]
+__all__ = ["Adaptive", "Chain", "Dynamic", "Hybrid", "Sequoia", "Static"]

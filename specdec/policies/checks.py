@@ -5,10 +5,10 @@ from typing import Any
 from specdec.errors import OptionError
 
 
-def at_least(low: float) -> Any:
+def at_least(low: int | float) -> Any:
     """Build an attrs validator: a number of at least `low`."""
 
-    def validate(_: object, attribute: Any, value: float) -> None:
+    def validate(_: object, attribute: Any, value: int | float) -> None:
         if not value >= low:
             raise OptionError(f"expected a {attribute.name} of at least {low}, got {value}")
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cache, cached_property
+from typing import Any
 
 import torch
 from attrs import field, frozen
@@ -71,7 +72,7 @@ class Sequoia(TreePolicy):
         return places
 
 
-Shape = tuple["Shape", ...]
+Shape = tuple[Any, ...]
 """A tree as the tuple of its children's trees."""
 
 

@@ -1,9 +1,10 @@
 """Recursive rejection sampling."""
 
-import numpy as np
+from typing import Any
 
 from specdec.chance import Dice, Weights
 from specdec.interfaces import Law, Rule, Walk
+from specdec.rules.arithmetic import left_over, normalised
 from specdec.tree import Tree
 
 
@@ -28,19 +29,10 @@ class Rejection(Rule):
         """Give the child accepted, if any, and what is left of the target's law."""
         for child in children:
             token, q = int(tree.tokens[row, child]), tree.proposal(row, child)
-            if dice.accept(p[token], 1 if q is None else q[token], child):
+            if self._accepts(p[token], 1 if q is None else q[token], child, dice):
                 return child, p
-            p = _renormalised(_without(p, token) if q is None else np.maximum(p - q, 0), otherwise=p)
+            p = normalised(left_over(p, q, token), otherwise=p)
         return None, p
 
-
-def _without(p: Weights, token: int) -> Weights:
-    left = p.copy()
-    left[token] = 0
-    return left
-
-
-def _renormalised(left: Weights, otherwise: Weights) -> Weights:
-    """Scale to a sum of one. A sum of zero is rounding: it has probability zero, so nothing was used up."""
-    total = left.sum()
-    return left / total if total > 0 else otherwise
+    def _accepts(self, p: Any, q: Any, child: int, dice: Dice) -> bool:
+        return dice.accept(p, q, child)

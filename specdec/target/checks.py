@@ -42,7 +42,7 @@ def check_prompts(
             )
 
 
-def check_tree(tree: Tree, rows: Sequence[Int[Tensor, " T"] | None], vocab_size: int, max_length: int | None) -> None:
+def check_tree(tree: Tree, rows: Sequence[Int[Tensor, " _"] | None], vocab_size: int, max_length: int | None) -> None:
     """Check that a tree continues the rows of a batch, of which None has left.
 
     Raises:

@@ -7,7 +7,7 @@ import torch
 from attrs import define, evolve
 from jaxtyping import Int
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from specdec.chance import Chance, Dice, Keyed
 from specdec.data import Features, Needs, Sampling, Step
@@ -17,6 +17,7 @@ from specdec.rules import Match
 from specdec.sampling import RowLaw
 from specdec.target.checks import check_prompts, check_tree
 from specdec.target.engine import Engine, Slot
+from specdec.target.loading import load_model, load_tokenizer
 from specdec.tree import PADDING, Tree
 
 CHUNK = 512
@@ -57,9 +58,8 @@ class Target(Verifier):
 
     @classmethod
     def from_pretrained(cls, name: str, rule: Rule | None = None, **options: Any) -> "Target":
-        """Load model and tokenizer from a folder or the hub; `options` go to transformers."""
-        model = AutoModelForCausalLM.from_pretrained(name, **options)
-        return cls(model, AutoTokenizer.from_pretrained(name), rule)
+        """Load model and tokenizer from a folder or the hub; `options` are those of `load_model`."""
+        return cls(load_model(name, **options), load_tokenizer(name), rule)
 
     @property
     def model(self) -> PreTrainedModel:

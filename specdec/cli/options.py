@@ -1,0 +1,25 @@
+"""What may be said on the command line, and what it means."""
+
+from typing import Annotated
+
+from typer import Argument, Option
+
+Prompt = Annotated[str | None, Argument(help="What to go on from; read from standard input if not given.")]
+Target = Annotated[str | None, Option(metavar="PATH|HUB-ID", help="The model that speaks; else the zoo's.")]
+Drafter = Annotated[
+    str | None,
+    Option(metavar="NAME[:PATH]", help="What guesses; else the zoo's small model, or ngram for a target of yours."),
+]
+Policy = Annotated[str, Option(metavar="NAME[:k=v,...]", help="The shape of the guesses.")]
+Rule = Annotated[str, Option(metavar="NAME", help="What decides which guesses are kept.")]
+Temperature = Annotated[float, Option(metavar="T", help="0 is greedy.")]
+TopP = Annotated[float | None, Option(metavar="P", help="Sample among the likeliest tokens that reach P together.")]
+TopK = Annotated[int | None, Option(metavar="K", help="Sample among the K likeliest tokens.")]
+MinP = Annotated[float | None, Option(metavar="P", help="Sample among tokens P times as likely as the likeliest.")]
+RepetitionPenalty = Annotated[float, Option(metavar="R", help="Above 1: say less what was said before.")]
+Seed = Annotated[int, Option(metavar="N", help="The same seed gives the same text.")]
+MaxTokens = Annotated[int, Option(metavar="N", help="Most tokens to generate.")]
+StopAt = Annotated[list[str] | None, Option("--stop", metavar="STRING", help="End behind this text; may be repeated.")]
+Device = Annotated[str | None, Option(metavar="DEVICE", help="Where models run; else a GPU if there is one.")]
+Compare = Annotated[bool, Option("--compare", help="Decode plainly too: the speed-up, and whether texts are equal.")]
+Json = Annotated[bool, Option("--json", help="Print one JSON object and nothing else.")]

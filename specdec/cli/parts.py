@@ -1,0 +1,71 @@
+"""What a command decodes with: from names to loaded parts."""
+
+from importlib.util import find_spec
+
+import torch
+from attrs import frozen
+from transformers.utils import logging
+
+from specdec.decode import Decoder
+from specdec.drafters import NoDrafter
+from specdec.errors import ModelError
+from specdec.plugins import load_drafter, load_policy, load_rule, parse
+from specdec.target import Target
+
+
+@frozen
+class Names:
+    """What was asked for; `drafter` is as it was written, `drafter_path` where its model is."""
+
+    target: str
+    drafter: str
+    drafter_path: str | None
+    policy: str
+    rule: str
+
+
+def choose(target: str | None, drafter: str | None, policy: str, rule: str) -> Names:
+    """Fill in what was not said: the zoo's two models, or `ngram` for a target of one's own.
+
+    Raises:
+        ModelError: the zoo is needed and not installed.
+    """
+    written = drafter or ("small_model" if target is None else "ngram")
+    name, _, path = written.partition(":")
+    if target is None and name == "small_model" and not path:
+        path = zoo("draft")
+    return Names(zoo("target") if target is None else target, written, path or None, policy, rule)
+
+
+def load(names: Names, device: str | None) -> tuple[Decoder, Decoder]:
+    """Load the parts; give a decoder of them, and a plain one with the same target."""
+    _hush()
+    policy_name, policy_options = parse(names.policy)
+    policy = load_policy(policy_name, **policy_options)
+    rule = load_rule(names.rule)
+    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    target = Target.from_pretrained(names.target, rule, device=place)
+    drafter = load_drafter(names.drafter.partition(":")[0], names.drafter_path, target=target)
+    return Decoder(drafter, target, policy), Decoder(NoDrafter(), target)
+
+
+def zoo(name: str) -> str:
+    """Give the folder of one of the small models that ship with specdec.
+
+    Raises:
+        ModelError: they are not installed.
+    """
+    if find_spec("specdec_zoo") is None:
+        raise ModelError(
+            "expected --target, for the small models are not installed; "
+            "`pip install ./contrib/specdec_zoo` in specdec's repository installs them"
+        )
+    import specdec_zoo
+
+    return str(specdec_zoo.path(name))
+
+
+def _hush() -> None:
+    """Keep transformers from talking into the text."""
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()

@@ -1,0 +1,34 @@
+"""What rules do with rows of probabilities: rows stay as they are, single numbers are as precise as they come.
+
+All of it works on rows of floats and of Fractions alike, so that what is proved in rationals is what ships.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from specdec.chance import Weights
+
+
+def total(row: Weights) -> Any:
+    """Sum a row in double precision, or exactly if it is of Fractions."""
+    wide = row.dtype if row.dtype.hasobject else np.float64
+    return row.sum(dtype=wide, keepdims=True).item()
+
+
+def without(row: Weights, token: int) -> Weights:
+    """Take one token's mass out."""
+    left = row.copy()
+    left[token] = 0
+    return left
+
+
+def left_over(p: Weights, q: Weights | None, token: int) -> Weights:
+    """Give what a rejected child leaves of `p`: all but its token if it was placed, else what `p` has over `q`."""
+    return without(p, token) if q is None else np.maximum(p - q, 0)
+
+
+def normalised(row: Weights, otherwise: Weights) -> Weights:
+    """Scale to a sum of one. A sum of zero is rounding: it has probability zero, so nothing was used up."""
+    mass = total(row)
+    return row / mass if mass > 0 else otherwise

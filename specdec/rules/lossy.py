@@ -1,0 +1,60 @@
+"""Rules that trade the target's law for speed, and say so: `exact` is False, and they are asked for by name alone."""
+
+from typing import Any
+
+import numpy as np
+from attrs import field, frozen
+
+from specdec.chance import Dice, Weights
+from specdec.errors import OptionError
+from specdec.interfaces import Law, Rule, Walk
+from specdec.rules.rejection import Rejection
+from specdec.tree import Tree
+
+
+def _share(_: object, attribute: Any, value: float) -> None:
+    if not 0 < value <= 1:
+        raise OptionError(f"expected a {attribute.name} above 0 and at most 1, got {value}")
+
+
+@frozen
+class Typical(Rule):
+    """Accept every token that the target finds typical, whatever it would have said itself.
+
+    That is p > min(threshold, alpha exp(-H)), H the entropy of p; of the paths accepted the longest is taken, and
+    of equally long ones the likeliest (Cai et al., Medusa, arXiv 2401.10774, section 2.3.1).
+    """
+
+    exact = False
+    threshold: float = field(default=0.09, validator=_share)
+    alpha: float = field(default=0.3, validator=_share)
+
+    def walk(self, tree: Tree, row: int, law: Law, dice: Dice) -> Walk:
+        children, tokens = tree.children(row), tree.tokens[row].tolist()
+        best, waiting = (0, 0.0, list[int]()), [(0.0, list[int]())]
+        while waiting:
+            score, path = waiting.pop()
+            best = max(best, (len(path), score, path), key=lambda found: found[:2])
+            node = path[-1] if path else 0
+            p = law(node).astype(float) if children[node] else np.ones(0)
+            for child in children[node]:
+                if p[tokens[child]] > min(self.threshold, self.alpha * np.exp(-_entropy(p))):
+                    waiting.append((score + float(np.log(p[tokens[child]])), [*path, child]))
+        path = best[2]
+        return Walk(path, dice.target(law(path[-1] if path else 0), len(path)))
+
+
+@frozen
+class Lenient(Rejection):
+    """Accept as `rejection` does, but as if the draft had been `factor` times as likely (arXiv 2211.17192, A.5)."""
+
+    exact = False
+    factor: float = field(default=0.7, validator=_share)
+
+    def _accepts(self, p: Any, q: Any, child: int, dice: Dice) -> bool:
+        return dice.accept(float(p), self.factor * float(q), child)
+
+
+def _entropy(p: Weights) -> float:
+    some = p[p > 0]
+    return float(-(some * np.log(some)).sum())

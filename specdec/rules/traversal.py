@@ -1,0 +1,57 @@
+"""Leaves first: what a branch rejects, its siblings and its parent may still accept."""
+
+from typing import Any
+
+from specdec.chance import Dice, Weights
+from specdec.interfaces import Law, Rule, Walk
+from specdec.rules.arithmetic import left_over, total
+from specdec.tree import Tree
+
+
+class Traversal(Rule):
+    """Decide on a node only when all that hangs under it was rejected, by a coin that remembers the whole path.
+
+    A node's subtree accepts with probability exactly its weight w: 1 for the root, `min(1, w p / q)` for a child,
+    where q is 1 if the child was placed. On a chain this is block verification (Sun et al., arXiv 2403.10444), on a
+    tree traversal verification (Weng et al., arXiv 2505.12398); exact for placed and drawn nodes in any mixture.
+    """
+
+    def walk(self, tree: Tree, row: int, law: Law, dice: Dice) -> Walk:
+        walk = _Visit(tree, row, law, dice).subtree(0, 1)
+        if walk is None:
+            raise RuntimeError("the root has weight one, so it accepts what its children do not")
+        return walk
+
+
+class _Visit:
+    """One walk over one row's tree."""
+
+    def __init__(self, tree: Tree, row: int, law: Law, dice: Dice) -> None:
+        self.tree, self.row, self.law, self.dice = tree, row, law, dice
+        self.children, self.tokens = tree.children(row), tree.tokens[row].tolist()
+
+    def subtree(self, node: int, w: Any) -> Walk | None:
+        """Accept a path that starts at this node with probability `w`, or nothing."""
+        p = self.law(node)
+        for child in self.children[node]:
+            token, q = self.tokens[child], self.tree.proposal(self.row, child)
+            walk = self.subtree(child, _ratio(w * p.item(token), 1 if q is None else q.item(token)))
+            if walk is not None:
+                return walk if node == 0 else Walk([node, *walk.path], walk.token)
+            w, p = _rest(w, p, left_over(w * p, q, token))
+        if node == 0 or self.dice.accept(w, 1, node):
+            return Walk([node] if node else [], self.dice.residual(p, node))
+        return None
+
+
+def _ratio(numerator: Any, denominator: Any) -> Any:
+    """Divide, up to one; numbers too small to divide by do no harm."""
+    return 1 if denominator <= numerator else numerator / denominator
+
+
+def _rest(w: Any, p: Weights, left: Weights) -> tuple[Any, Weights]:
+    """Weight and law of a node once a child has been rejected: `left` is what the child left of `w p`."""
+    mass = total(left)
+    if mass > 0:
+        return mass / (mass + (1 - w)), left / mass  # not mass + 1 - w, which loses a small mass next to one
+    return (w if w == 1 else 0), p  # of weight one nothing can be rejected but by rounding

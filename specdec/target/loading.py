@@ -1,0 +1,45 @@
+"""Models and tokenizers from a folder or the hub."""
+
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from specdec.errors import ModelError
+
+
+def load_model(name: str, device: str | torch.device | None = None, **options: Any) -> PreTrainedModel:
+    """Load a causal language model onto a device; `options` go to transformers.
+
+    Half precision is for GPUs: on a CPU such weights become float32, unless a `dtype` is asked for.
+
+    Raises:
+        ModelError: there is no such model, or transformers cannot load it.
+    """
+    try:
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(name, **options)
+    except (OSError, ValueError) as error:
+        raise _cannot("model", name, error) from error
+    if device is not None:
+        model = model.to(device)
+    if "dtype" not in options and model.dtype == torch.float16 and model.device.type == "cpu":
+        model = model.float()
+    return model
+
+
+def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+    """Load the tokenizer that belongs to a model.
+
+    Raises:
+        ModelError: there is none.
+    """
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        raise _cannot("tokenizer", name, error) from error
+    return tokenizer
+
+
+def _cannot(what: str, name: str, error: Exception) -> ModelError:
+    reason = str(error).strip().partition("\n")[0]
+    return ModelError(f"no {what} can be loaded from {str(name)!r}: {reason}")

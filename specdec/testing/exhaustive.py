@@ -1,0 +1,90 @@
+"""A `Chance` that walks every outcome: the code that ships is the code that is proved."""
+
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from typing import Any, TypeVar
+
+from specdec.chance import Chance, Key, Weights
+
+Result = TypeVar("Result")
+
+Weight = Any
+"""A probability: a Fraction where all that was weighed were Fractions, else a float."""
+
+
+class KeyReused(AssertionError):  # noqa: N818
+    """Raised when one key is asked for two different chances, which would then be one."""
+
+
+class Exhaustive(Chance):
+    """Takes the choices of a script, then always the first; `probability` is that of what it took.
+
+    A key that is asked again for the same chance gives the same answer, as `Keyed` does.
+    """
+
+    def __init__(self, script: list[int] | None = None) -> None:
+        self.probability: Weight = Fraction(1)
+        self._script = script or []
+        self._taken: list[tuple[int, int]] = []  # which of how many
+        self._answers: dict[Key, tuple[object, Any]] = {}
+
+    def draw(self, weights: Weights, count: int, key: Key) -> list[int]:
+        numbers = list(weights.tolist())
+        return list(self._once(key, (numbers, count), lambda: self._draw(numbers, count)))
+
+    def coin(self, accept: Any, of: Any, key: Key) -> bool:
+        return bool(self._once(key, (accept, of), lambda: self._coin(accept, of)))
+
+    def next_script(self) -> list[int] | None:
+        """Give the script of the next outcome; None when this was the last one."""
+        taken = self._taken
+        while taken and taken[-1][0] + 1 == taken[-1][1]:
+            taken = taken[:-1]
+        return [which for which, _ in taken[:-1]] + [taken[-1][0] + 1] if taken else None
+
+    def _once(self, key: Key, question: object, answer: Callable[[], Any]) -> Any:
+        if key not in self._answers:
+            self._answers[key] = question, answer()
+        asked, said = self._answers[key]
+        if asked != question:
+            raise KeyReused(f"expected one chance for {key}, got {asked} and then {question}")
+        return said
+
+    def _draw(self, weights: list[Weight], count: int) -> list[int]:
+        left = {index: weight for index, weight in enumerate(weights) if weight > 0}
+        drawn: list[int] = []
+        while left and len(drawn) < count:
+            total, options = sum(left.values()), list(left)
+            drawn.append(options[self._choose([left[index] / total for index in options])])
+            del left[drawn[-1]]
+        return drawn
+
+    def _coin(self, accept: Any, of: Any) -> bool:
+        if not accept > 0:
+            return False
+        if accept >= of:
+            return True
+        share = (accept if isinstance(accept, Fraction) else float(accept)) / of
+        return self._choose([share, 1 - share]) == 0
+
+    def _choose(self, probabilities: list[Weight]) -> int:
+        if len(probabilities) == 1:
+            return 0
+        place = len(self._taken)
+        which = self._script[place] if place < len(self._script) else 0
+        self._taken.append((which, len(probabilities)))
+        self.probability *= probabilities[which]
+        return which
+
+
+def enumerate_outcomes(function: Callable[[Chance], Result]) -> Iterator[tuple[Weight, Result]]:
+    """Run a function once for every way in which chance can fall; give each way's probability and result.
+
+    The function must depend on nothing but its chance. Outcomes of probability zero are not walked.
+    """
+    script: list[int] | None = []
+    while script is not None:
+        chance = Exhaustive(script)
+        result = function(chance)
+        yield chance.probability, result
+        script = chance.next_script()
