@@ -11,7 +11,7 @@ import pluggy
 from attrs import frozen
 
 from specdec import builtin, hookspecs
-from specdec.errors import DuplicateName, OptionError, PluginError, UnknownName
+from specdec.errors import DuplicateName, OptionError, PluginError, SpecdecError, UnknownName
 from specdec.interfaces import Drafter, Rule, Transport, TreePolicy, Verifier
 
 DISTRIBUTION = "specdec-kit"
@@ -64,20 +64,24 @@ class Plugins:
 
     def add(self, plugin: object, name: str, distribution: str = "") -> None:
         """Take in one plugin: a module or an object with hooks. If it does not fit, nothing of it stays."""
+        if self.manager.has_plugin(name):
+            raise DuplicateName(f"two plugins are called {name!r}; the second is from {distribution or 'this process'}")
         before = dict(self._entries)
-        self.manager.register(plugin, name)
         try:
+            self.manager.register(plugin, name)
             self.manager.check_pending()
             others = [other for other in self.manager.get_plugins() if other is not plugin]
             for kind, hook in KINDS.items():
                 caller = self.manager.subset_hook_caller(hook, others)
                 caller(register=partial(self._register, kind, distribution or name))
-        except (PluginError, pluggy.PluginValidationError) as error:
+        except BaseException as error:
             self._entries = before
-            self.manager.unregister(plugin)
-            if isinstance(error, PluginError):
-                raise
-            raise PluginError(f"plugin {name!r} has a hook that specdec does not know: {error}") from error
+            if self.manager.is_registered(plugin):
+                self.manager.unregister(plugin)
+            if isinstance(error, pluggy.PluginValidationError):
+                reason = " ".join(str(error).split())
+                raise PluginError(f"plugin {name!r} has a hook that specdec does not know: {reason}") from error
+            raise
 
     def remove(self, plugin: object) -> None:
         """Stop sending events to a plugin; what it registered stays until the process ends."""
@@ -88,7 +92,7 @@ class Plugins:
 
         Raises:
             UnknownName: nothing is registered under that name.
-            OptionError: an option that the factory does not take, or one missing that it needs.
+            OptionError: an option that the factory does not take or cannot use, or a missing one.
         """
         entry = self._entries.get((kind, name))
         if entry is None:
@@ -105,7 +109,13 @@ class Plugins:
         missing = [key for key, parameter in taken.items() if key not in offered and _required(parameter)]
         if missing:
             raise OptionError(f"{kind} {name!r} needs {missing[0]!r}, got none")
-        return entry.factory(**offered)
+        try:
+            return entry.factory(**offered)
+        except (TypeError, ValueError) as error:
+            if isinstance(error, SpecdecError) or not options:
+                raise
+            reason = str(error).partition("\n")[0]
+            raise OptionError(f"{kind} {name!r} cannot be made with {options}: {reason}") from error
 
     def _register(self, kind: str, distribution: str, name: str, factory: Callable[..., Any]) -> None:
         taken = self._entries.get((kind, name))

@@ -4,6 +4,7 @@ from importlib.util import find_spec
 
 import torch
 from attrs import frozen
+from huggingface_hub.utils import logging as hub_logging
 from transformers.utils import logging
 
 from specdec.decode import Decoder
@@ -66,6 +67,7 @@ def zoo(name: str) -> str:
 
 
 def _hush() -> None:
-    """Keep transformers from talking into the text."""
+    """Keep transformers and the hub from talking into the text."""
+    hub_logging.set_verbosity_error()
     logging.set_verbosity_error()
     logging.disable_progress_bar()

@@ -26,9 +26,13 @@ class Screen:
 
     def piece(self, text: str, drafted: bool) -> None:
         """Show what a token adds, in the colour of where it came from."""
-        if self.console.is_terminal:
-            text = "".join(letter if letter in "\n\t" or category(letter) != "Cc" else "\ufffd" for letter in text)
-        self.console.out(text, style=DRAFTED if drafted else None, end="")
+        if self.console.quiet:
+            return
+        if not self.console.is_terminal:
+            self.console.file.write(text)
+            return
+        safe = "".join(letter if letter in "\n\t" or category(letter) != "Cc" else "\ufffd" for letter in text)
+        self.console.out(safe, style=DRAFTED if drafted else None, end="")
 
     def end(self, run: Run, comparison: Comparison | None) -> None:
         """Show the figures."""

@@ -8,7 +8,9 @@ from specdec.errors import OptionError
 def at_least(low: int | float) -> Any:
     """Build an attrs validator: a number of at least `low`."""
 
-    def validate(_: object, attribute: Any, value: int | float) -> None:
+    def validate(_: object, attribute: Any, value: Any) -> None:
+        if attribute.type is int and not isinstance(value, int):
+            raise OptionError(f"expected a {attribute.name} that is a whole number, got {value!r}")
         if not value >= low:
             raise OptionError(f"expected a {attribute.name} of at least {low}, got {value}")
 

@@ -52,7 +52,9 @@ class SlotCache(Cache):
         if slots <= some.shape[1] and columns <= some.shape[3]:
             return
         slots = max(slots, some.shape[1])
-        columns = max(columns, some.shape[3], min(2 * some.shape[3], columns + 1024))
+        if columns > some.shape[3]:
+            columns = max(columns, min(2 * some.shape[3], columns + 1024))
+        columns = max(columns, some.shape[3])
         for shape, block in self._blocks.items():
             grown = block.new_zeros(block.shape[0], slots, block.shape[2], columns, block.shape[4])
             grown[:, : block.shape[1], :, : block.shape[3]] = block

@@ -1,5 +1,6 @@
 """Models and tokenizers from a folder or the hub."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -41,5 +42,6 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
 
 
 def _cannot(what: str, name: str, error: Exception) -> ModelError:
-    reason = str(error).strip().partition("\n")[0]
+    missing = str(name).startswith(("/", ".", "~")) and not Path(name).exists()
+    reason = "there is no such folder" if missing else str(error).strip().partition("\n")[0]
     return ModelError(f"no {what} can be loaded from {str(name)!r}: {reason}")

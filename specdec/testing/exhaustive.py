@@ -30,10 +30,16 @@ class Exhaustive(Chance):
 
     def draw(self, weights: Weights, count: int, key: Key) -> list[int]:
         numbers = list(weights.tolist())
+        possible = [index for index, weight in enumerate(numbers) if weight > 0]
+        if len(possible) <= 1 or count == 0:  # nothing is left to chance, so the key is not spent
+            return possible[:count]
         return list(self._once(key, (numbers, count), lambda: self._draw(numbers, count)))
 
     def coin(self, accept: Any, of: Any, key: Key) -> bool:
-        return bool(self._once(key, (accept, of), lambda: self._coin(accept, of)))
+        if not 0 < accept < of:
+            return bool(accept > 0)
+        share = (accept if isinstance(accept, Fraction) else float(accept)) / of
+        return self._once(key, share, lambda: self._choose([share, 1 - share])) == 0
 
     def next_script(self) -> list[int] | None:
         """Give the script of the next outcome; None when this was the last one."""
@@ -59,17 +65,7 @@ class Exhaustive(Chance):
             del left[drawn[-1]]
         return drawn
 
-    def _coin(self, accept: Any, of: Any) -> bool:
-        if not accept > 0:
-            return False
-        if accept >= of:
-            return True
-        share = (accept if isinstance(accept, Fraction) else float(accept)) / of
-        return self._choose([share, 1 - share]) == 0
-
     def _choose(self, probabilities: list[Weight]) -> int:
-        if len(probabilities) == 1:
-            return 0
         place = len(self._taken)
         which = self._script[place] if place < len(self._script) else 0
         self._taken.append((which, len(probabilities)))

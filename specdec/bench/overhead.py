@@ -1,0 +1,145 @@
+"""What a step costs beside the models' own passes: `python -m specdec.bench.overhead`.
+
+The time of each step less the time inside the forward passes of target and drafter, at 16 drafted nodes, on random
+models. The median over the steps counts.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import product
+from statistics import median
+from time import perf_counter
+from typing import Annotated, Any
+
+import torch
+import typer
+from attrs import asdict, frozen
+from rich.console import Console
+from rich.table import Table
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
+
+from specdec.data import Sampling, Stop
+from specdec.decode import Decoder
+from specdec.drafters import Ngram, SmallModel
+from specdec.interfaces import Drafter, TreePolicy
+from specdec.policies import Chain, Dynamic
+from specdec.target import Target
+
+NODES = 16
+SIZES = {"tiny": (64, 2), "small": (256, 8)}
+"""Hidden size and layers."""
+POLICIES: dict[str, TreePolicy] = {
+    f"chain of {NODES}": Chain(NODES),
+    f"dynamic, {NODES} nodes": Dynamic(depth=4, width=4, size=NODES),
+}
+DRAFTERS = ("ngram", "small_model")
+TEMPERATURES = (0.0, 1.0)
+
+
+@frozen
+class Cost:
+    """Medians per step, in milliseconds: beside the models, and inside them."""
+
+    size: str
+    drafter: str
+    policy: str
+    temperature: float
+    steps: int
+    overhead: float
+    models: float
+
+
+class Stopwatch:
+    """Adds up the time inside models."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    @contextmanager
+    def around(self, model: PreTrainedModel) -> Iterator[None]:
+        """Time a model's passes."""
+        forward = model.forward
+
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            start = perf_counter()
+            said = forward(*args, **kwargs)
+            self.seconds += perf_counter() - start
+            return said
+
+        model.forward = timed
+        try:
+            yield
+        finally:
+            del model.forward
+
+
+def measure(size: str, drafter: str, policy: str, temperature: float, tokens: int) -> Cost:
+    """Decode once to warm up, once on the clock."""
+    model, draft = llama(*SIZES[size]), llama(64, 1)
+    guesser: Drafter = Ngram() if drafter == "ngram" else SmallModel(draft)
+    decoder = Decoder(guesser, Target(model), POLICIES[policy])
+    watch = Stopwatch()
+    with ExitStack() as watched:
+        for each in (model, draft):
+            watched.enter_context(watch.around(each))
+        steps(decoder, watch, temperature, 8)
+        pairs = steps(decoder, watch, temperature, tokens)
+    overhead, models = (1000 * median(part) for part in zip(*pairs, strict=True))
+    return Cost(size, drafter, policy, temperature, len(pairs), overhead, models)
+
+
+def steps(decoder: Decoder, watch: Stopwatch, temperature: float, tokens: int) -> list[tuple[float, float]]:
+    """Give each step's seconds beside the models, and inside them."""
+    prompt = torch.randint(0, 64, (128,), generator=torch.Generator().manual_seed(0)).tolist()
+    pairs, before, start = [], 0.0, 0.0
+    stream = decoder.stream(prompt, Sampling(temperature, seed=1), Stop(tokens, tokens=()))
+    watch.seconds, start = 0.0, perf_counter()
+    for _ in stream:
+        whole, inside = perf_counter() - start, watch.seconds - before
+        pairs.append((whole - inside, inside))
+        before, start = watch.seconds, perf_counter()
+    return pairs
+
+
+def llama(hidden: int, layers: int, vocabulary: int = 4096) -> PreTrainedModel:
+    """Make a random model."""
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=vocabulary,
+        hidden_size=hidden,
+        intermediate_size=3 * hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=1024,
+    )
+    return LlamaForCausalLM(config)
+
+
+def report(costs: list[Cost]) -> Table:
+    """Lay out the figures."""
+    table = Table("target", "drafter", "policy", "T", "steps", "beside the models, ms", "inside, ms", box=None)
+    for cost in costs:
+        figures = (f"{cost.temperature:g}", str(cost.steps), f"{cost.overhead:.2f}", f"{cost.models:.2f}")
+        table.add_row(cost.size, cost.drafter, cost.policy, *figures)
+    return table
+
+
+def main(
+    tokens: Annotated[int, typer.Option(help="Tokens per measurement.")] = 100,
+    threads: Annotated[int, typer.Option(help="Threads that torch may use.")] = 2,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list.")] = False,
+) -> None:
+    """Print the time per step beside the models' own passes, at 16 nodes."""
+    torch.set_num_threads(threads)
+    cases = product(SIZES, DRAFTERS, POLICIES, TEMPERATURES)
+    costs = [measure(*case, tokens) for case in cases]
+    if as_json:
+        print(json.dumps([asdict(cost) for cost in costs]))
+    else:
+        Console().print(report(costs))
+
+
+if __name__ == "__main__":
+    typer.run(main)

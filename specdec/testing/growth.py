@@ -1,0 +1,38 @@
+"""Adaptive growth: what is drawn next may depend on everything drawn so far, as long as nothing is taken back."""
+
+from typing import Literal
+
+from attrs import frozen
+
+from specdec.chance import Dice
+from specdec.testing.instances import Instance
+from specdec.tree import Tree
+
+
+@frozen
+class Action:
+    """Draw or place a child under node `node` modulo the tree's size, or stop."""
+
+    node: int
+    what: Literal["draw", "place", "stop"]
+
+
+@frozen
+class Growth:
+    """A decision table: at each turn, the tokens of the tree so far choose among the turn's actions."""
+
+    turns: tuple[tuple[Action, ...], ...]
+
+    def __call__(self, instance: Instance, dice: Dice) -> Tree:
+        tree = instance.start()
+        for actions in self.turns:
+            tokens = tree.tokens[0].tolist()
+            action = actions[sum((place + 1) * token for place, token in enumerate(tokens)) % len(actions)]
+            if action.what == "stop":
+                break
+            parent = action.node % len(tokens)
+            if action.what == "draw":
+                tree = instance.draw(tree, parent, dice)
+            else:
+                tree = instance.place(tree, parent)
+        return tree

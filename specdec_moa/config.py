@@ -1,0 +1,116 @@
+"""Sizes of a Mixture of Attentions head, under the names of its published configuration."""
+
+from typing import Any, no_type_check
+
+from transformers import LlamaConfig, PreTrainedConfig, Qwen2Config
+
+
+@no_type_check  # transformers makes it a dataclass that takes more than its fields
+class MoAConfig(PreTrainedConfig):
+    """What a head is made of, and the target that it is made for.
+
+    The three blocks share `num_attention_heads`; the layer self-attention is `kv_hidden_size` wide, the width of one
+    layer's keys and values of a token, and the other two are as wide as the target. Fields that the published
+    format lacks come last; their defaults are what it means.
+    """
+
+    model_type = "moa_spec"
+
+    vocab_size: int = 128256
+    hidden_size: int = 4096
+    num_attention_heads: int = 32
+    kv_hidden_size: int = 2048
+    self_attention_num_key_value_heads: int = 4
+    self_attention_intermediate_size: int = 6144
+    cross_attention_num_key_value_heads: int = 4
+    cross_attention_intermediate_size: int = 6144
+    layer_self_attention_num_key_value_heads: int = 8
+    layer_self_attention_intermediate_size: int = 3072
+    disable_LSA: bool = False  # noqa: N815 - the published name
+    hidden_act: str = "silu"
+    rms_norm_eps: float = 1e-5
+    rope_parameters: dict[str, Any] | None = None
+    max_position_embeddings: int = 8192
+    initializer_range: float = 0.02
+
+    target_layer_inference: int = 0
+    head_dim: int | None = None
+    layer_self_attention_num_attention_heads: int | None = None
+    attention_bias: bool = False
+    """Biases on queries, keys and values of the two self-attentions, as in heads for Qwen2."""
+    scale_all_rotary: bool = False
+    """Apply the target's rotary scaling in all three blocks, not in the self-attention over tokens alone."""
+    random_norms: bool = False
+    """Draw the norms' weights as those of linear layers before training, as the released code does."""
+    target: dict[str, Any] | None = None
+    """Fingerprint of the target, see `specdec_moa.checkpoint`."""
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        if self.head_dim is None:
+            self.head_dim = self.hidden_size // self.num_attention_heads
+        if self.layer_self_attention_num_attention_heads is None:
+            self.layer_self_attention_num_attention_heads = self.num_attention_heads
+        super().__post_init__(**kwargs)
+
+    @classmethod
+    def for_target(cls, target: PreTrainedConfig, **options: Any) -> "MoAConfig":
+        """Size a head for a target by the proportions of the published one; `options` replace any field."""
+        heads = target.num_attention_heads
+        size = getattr(target, "head_dim", None) or target.hidden_size // heads
+        packed = 2 * target.num_key_value_heads * size
+        layer_heads = next(count for count in range(heads, 0, -1) if packed % (2 * count) == 0)
+        fields = {
+            "vocab_size": target.vocab_size,
+            "hidden_size": target.hidden_size,
+            "num_attention_heads": heads,
+            "head_dim": size,
+            "kv_hidden_size": packed,
+            "self_attention_num_key_value_heads": _divisor(heads, heads // 8),
+            "self_attention_intermediate_size": target.hidden_size * 3 // 2,
+            "cross_attention_num_key_value_heads": _divisor(heads, heads // 8),
+            "cross_attention_intermediate_size": target.hidden_size * 3 // 2,
+            "layer_self_attention_num_attention_heads": layer_heads,
+            "layer_self_attention_num_key_value_heads": _divisor(layer_heads, layer_heads // 4),
+            "layer_self_attention_intermediate_size": packed * 3 // 2,
+            "attention_bias": target.model_type == "qwen2",
+            "hidden_act": target.hidden_act,
+            "rms_norm_eps": target.rms_norm_eps,
+            "rope_parameters": dict(target.rope_parameters),
+            "max_position_embeddings": target.max_position_embeddings,
+        }
+        return cls(**{**fields, **options})
+
+    def block(self, name: str) -> PreTrainedConfig:
+        """Describe one block, `self_attention`, `cross_attention` or `layer_self_attention`, as a decoder layer."""
+        layer = name == "layer_self_attention"
+        heads = self.layer_self_attention_num_attention_heads if layer else self.num_attention_heads
+        width = self.kv_hidden_size if layer else self.hidden_size
+        kind = Qwen2Config if self.attention_bias and name != "cross_attention" else LlamaConfig
+        config = kind(
+            hidden_size=width,
+            num_hidden_layers=1,
+            num_attention_heads=heads,
+            num_key_value_heads=getattr(self, f"{name}_num_key_value_heads"),
+            intermediate_size=getattr(self, f"{name}_intermediate_size"),
+            hidden_act=self.hidden_act,
+            rms_norm_eps=self.rms_norm_eps,
+            rope_parameters=self._rotary(scaled=self.scale_all_rotary or name == "self_attention"),
+            max_position_embeddings=self.max_position_embeddings,
+        )
+        config.head_dim = width // (heads or 1) if layer else self.head_dim
+        return config
+
+    def to_dict(self) -> dict[str, Any]:
+        """Name the rotary embedding's parameters as published too."""
+        rotary = dict(self.rope_parameters or {})
+        scaling = None if rotary.get("rope_type", "default") == "default" else rotary
+        return {**super().to_dict(), "rope_theta": self._rotary(scaled=False)["rope_theta"], "rope_scaling": scaling}
+
+    def _rotary(self, *, scaled: bool) -> dict[str, Any]:
+        rotary = dict(self.rope_parameters or {"rope_theta": 10000.0})
+        return rotary if scaled else {"rope_type": "default", "rope_theta": rotary["rope_theta"]}
+
+
+def _divisor(number: int, most: int) -> int:
+    """Give the largest divisor of a number that is no larger than `most`, at least 1."""
+    return next(divisor for divisor in range(max(most, 1), 0, -1) if number % divisor == 0)

@@ -1,0 +1,113 @@
+"""Drafting with a Mixture of Attentions head."""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from specdec.data import Context, Needs
+from specdec.errors import PromptError
+from specdec.grow import Frontier, grow
+from specdec.interfaces import Drafter, TreePolicy
+from specdec.target import Layout
+from specdec.tree import Tree
+from specdec_moa.encoder import MoAEncoder
+from specdec_moa.model import MoAModel
+from specdec_moa.parts import TargetParts
+from specdec_moa.rows import Rows
+
+
+class MoADrafter(Drafter):
+    """Reads drafted tokens with self-attention, and the target's memory of decided ones with cross-attention.
+
+    With target layer inference, the target's last layers run on what that gives, reading their own keys and values of
+    decided tokens and predicted ones of drafted tokens. What the target has not computed, for it is
+    out of reach, stays as predicted.
+    """
+
+    def __init__(self, model: MoAModel, parts: TargetParts, cut: str = "projected") -> None:
+        """Use a loaded head with parts of its target; `cut` says what crosses over, see `MoAEncoder`.
+
+        Cut `raw` sends the target's own keys and values, and makes the memory here.
+        """
+        self.model = model
+        self.parts = parts
+        self.vocab_size = int(parts.config.vocab_size)
+        self.encoder = MoAEncoder(self.model, len(parts.layers), cut)
+        self.needs = self._needs(cut)
+        self._rows = Rows(model, parts, 0)
+        self._read = torch.empty(0, 0, dtype=torch.int64)  # [R, C], the nodes read, in reading order
+
+    def begin(self, context: Context) -> None:
+        """Forget the last batch.
+
+        Raises:
+            PromptError: a row may grow longer than the target's positions.
+        """
+        longest, limit = int(context.limits.max()), int(self.parts.config.max_position_embeddings)
+        if longest > limit:
+            raise PromptError(f"expected rows within the head's {limit} positions, got a limit of {longest}")
+        self._rows = Rows(self.model, self.parts, len(context.sampling))
+
+    def propose(self, context: Context, policy: TreePolicy) -> Tree:
+        active = (~context.done).nonzero()[:, 0]
+
+        def score(tree: Tree, frontier: Frontier) -> Float[Tensor, "B M V"]:
+            with torch.no_grad():
+                part = self._score(context, tree.depths[active], frontier, active)
+            if len(active) == len(context.done):
+                return part
+            logits = part.new_zeros(len(context.done), *part.shape[1:])
+            logits[active] = part
+            return logits
+
+        with torch.no_grad():
+            self._learn(context)
+        return grow(context, policy, score)
+
+    def close(self) -> None:
+        self._rows = Rows(self.model, self.parts, 0)
+
+    def _needs(self, cut: str) -> Needs:
+        last = int(self.parts.config.num_hidden_layers)
+        bare = self.model.config.disable_LSA
+        layers = range(self.parts.first if bare else 0, last)
+        return Needs((last,) if bare else (), tuple(layers), None if cut == "raw" else self.encoder)
+
+    def _learn(self, context: Context) -> None:
+        """Remember what the target computed for the tokens before those of the last step."""
+        step = context.step
+        if step.features is None or not bool((step.lengths > 0).any()):
+            return
+        layer = self.parts.config
+        parcel = self.encoder.open(step.features, layer.num_key_value_heads, self.model.config.head_dim)
+        self._rows.learn(parcel, context.lengths - step.lengths - 1, step.lengths)
+
+    def _score(
+        self, context: Context, depths: Int[Tensor, "R N"], frontier: Frontier, active: Int[Tensor, " R"]
+    ) -> Float[Tensor, "R M V"]:
+        nodes = frontier.nodes[active]
+        if frontier.start == 0:
+            self._read = nodes
+            return self._read_roots(context, active)
+        self._read = torch.cat([self._read, nodes], 1)
+        depths = depths.gather(1, self._read.clamp(min=0)).masked_fill(self._read < 0, 0)
+        layout = Layout(context.lengths[active] - 1, depths, frontier.visible[active])
+        return self._rows.read(frontier.tokens[active], layout, active)
+
+    def _read_roots(self, context: Context, active: Int[Tensor, " R"]) -> Float[Tensor, "R 1 V"]:
+        """Read each root behind what was decided before it, of which some may be new."""
+        ends = context.lengths[active] - 1
+        starts = torch.minimum(self._rows.settled[active], ends) if self.parts.layers else ends
+        self._rows.follow(context.tokens[active], starts, active)
+        size = int((ends - starts).max()) + 1
+        depths = torch.arange(size).expand(len(active), -1)
+        columns = (starts[:, None] + depths).clamp(max=context.tokens.shape[1] - 1)
+        tokens = context.tokens[active].gather(1, columns)
+        layout = Layout(starts, depths, _causal(size, len(active)))
+        logits = self._rows.read(tokens, layout, active, only=ends - starts)
+        self._rows.settled[active] = torch.maximum(self._rows.settled[active], ends)
+        return logits
+
+
+def _causal(size: int, rows: int) -> Bool[Tensor, "R M M"]:
+    return torch.ones(size, size, dtype=torch.bool).tril().expand(rows, -1, -1)

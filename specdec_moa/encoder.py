@@ -1,0 +1,91 @@
+"""The part of a head that runs beside the target: layer self-attention, and what crosses over of it."""
+
+import torch
+from attrs import frozen
+from jaxtyping import Float
+from torch import Tensor
+
+from specdec.data import Encoder, Features
+from specdec.errors import OptionError
+from specdec_moa.attention import KeysValues, project
+from specdec_moa.model import MoAModel
+
+CHUNK = 256
+"""Tokens of all rows together that are remembered at a time: each brings keys and values of all layers."""
+CUTS = ("projected", "memory", "raw")
+
+
+@frozen(eq=False)
+class Parcel:
+    """What a drafter learns of decided tokens: keys and values, of the cross-attention and of the last layers.
+
+    The cross-attention's keys are not at their positions yet, for the target's side knows none.
+    """
+
+    memory: KeysValues
+    keys: Float[Tensor, "B K N H D"]
+    values: Float[Tensor, "B K N H D"]
+
+
+@frozen(eq=False)
+class MoAEncoder(Encoder):
+    """Packs, for each token, the memory and the keys and values of the last `layers` target layers.
+
+    Cut `projected` sends the cross-attention's keys and values, `memory` the vector they are made of. For Llama 3 8B
+    these are 1,024 and 4,096 numbers per token, where keys and values of all layers are 65,536.
+    """
+
+    model: MoAModel
+    layers: int = 0
+    cut: str = "projected"
+
+    def __attrs_post_init__(self) -> None:
+        if self.cut not in CUTS:
+            raise OptionError(f"expected a cut of {', '.join(CUTS)}, got {self.cut!r}")
+
+    def encode(self, features: Features) -> Float[Tensor, "B K W"]:
+        memory = self.remember(features)
+        if self.cut == "projected":
+            memory = torch.cat([_flat(part) for part in project(self.model.cross_attention, memory)], -1)
+        tails = self._last(features)
+        return torch.cat([memory, *(part.flatten(2).to(memory) for part in tails)], -1) if self.layers else memory
+
+    def open(self, features: Features, heads: int, size: int) -> Parcel:
+        """Unpack what crossed over; `heads` of `size` are those of the target's keys and values."""
+        if features.encoded is None:
+            return Parcel(project(self.model.cross_attention, self.remember(features)), *self._last(features))
+        count, width = self.layers * heads * size, features.encoded.shape[-1]
+        encoded, keys, values = features.encoded.to(self.model.dtype).split([width - 2 * count, count, count], -1)
+        keys, values = (part.unflatten(-1, (self.layers, heads, size)) for part in (keys, values))
+        return Parcel(self._projected(encoded), keys, values)
+
+    def remember(self, features: Features) -> Float[Tensor, "B K E"]:
+        """Make the memory of each token, a chunk at a time."""
+        if self.model.config.disable_LSA:
+            if features.hidden is None:
+                raise OptionError("expected the target's last hidden state for a head without layer self-attention")
+            return features.hidden[:, :, 0].to(self.model.dtype)
+        if features.keys is None or features.values is None:
+            raise OptionError("expected keys and values of all layers of the target, got none")
+        step = max(CHUNK // max(len(features.keys), 1), 1)
+        chunks = zip(features.keys.split(step, 1), features.values.split(step, 1), strict=True)
+        dtype = self.model.dtype
+        return torch.cat([self.model.remember(keys.to(dtype), values.to(dtype)) for keys, values in chunks], 1)
+
+    def _projected(self, encoded: Float[Tensor, "B K W"]) -> KeysValues:
+        if self.cut == "memory":
+            return project(self.model.cross_attention, encoded)
+        size = self.model.cross_attention.self_attn.head_dim
+        keys, values = (half.unflatten(-1, (-1, size)).transpose(1, 2) for half in encoded.chunk(2, -1))
+        return keys, values
+
+    def _last(self, features: Features) -> tuple[Tensor, Tensor]:
+        if features.keys is None or features.values is None:  # no layer is read: those of nothing
+            empty = self.model.cross_attention.self_attn.k_proj.weight.new_zeros(0)
+            return empty, empty
+        start = features.keys.shape[2] - self.layers
+        return features.keys[:, :, start:], features.values[:, :, start:]
+
+
+def _flat(heads: Float[Tensor, "B H M D"]) -> Float[Tensor, "B M W"]:
+    return heads.transpose(1, 2).flatten(2)
