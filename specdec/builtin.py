@@ -6,6 +6,7 @@ from specdec.interfaces import Rule, Verifier
 from specdec.policies import Adaptive, Chain, Dynamic, Hybrid, Sequoia, Static
 from specdec.rules import Lenient, Match, Rejection, Traversal, Typical
 from specdec.target import Target
+from specdec.target.loading import Name
 
 
 @hookimpl
@@ -39,10 +40,10 @@ def register_rules(register: Register) -> None:
     register("lenient", Lenient)
 
 
-def _small_model(path: str, target: Verifier | None = None) -> SmallModel:
+def _small_model(path: Name, target: Verifier | None = None) -> SmallModel:
     """Load it to where the target is."""
     return SmallModel.from_pretrained(path, device=target.model.device if isinstance(target, Target) else None)
 
 
-def _local(path: str, rule: Rule | None = None) -> Target:
+def _local(path: Name, rule: Rule | None = None) -> Target:
     return Target.from_pretrained(path, rule)

@@ -4,6 +4,7 @@ SpecdecError
 ├── InputError (ValueError)          what the caller gave cannot be used
 │   ├── PromptError                  a prompt: empty, too long, ids outside the vocabulary
 │   ├── OptionError                  an option: a negative temperature, a width of zero
+│   ├── DataError                    a line of training data that cannot be used
 │   └── TreeError                    a tree that no drafter may hand over
 ├── PluginError                      the plugins do not fit together
 │   ├── UnknownName (LookupError)    nothing is registered under that name
@@ -33,6 +34,10 @@ class PromptError(InputError):
 
 class OptionError(InputError):
     """Raised when an option has a value that means nothing."""
+
+
+class DataError(InputError):
+    """Raised when a file or a line of training data cannot be used."""
 
 
 class TreeError(InputError):

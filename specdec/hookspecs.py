@@ -49,6 +49,11 @@ def register_rules(register: Register) -> None:
 
 
 @hookspec
+def register_methods(register: Register) -> None:
+    """Bring training methods: `factory(model, tokenizer, seed, **options)`, of which it is given what it names."""
+
+
+@hookspec
 def on_begin(context: Context) -> None:
     """Hear that the prompts of a batch have been read."""
 

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
+from os import PathLike
 from typing import Any
 
 import pluggy
@@ -21,6 +22,7 @@ KINDS = {
     "policy": "register_policies",
     "transport": "register_transports",
     "rule": "register_rules",
+    "method": "register_methods",
 }
 
 
@@ -149,13 +151,17 @@ def plugins() -> Plugins:
     return Plugins()
 
 
-def load_drafter(name: str, path: str | None = None, target: Verifier | None = None, **options: Any) -> Drafter:
+def load_drafter(
+    name: str, path: str | PathLike[str] | None = None, target: Verifier | None = None, **options: Any
+) -> Drafter:
     """Make a registered drafter, from a checkpoint if it takes one, for a target if it reads one."""
     drafter: Drafter = plugins().make("drafter", name, {"path": path, "target": target}, options)
     return drafter
 
 
-def load_verifier(name: str, path: str | None = None, rule: Rule | None = None, **options: Any) -> Verifier:
+def load_verifier(
+    name: str, path: str | PathLike[str] | None = None, rule: Rule | None = None, **options: Any
+) -> Verifier:
     """Make a registered verifier."""
     verifier: Verifier = plugins().make("verifier", name, {"path": path, "rule": rule}, options)
     return verifier

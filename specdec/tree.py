@@ -166,9 +166,8 @@ class Tree:
         """Put back the rows from which a node has already drawn."""
         if self.drawn is None or self.probs is None:
             return probs
-        parents = self.parents.masked_fill(~self.drawn, 0)
-        has_drawn = torch.zeros_like(self.drawn).scatter_(1, parents, self.drawn)
-        return torch.where(has_drawn[..., None], self.probs, probs)
+        drawn_children = torch.zeros_like(self.parents).scatter_add_(1, self.parents.clamp(min=0), self.drawn.long())
+        return torch.where((drawn_children > 0)[..., None], self.probs, probs)
 
     def _draw_row(
         self, row: int, widths: list[int], probs: Float[Tensor, "B N V"], dice: Dice

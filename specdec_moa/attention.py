@@ -1,10 +1,15 @@
 """The two halves of a transformers decoder layer, apart, so that keys may come from elsewhere than queries."""
 
+from typing import TypeAlias
+
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
-from transformers.models.llama.modeling_llama import rotate_half
+from transformers.models.llama.modeling_llama import LlamaDecoderLayer, rotate_half
+from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer
+
+Layer: TypeAlias = LlamaDecoderLayer | Qwen2DecoderLayer
 
 Rotary = tuple[Float[Tensor, "#B M D"], Float[Tensor, "#B M D"]]
 """Cosines and sines of the positions at hand."""
@@ -12,10 +17,10 @@ KeysValues = tuple[Float[Tensor, "B H C D"], Float[Tensor, "B H C D"]]
 """Keys, after rotary embedding, and values."""
 
 
-def project(layer: nn.Module, states: Float[Tensor, "B M E"]) -> KeysValues:
+def project(layer: Layer, states: Float[Tensor, "B M E"]) -> KeysValues:
     """Make keys and values of what a layer reads; the keys are not rotated yet."""
-    normed, attention = layer.input_layernorm(states), layer.self_attn
-    return _heads(attention, attention.k_proj(normed)), _heads(attention, attention.v_proj(normed))
+    normed, attention, size = layer.input_layernorm(states), layer.self_attn, layer.self_attn.head_dim
+    return split_heads(attention.k_proj(normed), size), split_heads(attention.v_proj(normed), size)
 
 
 def rotate(heads: Float[Tensor, "B H M D"], rotary: Rotary) -> Float[Tensor, "B H M D"]:
@@ -26,7 +31,7 @@ def rotate(heads: Float[Tensor, "B H M D"], rotary: Rotary) -> Float[Tensor, "B 
 
 
 def attend(
-    layer: nn.Module,
+    layer: Layer,
     states: Float[Tensor, "B M E"],
     memory: KeysValues,
     rotary: Rotary,
@@ -37,7 +42,8 @@ def attend(
     Where a boolean mask lets nothing be seen, attention adds nothing.
     """
     attention = layer.self_attn
-    queries = rotate(_heads(attention, attention.q_proj(layer.input_layernorm(states))), rotary)
+    queries = attention.q_proj(layer.input_layernorm(states))
+    queries = rotate(split_heads(queries, attention.head_dim), rotary)
     blind = None
     if visible is not None and visible.dtype == torch.bool:
         blind = ~visible.any(-1, keepdim=True)
@@ -50,5 +56,6 @@ def attend(
     return out
 
 
-def _heads(attention: nn.Module, states: Float[Tensor, "B M W"]) -> Float[Tensor, "B H M D"]:
-    return states.unflatten(-1, (-1, attention.head_dim)).transpose(1, 2)
+def split_heads(states: Float[Tensor, "B M W"], size: int) -> Float[Tensor, "B H M D"]:
+    """Lay heads of this size out apart."""
+    return states.view(*states.shape[:2], -1, size).transpose(1, 2)

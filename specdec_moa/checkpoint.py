@@ -59,7 +59,11 @@ def check_target(
         WrongCheckpoint: the message says in what they differ.
     """
     size = getattr(target, "head_dim", None) or target.hidden_size // target.num_attention_heads
-    found = {**fingerprint(target, tokenizer), "head_dim": size, "kv_hidden_size": 2 * target.num_key_value_heads * size}
+    found = {
+        **fingerprint(target, tokenizer),
+        "head_dim": size,
+        "kv_hidden_size": 2 * target.num_key_value_heads * size,
+    }
     made_for = {"hidden_size": config.hidden_size, "head_dim": config.head_dim, "vocab_size": config.vocab_size}
     if not config.disable_LSA:
         made_for["kv_hidden_size"] = config.kv_hidden_size
@@ -72,9 +76,11 @@ def check_target(
 
 def _find(path: str, name: str) -> Path:
     try:
-        found = cached_file(path, name)
+        found = cached_file(path, name, _raise_exceptions_for_missing_entries=False)
     except OSError as error:
         raise WrongCheckpoint(f"expected {name} in {path}, found none: {error}") from error
+    if found is None:
+        raise WrongCheckpoint(f"expected {name} in {path}, found none")
     return Path(found)
 
 
@@ -94,7 +100,9 @@ def _config(fields: dict[str, Any], shapes: Shapes, target: PreTrainedConfig, pa
     given = fields if fields.get("model_type") == MoAConfig.model_type else {}
     for name, size in sizes.items():
         if given.get(name, size) != size:
-            raise WrongCheckpoint(f"expected tensors in {path} of {name} {given[name]} as its {CONFIG} says, got {size}")
+            raise WrongCheckpoint(
+                f"expected tensors in {path} of {name} {given[name]} as its {CONFIG} says, got {size}"
+            )
     borrowed = {
         "vocab_size": target.vocab_size,
         "rope_parameters": dict(target.rope_parameters),

@@ -53,7 +53,7 @@ class MoAConfig(PreTrainedConfig):
         super().__post_init__(**kwargs)
 
     @classmethod
-    def for_target(cls, target: PreTrainedConfig, **options: Any) -> "MoAConfig":
+    def for_target(cls, target: PreTrainedConfig, /, **options: Any) -> "MoAConfig":
         """Size a head for a target by the proportions of the published one; `options` replace any field."""
         heads = target.num_attention_heads
         size = getattr(target, "head_dim", None) or target.hidden_size // heads

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from specdec.data import Encoder, Features
 from specdec.errors import OptionError
-from specdec_moa.attention import KeysValues, project
+from specdec_moa.attention import KeysValues, project, split_heads
 from specdec_moa.model import MoAModel
 
 CHUNK = 256
@@ -55,8 +55,10 @@ class MoAEncoder(Encoder):
         if features.encoded is None:
             return Parcel(project(self.model.cross_attention, self.remember(features)), *self._last(features))
         count, width = self.layers * heads * size, features.encoded.shape[-1]
-        encoded, keys, values = features.encoded.to(self.model.dtype).split([width - 2 * count, count, count], -1)
-        keys, values = (part.unflatten(-1, (self.layers, heads, size)) for part in (keys, values))
+        encoded, keys, values = torch.split(
+            features.encoded.to(self.model.dtype), [width - 2 * count, count, count], -1
+        )
+        keys, values = (part.view(*part.shape[:2], self.layers, heads, size) for part in (keys, values))
         return Parcel(self._projected(encoded), keys, values)
 
     def remember(self, features: Features) -> Float[Tensor, "B K E"]:
@@ -68,21 +70,21 @@ class MoAEncoder(Encoder):
         if features.keys is None or features.values is None:
             raise OptionError("expected keys and values of all layers of the target, got none")
         step = max(CHUNK // max(len(features.keys), 1), 1)
-        chunks = zip(features.keys.split(step, 1), features.values.split(step, 1), strict=True)
+        chunks = zip(torch.split(features.keys, step, 1), torch.split(features.values, step, 1), strict=True)
         dtype = self.model.dtype
         return torch.cat([self.model.remember(keys.to(dtype), values.to(dtype)) for keys, values in chunks], 1)
 
     def _projected(self, encoded: Float[Tensor, "B K W"]) -> KeysValues:
         if self.cut == "memory":
             return project(self.model.cross_attention, encoded)
-        size = self.model.cross_attention.self_attn.head_dim
-        keys, values = (half.unflatten(-1, (-1, size)).transpose(1, 2) for half in encoded.chunk(2, -1))
-        return keys, values
+        keys, values = encoded.chunk(2, -1)
+        size = self.model.config.head_dim
+        return split_heads(keys, size), split_heads(values, size)
 
     def _last(self, features: Features) -> tuple[Tensor, Tensor]:
         if features.keys is None or features.values is None:  # no layer is read: those of nothing
-            empty = self.model.cross_attention.self_attn.k_proj.weight.new_zeros(0)
-            return empty, empty
+            nothing = torch.zeros(0, device=self.model.device)
+            return nothing, nothing
         start = features.keys.shape[2] - self.layers
         return features.keys[:, :, start:], features.values[:, :, start:]
 

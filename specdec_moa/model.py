@@ -10,7 +10,7 @@ from transformers.initialization import normal_
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaRMSNorm, LlamaRotaryEmbedding
 from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer, Qwen2RMSNorm
 
-from specdec_moa.attention import KeysValues, Rotary, attend, project, rotate
+from specdec_moa.attention import KeysValues, Layer, Rotary, attend, project, rotate
 from specdec_moa.config import MoAConfig
 
 
@@ -51,24 +51,21 @@ class MoAModel(PreTrainedModel):
         """
         keys, values = self.own_keys_values(embedded, positions)
         states = self.read_own(embedded, (keys, values), positions, own[:, None])
-        return self.read_memory(states, self.place(project(self.cross_attention, memory), positions), positions,
-                                remembered[:, None])  # fmt: skip
+        placed = self.place(project(self.cross_attention, memory), positions)
+        return self.read_memory(states, placed, positions, remembered[:, None])
 
-    def remember(
-        self, keys: Float[Tensor, "B K L H D"], values: Float[Tensor, "B K L H D"]
-    ) -> Float[Tensor, "B K E"]:
+    def remember(self, keys: Float[Tensor, "B K L H D"], values: Float[Tensor, "B K L H D"]) -> Float[Tensor, "B K E"]:
         """Make each token's memory of its keys, after rotary embedding, and values in all layers of the target."""
         memory: Tensor = self.Ekv2E(self.mix_layers(pack(keys, values)).mean(2))
         return memory
 
     def mix_layers(self, packed: Float[Tensor, "B K L W"]) -> Float[Tensor, "B K L W"]:
         """Let the layers of each token see each other, both ways; tokens do not mix."""
-        tokens, layers = packed.shape[:2], packed.shape[2]
-        states = packed.flatten(0, 1)
+        states, layers = packed.flatten(0, 1), packed.shape[2]
         rotary = self.layer_rotary(states, torch.arange(layers, device=states.device)[None])
         keys, values = project(self.layer_self_attention, states)
         mixed = attend(self.layer_self_attention, states, (rotate(keys, rotary), values), rotary)
-        return mixed.unflatten(0, tokens)
+        return mixed.view(packed.shape)
 
     def own_keys_values(self, embedded: Float[Tensor, "B M E"], positions: Int[Tensor, "B M"]) -> KeysValues:
         """Make the self-attention's keys and values of tokens; they depend on nothing but token and position."""
@@ -111,6 +108,7 @@ def pack(keys: Float[Tensor, "B K L H D"], values: Float[Tensor, "B K L H D"]) -
     return torch.stack([keys, values], -2).flatten(-3)
 
 
-def _layer(config: Any) -> nn.Module:
+def _layer(config: Any) -> Layer:
     kind = LlamaDecoderLayer if config.model_type == "llama" else Qwen2DecoderLayer
-    return kind(config, 0)
+    layer: Layer = kind(config, 0)
+    return layer

@@ -8,12 +8,19 @@ from specdec.interfaces import Verifier
 from specdec_moa.checkpoint import load
 from specdec_moa.drafter import MoADrafter
 from specdec_moa.parts import TargetParts
+from specdec_moa.training import method
 
 
 @hookimpl
 def register_drafters(register: Register) -> None:
     """Bring `moa`."""
     register("moa", moa)
+
+
+@hookimpl
+def register_methods(register: Register) -> None:
+    """Bring the training of `moa`."""
+    register("moa", method)
 
 
 def moa(path: str, target: Verifier, tli: int | None = None, cut: str = "projected") -> MoADrafter:

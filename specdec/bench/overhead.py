@@ -5,11 +5,11 @@ models. The median over the steps counts.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import product
 from statistics import median
-from time import perf_counter
+from time import perf_counter, thread_time
 from typing import Annotated, Any
 
 import torch
@@ -27,6 +27,7 @@ from specdec.policies import Chain, Dynamic
 from specdec.target import Target
 
 NODES = 16
+WORDS = 64
 SIZES = {"tiny": (64, 2), "small": (256, 8)}
 """Hidden size and layers."""
 POLICIES: dict[str, TreePolicy] = {
@@ -45,16 +46,16 @@ class Cost:
     drafter: str
     policy: str
     temperature: float
-    steps: int
+    nodes: float
     overhead: float
     models: float
 
 
 class Stopwatch:
-    """Adds up the time inside models."""
+    """Adds up the time inside models, by the clock that it is given."""
 
-    def __init__(self) -> None:
-        self.seconds = 0.0
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.clock, self.seconds = clock, 0.0
 
     @contextmanager
     def around(self, model: PreTrainedModel) -> Iterator[None]:
@@ -62,9 +63,9 @@ class Stopwatch:
         forward = model.forward
 
         def timed(*args: Any, **kwargs: Any) -> Any:
-            start = perf_counter()
+            start = self.clock()
             said = forward(*args, **kwargs)
-            self.seconds += perf_counter() - start
+            self.seconds += self.clock() - start
             return said
 
         model.forward = timed
@@ -74,36 +75,36 @@ class Stopwatch:
             del model.forward
 
 
-def measure(size: str, drafter: str, policy: str, temperature: float, tokens: int) -> Cost:
+def measure(size: str, drafter: str, policy: str, temperature: float, tokens: int, watch: Stopwatch) -> Cost:
     """Decode once to warm up, once on the clock."""
     model, draft = llama(*SIZES[size]), llama(64, 1)
     guesser: Drafter = Ngram() if drafter == "ngram" else SmallModel(draft)
     decoder = Decoder(guesser, Target(model), POLICIES[policy])
-    watch = Stopwatch()
     with ExitStack() as watched:
         for each in (model, draft):
             watched.enter_context(watch.around(each))
         steps(decoder, watch, temperature, 8)
         pairs = steps(decoder, watch, temperature, tokens)
     overhead, models = (1000 * median(part) for part in zip(*pairs, strict=True))
-    return Cost(size, drafter, policy, temperature, len(pairs), overhead, models)
+    nodes = decoder.metrics.rows[0].drafted / len(pairs)
+    return Cost(size, drafter, policy, temperature, nodes, overhead, models)
 
 
 def steps(decoder: Decoder, watch: Stopwatch, temperature: float, tokens: int) -> list[tuple[float, float]]:
     """Give each step's seconds beside the models, and inside them."""
-    prompt = torch.randint(0, 64, (128,), generator=torch.Generator().manual_seed(0)).tolist()
-    pairs, before, start = [], 0.0, 0.0
+    prompt = torch.randint(0, WORDS, (128,), generator=torch.Generator().manual_seed(0)).tolist()
+    pairs, before = [], 0.0
     stream = decoder.stream(prompt, Sampling(temperature, seed=1), Stop(tokens, tokens=()))
-    watch.seconds, start = 0.0, perf_counter()
+    watch.seconds, start = 0.0, watch.clock()
     for _ in stream:
-        whole, inside = perf_counter() - start, watch.seconds - before
+        whole, inside = watch.clock() - start, watch.seconds - before
         pairs.append((whole - inside, inside))
-        before, start = watch.seconds, perf_counter()
+        before, start = watch.seconds, watch.clock()
     return pairs
 
 
 def llama(hidden: int, layers: int, vocabulary: int = 4096) -> PreTrainedModel:
-    """Make a random model."""
+    """Make a random model that says `WORDS` words only, so that what it says has been said before."""
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=vocabulary,
@@ -114,14 +115,18 @@ def llama(hidden: int, layers: int, vocabulary: int = 4096) -> PreTrainedModel:
         num_key_value_heads=2,
         max_position_embeddings=1024,
     )
-    return LlamaForCausalLM(config)
+    model = LlamaForCausalLM(config).eval()
+    with torch.no_grad():
+        model.lm_head.weight[WORDS:] = 0
+        model.lm_head.weight[:WORDS] *= 100
+    return model
 
 
 def report(costs: list[Cost]) -> Table:
-    """Lay out the figures."""
-    table = Table("target", "drafter", "policy", "T", "steps", "beside the models, ms", "inside, ms", box=None)
+    """Lay out the figures: the time of a step beside and inside the models."""
+    table = Table("target", "drafter", "policy", "T", "nodes", "beside, ms", "inside, ms", box=None)
     for cost in costs:
-        figures = (f"{cost.temperature:g}", str(cost.steps), f"{cost.overhead:.2f}", f"{cost.models:.2f}")
+        figures = (f"{cost.temperature:g}", f"{cost.nodes:.1f}", f"{cost.overhead:.2f}", f"{cost.models:.2f}")
         table.add_row(cost.size, cost.drafter, cost.policy, *figures)
     return table
 
@@ -129,12 +134,13 @@ def report(costs: list[Cost]) -> Table:
 def main(
     tokens: Annotated[int, typer.Option(help="Tokens per measurement.")] = 100,
     threads: Annotated[int, typer.Option(help="Threads that torch may use.")] = 2,
+    cpu: Annotated[bool, typer.Option("--cpu", help="Count processor time, for a machine that is busy.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list.")] = False,
 ) -> None:
     """Print the time per step beside the models' own passes, at 16 nodes."""
     torch.set_num_threads(threads)
     cases = product(SIZES, DRAFTERS, POLICIES, TEMPERATURES)
-    costs = [measure(*case, tokens) for case in cases]
+    costs = [measure(*case, tokens, Stopwatch(thread_time if cpu else perf_counter)) for case in cases]
     if as_json:
         print(json.dumps([asdict(cost) for cost in costs]))
     else:

@@ -43,7 +43,8 @@ def load(names: Names, device: str | None) -> tuple[Decoder, Decoder]:
     _hush()
     policy_name, policy_options = parse(names.policy)
     policy = load_policy(policy_name, **policy_options)
-    rule = load_rule(names.rule)
+    rule_name, rule_options = parse(names.rule)
+    rule = load_rule(rule_name, **rule_options)
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     target = Target.from_pretrained(names.target, rule, device=place)
     drafter = load_drafter(names.drafter.partition(":")[0], names.drafter_path, target=target)
@@ -68,6 +69,6 @@ def zoo(name: str) -> str:
 
 def _hush() -> None:
     """Keep transformers and the hub from talking into the text."""
-    hub_logging.set_verbosity_error()
+    hub_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     logging.set_verbosity_error()
     logging.disable_progress_bar()

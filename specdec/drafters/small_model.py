@@ -13,7 +13,7 @@ from specdec.errors import PromptError
 from specdec.grow import Frontier, grow_with_log
 from specdec.interfaces import Drafter, TreePolicy
 from specdec.target.engine import Engine, Slot
-from specdec.target.loading import load_model
+from specdec.target.loading import Name, load_model
 from specdec.tree import PADDING, Tree
 
 
@@ -36,7 +36,7 @@ class SmallModel(Drafter):
         self._read = torch.empty(0, 0, dtype=torch.int64)  # [B, C], the nodes read, in reading order
 
     @classmethod
-    def from_pretrained(cls, name: str, **options: Any) -> "SmallModel":
+    def from_pretrained(cls, name: Name, **options: Any) -> "SmallModel":
         """Load the model from a folder or the hub; `options` are those of `load_model`."""
         return cls(load_model(name, **options))
 
@@ -53,8 +53,8 @@ class SmallModel(Drafter):
         self._slots = [self._engine.open(int(length)) for length in context.lengths]
 
     def propose(self, context: Context, policy: TreePolicy) -> Tree:
+        missing = self._catch_up(context)  # before slots move, for what was read but not kept does not move along
         self._leave(context)
-        missing = self._catch_up(context)
         self._read = torch.empty(len(self._slots), 0, dtype=torch.int64)
 
         def score(tree: Tree, frontier: Frontier) -> Float[Tensor, "B M V"]:

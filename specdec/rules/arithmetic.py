@@ -25,7 +25,11 @@ def without(row: Weights, token: int) -> Weights:
 
 def left_over(p: Weights, q: Weights | None, token: int) -> Weights:
     """Give what a rejected child leaves of `p`: all but its token if it was placed, else what `p` has over `q`."""
-    return without(p, token) if q is None else np.maximum(p - q, 0)
+    if q is None:
+        return without(p, token)
+    left, known = p.copy(), len(q)  # a drafter may know fewer tokens than its target
+    left[:known] = np.maximum(p[:known] - q, 0)
+    return left
 
 
 def normalised(row: Weights, otherwise: Weights) -> Weights:

@@ -44,9 +44,10 @@ class Engine:
         self.vocab_size = int(self.config.vocab_size)
         self.max_length: int | None = getattr(self.config, "max_position_embeddings", None)
         self.layers = decoder_layers(model)
+        self._device, self._dtype = model.device, model.dtype  # transformers looks for them among all weights
         self._kinds = sorted(set(layer_types(model)))
         self._slots: list[Slot] = []
-        self.cache = SlotCache(head_shapes(model), model.dtype, model.device)
+        self.cache = SlotCache(head_shapes(model), self._dtype, self._device)
 
     def open(self, columns: int = 0) -> Slot:
         """Give a new row an empty slot, with room for this many tokens."""
@@ -57,7 +58,10 @@ class Engine:
         return slot
 
     def close(self, slot: Slot) -> None:
-        """Let a row leave; the last slot moves into its place, so that slots stay without gaps."""
+        """Let a row leave; the last slot moves into its place, so that slots stay without gaps.
+
+        What the moved row read and did not keep is lost.
+        """
         last = self._slots.pop()
         if last is not slot:
             self.cache.copy(last.index, slot.index, last.length)
@@ -115,7 +119,7 @@ class Engine:
         return self.cache.columns(layer, indices, self._to(columns))
 
     def _to(self, tensor: Tensor) -> Tensor:
-        return tensor.to(self.model.device, non_blocking=True)
+        return tensor.to(self._device, non_blocking=True)
 
     def _forward(self, logits: bool, **inputs: Any) -> Tensor | None:
         if not logits:
@@ -125,7 +129,7 @@ class Engine:
         return said
 
     def _mask(self, layout: Layout) -> Tensor | dict[str, Tensor]:
-        masks = {kind: self._to(layout.mask(self.model.dtype, self._window(kind))) for kind in self._kinds}
+        masks = {kind: self._to(layout.mask(self._dtype, self._window(kind))) for kind in self._kinds}
         return masks if len(masks) > 1 else masks[self._kinds[0]]
 
     def _window(self, kind: str) -> int | None:

@@ -1,5 +1,6 @@
 """Models and tokenizers from a folder or the hub."""
 
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from specdec.errors import ModelError
 
+Name = str | PathLike[str]
+"""A folder, or a name on the hub."""
 
-def load_model(name: str, device: str | torch.device | None = None, **options: Any) -> PreTrainedModel:
+
+def load_model(name: Name, device: str | torch.device | None = None, **options: Any) -> PreTrainedModel:
     """Load a causal language model onto a device; `options` go to transformers.
 
     Half precision is for GPUs: on a CPU such weights become float32, unless a `dtype` is asked for.
@@ -28,7 +32,7 @@ def load_model(name: str, device: str | torch.device | None = None, **options: A
     return model
 
 
-def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+def load_tokenizer(name: Name) -> PreTrainedTokenizerBase:
     """Load the tokenizer that belongs to a model.
 
     Raises:
@@ -41,7 +45,7 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def _cannot(what: str, name: str, error: Exception) -> ModelError:
+def _cannot(what: str, name: Name, error: Exception) -> ModelError:
     missing = str(name).startswith(("/", ".", "~")) and not Path(name).exists()
     reason = "there is no such folder" if missing else str(error).strip().partition("\n")[0]
     return ModelError(f"no {what} can be loaded from {str(name)!r}: {reason}")

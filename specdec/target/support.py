@@ -1,5 +1,6 @@
 """What a transformers model must be like to read trees, and where its parts are."""
 
+import inspect
 from typing import Any
 
 import torch
@@ -35,8 +36,11 @@ def refuse_unsupported(model: PreTrainedModel) -> None:
             f"expected attn_implementation eager or sdpa, which take a tree's mask, got {attention}; "
             f"load {name} with attn_implementation='sdpa'"
         )
-    if getattr(config, "alibi", False) or getattr(config, "position_embedding_type", None) == "alibi":
-        raise UnsupportedModel(f"expected positions that can be given, got {name} with ALiBi, which counts columns")
+    alibi = getattr(config, "alibi", False) or getattr(config, "position_embedding_type", None) == "alibi"
+    if alibi or "position_ids" not in inspect.signature(model.base_model.forward).parameters:
+        raise UnsupportedModel(f"expected positions that can be given, got {name}, which counts columns (ALiBi)")
+    if any(buffer.dtype == torch.bool and buffer.dim() == 4 for buffer in model.buffers()):
+        raise UnsupportedModel(f"expected attention with no mask but the one given, got {name}, which keeps its own")
 
 
 def text_config(model: PreTrainedModel) -> Any:

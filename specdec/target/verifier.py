@@ -17,7 +17,7 @@ from specdec.rules import Match
 from specdec.sampling import RowLaw
 from specdec.target.checks import check_prompts, check_tree
 from specdec.target.engine import Engine, Slot
-from specdec.target.loading import load_model, load_tokenizer
+from specdec.target.loading import Name, load_model, load_tokenizer
 from specdec.tree import PADDING, Tree
 
 CHUNK = 512
@@ -57,7 +57,7 @@ class Target(Verifier):
         self._rows: list[_Row | None] = []
 
     @classmethod
-    def from_pretrained(cls, name: str, rule: Rule | None = None, **options: Any) -> "Target":
+    def from_pretrained(cls, name: Name, rule: Rule | None = None, **options: Any) -> "Target":
         """Load model and tokenizer from a folder or the hub; `options` are those of `load_model`."""
         return cls(load_model(name, **options), load_tokenizer(name), rule)
 

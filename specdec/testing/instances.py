@@ -63,11 +63,8 @@ class Instance:
         return Instance(vocab, target, draft, placed, exact)
 
     def p(self, path: Path) -> Weights:
-        """Give the target's law after a path, in the instance's numbers."""
-        counts = self.target(path)
-        if self.exact:
-            return np.array([Fraction(count, sum(counts)) for count in counts], dtype=object)
-        return np.array(counts, dtype=np.float64) / sum(counts)
+        """Give the target's law after a path, in the instance's numbers, anew each time."""
+        return _probabilities(self.target(path), self.exact).copy()
 
     def law(self, tree: Tree, row: int = 0) -> Law:
         """Give the target's law at the nodes of a tree."""
@@ -78,10 +75,12 @@ class Instance:
         root = Tree.root(torch.tensor([0]))
         return ExactTree(root.tokens, root.parents, root.scores) if self.exact else root
 
-    def rows(self, tree: Tree) -> Float[Tensor, "1 N V"]:
-        """Give the drafter's laws at the nodes of a tree, to be drawn from."""
-        rows = torch.tensor([[self.draft(path_tokens(tree, 0, node)) for node in range(tree.tokens.shape[1])]])
-        return rows.float() if self.exact else rows.double() / rows.sum(-1, keepdim=True)
+    def rows(self, tree: Tree, parent: int) -> Float[Tensor, "1 N V"]:
+        """Give the drafter's law at one node of a tree, to be drawn from."""
+        row = torch.tensor(self.draft(path_tokens(tree, 0, parent)))
+        rows = torch.zeros(*tree.tokens.shape, self.vocab, dtype=torch.float32 if self.exact else torch.float64)
+        rows[0, parent] = row if self.exact else row.double() / row.sum()
+        return rows
 
     def grow(self, shape: Shape, dice: Dice) -> Tree:
         """Grow a tree of this shape; what cannot be drawn is left out, and what would hang under it."""
@@ -99,7 +98,7 @@ class Instance:
         """Draw children under one node."""
         widths = torch.zeros_like(tree.tokens)
         widths[0, parent] = count
-        return tree.draw(widths, self.rows(tree), [dice])
+        return tree.draw(widths, self.rows(tree, parent), [dice])
 
     def place(self, tree: Tree, parent: int, token: int | None = None) -> Tree:
         """Place a child under one node: the instance's own choice, or this token."""
@@ -112,4 +111,12 @@ class Instance:
 
 def path_tokens(tree: Tree, row: int, node: int) -> Path:
     """Read the tokens from the root's child down to a node."""
-    return tuple(tree.tokens[row, tree.path(row, node)].tolist())
+    tokens = tree.tokens[row].tolist()
+    return tuple(tokens[step] for step in tree.path(row, node))
+
+
+@cache
+def _probabilities(counts: Counts, exact: bool) -> Weights:
+    if exact:
+        return np.array([Fraction(count, sum(counts)) for count in counts], dtype=object)
+    return np.array(counts, dtype=np.float64) / sum(counts)

@@ -1,0 +1,93 @@
+"""What a head learns from: a batch of texts, and what the target computed of them."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from attrs import frozen
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedModel
+
+from specdec.data import Features, Needs
+
+
+@frozen(eq=False)
+class Batch:
+    """Texts, padded on the right; `response` marks the tokens whose prediction is learnt from.
+
+    `indices` are the texts' places in the data set, for what is drawn at random of each.
+    """
+
+    tokens: Int[Tensor, "B T"]
+    real: Bool[Tensor, "B T"]
+    response: Bool[Tensor, "B T"]
+    indices: Int[Tensor, " B"]
+
+    @property
+    def positions(self) -> Int[Tensor, "B T"]:
+        """Positions of the tokens; padding repeats the last."""
+        return (self.real.cumsum(1) - 1).clamp(min=0)
+
+    def to(self, device: torch.device) -> "Batch":
+        """Move to a device."""
+        return Batch(*(part.to(device) for part in (self.tokens, self.real, self.response, self.indices)))
+
+
+@frozen(eq=False)
+class Lesson:
+    """A batch with the target's features, each of the token at its own place, and its last state after the norm."""
+
+    batch: Batch
+    features: Features
+    last: Float[Tensor, "B T E"]
+
+
+class Teacher:
+    """Runs a target, unmodified and never trained, for what a head needs of it."""
+
+    def __init__(self, model: PreTrainedModel, needs: Needs) -> None:
+        self.model = model.eval().requires_grad_(False)
+        layers = int(model.config.get_text_config().num_hidden_layers)
+        self._hidden = [range(layers + 1)[index] for index in needs.hidden_states]
+        self._layers = [range(layers)[layer] for layer in needs.keys_values]
+        self._last = layers
+
+    @torch.no_grad()
+    def read(self, batch: Batch) -> Lesson:
+        """Run the target over a batch, without its output head."""
+        cache = DynamicCache()
+        with self._caught() as caught:
+            last = self.model.base_model(
+                input_ids=batch.tokens,
+                attention_mask=batch.real.long(),
+                position_ids=batch.positions,
+                past_key_values=cache if self._layers else None,
+                use_cache=bool(self._layers),
+            ).last_hidden_state
+        caught[self._last] = last
+        hidden = torch.stack([caught[index] for index in self._hidden], 2) if self._hidden else None
+        keys, values = (_stack(cache, self._layers, part) for part in ("keys", "values"))
+        return Lesson(batch, Features(hidden, keys, values), last)
+
+    @contextmanager
+    def _caught(self) -> Iterator[dict[int, Tensor]]:
+        """Catch the hidden states asked for as they enter their layers."""
+        caught: dict[int, Tensor] = {}
+        layers: Any = self.model.base_model.layers
+        with ExitStack() as hooks:
+            for index in set(self._hidden) - {self._last}:
+
+                def enter(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any], index: int = index) -> None:
+                    caught[index] = args[0] if args else kwargs["hidden_states"]
+
+                hooks.callback(layers[index].register_forward_pre_hook(enter, with_kwargs=True).remove)
+            yield caught
+
+
+def _stack(cache: DynamicCache, layers: Sequence[int], part: str) -> Tensor | None:
+    """Stack keys or values of these layers as `[B, T, L, H, D]`."""
+    if not layers:
+        return None
+    return torch.stack([getattr(cache.layers[layer], part).transpose(1, 2) for layer in layers], 2)

@@ -1,0 +1,24 @@
+"""Two tiny models in folders, as a user has them."""
+
+import pytest
+import torch
+
+from tests.toys import build, byte_tokenizer
+
+
+def save(folder, seed):
+    tokenizer = byte_tokenizer()
+    model = build("llama", seed=seed, dtype=torch.float32, vocab_size=len(tokenizer), max_position_embeddings=256)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def target(tmp_path_factory):
+    return save(tmp_path_factory.mktemp("target"), seed=1)
+
+
+@pytest.fixture(scope="session")
+def draft(tmp_path_factory):
+    return save(tmp_path_factory.mktemp("draft"), seed=2)

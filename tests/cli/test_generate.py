@@ -1,0 +1,151 @@
+"""`specdec generate`, called as a program is: arguments in, streams and an exit code out."""
+
+import json
+import re
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from specdec import Decoder, Sampling, Stop, Target
+from specdec.cli import parts, runs
+from specdec.cli.main import app
+from specdec.drafters import Ngram
+from specdec.plugins import KINDS
+
+PROMPT = "abcabc héllo abc"
+
+
+def specdec(*args, given=None):
+    return CliRunner().invoke(app, [str(arg) for arg in args], input=given)
+
+
+def figures(*args, given=None):
+    result = specdec("generate", *args, "--json", given=given)
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+@pytest.fixture
+def generate(target):
+    return lambda *args, **kwargs: specdec("generate", PROMPT, "--target", target, "--max-tokens", 12, *args, **kwargs)
+
+
+def test_the_text_then_the_figures(generate, target):
+    result = generate()
+    expected = Decoder(Ngram(), Target.from_pretrained(target)).generate(PROMPT, stop=Stop(max_tokens=12))
+
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    text, _, line = result.stdout.rpartition("\n\n")
+    assert text == expected.text[0]
+    assert "tokens/s, acceptance length" in line
+    assert f"12 tokens in {expected.metrics.steps} steps" in line
+
+
+def test_json_is_one_object(target, draft):
+    drafter = f"small_model:{draft}"
+    said = figures(PROMPT, "--target", target, "--drafter", drafter, "--policy", "static:levels=2x1", "--max-tokens", 9)
+
+    assert list(said) == [
+        *("text", "tokens", "steps", "acceptance_length", "tokens_per_second", "drafter", "policy", "rule", "seed")
+    ]
+    assert (said["tokens"], said["drafter"], said["policy"], said["rule"]) == (9, drafter, "static:levels=2x1", "match")
+    assert said["acceptance_length"] == said["tokens"] / said["steps"]
+
+
+def test_compare_says_whether_the_texts_are_equal(target, generate):
+    options = ["--temperature", 1, "--top-k", 20, "--seed", 5, "--compare"]
+    said = figures(PROMPT, "--target", target, "--max-tokens", 12, *options)
+    shown = generate(*options).stdout
+
+    assert said["equal"] is True
+    assert said["speedup"] == pytest.approx(said["tokens_per_second"] / said["plain_tokens_per_second"])
+    assert "the texts are equal" in shown
+    assert "speed-up" in shown
+
+
+def test_a_difference_is_placed():
+    summary = Decoder.__init__  # no run looks at it
+    one, other = (runs.Run(tokens, "", 1.0, summary) for tokens in ((1, 2, 3), (1, 2, 4)))
+
+    assert runs.Comparison(one, other).difference == 2
+    assert not runs.Comparison(one, other).equal
+    assert runs.Comparison(one, one).equal
+
+
+def test_all_options_reach_the_target(target):
+    options = {"temperature": 0.9, "top-p": 0.9, "top-k": 30, "min-p": 0.01, "repetition-penalty": 1.2, "seed": 8}
+    flags = [part for name, value in options.items() for part in (f"--{name}", value)]
+    said = figures(PROMPT, "--target", target, "--max-tokens", 20, "--stop", "a", "--stop", "b", *flags)
+    sampling = Sampling(**{name.replace("-", "_"): value for name, value in options.items()})
+    decoder = Decoder(Ngram(), Target.from_pretrained(target))
+    expected = decoder.generate(PROMPT, sampling, Stop(20, strings=("a", "b")))
+
+    assert said["text"] == expected.text[0]
+    assert said["tokens"] == len(expected.tokens[0])
+    assert said["seed"] == 8
+
+
+def test_the_prompt_may_come_from_standard_input(target):
+    options = ["--target", target, "--max-tokens", 5]
+
+    assert figures(*options, given=PROMPT + "\n")["text"] == figures(PROMPT, *options)["text"]
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--temperature", "-1"], "temperature of at least 0 .* got -1"),
+        (["--top-p", "0"], "top_p above 0 and at most 1, got 0"),
+        (["--max-tokens", "1000"], "fit the target's 256 positions"),
+        (["--max-tokens", "0"], "max_tokens of at least 1, got 0"),
+        (["--drafter", "nobody"], "no drafter is called 'nobody'; there are: .*ngram"),
+        (["--drafter", "small_model"], "drafter 'small_model' needs 'path'"),
+        (["--drafter", "small_model:/not/there"], "no model can be loaded from '/not/there': there is no such folder"),
+        (["--policy", "chain:len=2"], "policy 'chain' has no option 'len'"),
+        (["--policy", "sequoia:size=many"], "policy 'sequoia' cannot be made with"),
+        (["--rule", "nothing"], "no rule is called 'nothing'"),
+        (["--target", "/not/there"], "no model can be loaded from '/not/there'"),
+        (["--stop", ""], "stop strings of at least one character"),
+    ],
+)
+def test_errors_are_one_line(generate, args, message):
+    result = generate(*args)
+
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1
+    assert re.search(message, result.stderr)
+
+
+def test_an_empty_prompt_is_an_error(target):
+    for given in ("", "\n"):
+        result = specdec("generate", "--target", target, given=given)
+
+        assert result.exit_code == 2
+        assert "expected a prompt of at least one character" in result.stderr
+
+
+def test_without_the_zoo_a_target_is_asked_for(monkeypatch):
+    monkeypatch.setattr(parts, "find_spec", lambda name: None)
+    result = specdec("generate", PROMPT)
+
+    assert result.exit_code == 2
+    assert "pip install ./contrib/specdec_zoo" in result.stderr
+
+
+def test_plugins_as_a_table_and_as_json():
+    listed = json.loads(specdec("plugins", "--json").stdout)
+    table = specdec("plugins").stdout
+
+    assert listed["policy"]["dynamic"] == "specdec-kit"
+    assert all(name in table for kind in listed.values() for name in kind)
+    assert list(listed) == list(KINDS)
+
+
+def test_help_names_every_option():
+    text = specdec("generate", "--help").stdout
+
+    assert "--repetition-penalty" in text
+    assert sys.modules["specdec.cli.generate"].generate.__doc__.splitlines()[0] in text

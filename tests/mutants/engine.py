@@ -1,0 +1,307 @@
+"""48, 53 and 63 to 75: wrong stops, wrong histories, wrong caches; each shows in the text, or breaks what must hold."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import cache
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from attrs import evolve
+from transformers import LogitsProcessor
+
+from specdec import Decoder, Sampling, Stop, Target, Tree, Walk
+from specdec import sampling as sampling_module
+from specdec.drafters import NoDrafter, SmallModel
+from specdec.errors import NonFiniteLogits, SpecdecError, TreeError
+from specdec.interfaces import Rule
+from specdec.policies import Static
+from specdec.rules import Match
+from specdec.sampling import RowLaw
+from specdec.target import verifier
+from specdec.target.cache import SlotCache
+from specdec.target.engine import Engine
+from specdec.target.masks import Layout
+from specdec.text import Ends
+from tests.mutants.mutant import mutant
+from tests.toys import build
+
+PROMPTS = [[5, 6, 5, 7], [1], [9, 9, 3, 0, 2, 8, 4], [4, 4], [3, 2, 1], [8, 0, 8, 0, 8]]
+OPTIONS = (
+    Sampling(),
+    Sampling(temperature=0.8, seed=3),
+    Sampling(temperature=0.8, repetition_penalty=1.7, seed=4),
+    Sampling(repetition_penalty=1.7),
+    Sampling(temperature=1.2, seed=5),
+    Sampling(temperature=0.4, repetition_penalty=0.6, seed=6),
+)
+STOP = Stop(16, tokens=(11,))
+Patch = tuple[Any, str, Any]
+
+
+@cache
+def model():
+    return build("llama", vocab_size=12, seed=3)
+
+
+@cache
+def draft_model():
+    """A model that mostly agrees with the target."""
+    twin = build("llama", vocab_size=12, seed=3)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        for parameter in twin.parameters():
+            parameter.data += 0.02 * torch.randn_like(parameter)
+    return twin
+
+
+def drafter() -> SmallModel:
+    return SmallModel(draft_model())
+
+
+def run(prompts: Sequence[list[int]], options: Sequence[Sampling], drafting=drafter, rule: Rule | None = None):
+    target = Target(model(), rule=rule)
+    return Decoder(drafting(), target, Static((3, 2, 1))).generate(list(prompts), list(options), STOP).tokens
+
+
+@cache
+def plain() -> tuple:
+    """What each prompt gets alone and without a drafter."""
+    return tuple(run([prompt], [one], NoDrafter)[0] for prompt, one in zip(PROMPTS, OPTIONS, strict=True))
+
+
+def differs(*patches: Patch, rule: Rule | None = None) -> None:
+    """Decode the batch in a spoiled engine, and compare with what plain decoding says in a whole one."""
+    expected = plain()
+    with ExitStack() as spoiled:
+        for place, name, value in patches:
+            spoiled.enter_context(patch.object(place, name, value))
+        try:
+            said = run(PROMPTS, OPTIONS, rule=rule)
+        except (SpecdecError, RuntimeError, IndexError) as error:
+            raise AssertionError(f"{type(error).__name__}: {error}") from error
+    for one, other in zip(said, expected, strict=True):
+        assert one == other, f"text differs from token {_difference(one, other)} of {len(other)}"
+
+
+def _difference(one, other) -> int:
+    return next((i for i, pair in enumerate(zip(one, other)) if pair[0] != pair[1]), min(len(one), len(other)))
+
+
+@mutant(48, "mixed_batch", "PERM", "vllm-ascend 16396, 16430")
+def mixed_batch():
+    whole = RowLaw.__call__
+    differs((RowLaw, "__call__", lambda self, node: whole(evolve(self, sampling=OPTIONS[0]), node)))
+
+
+@mutant(53, "orphan_child", "SHAPE", "EAGLE-2")
+def orphan_child():
+    tree = Tree.root(torch.tensor([0]))
+    for parent in (0, 1):
+        tree = tree.place(torch.tensor([[1]]), torch.tensor([[parent]]), torch.zeros(1, 1))
+    try:
+        tree.select(torch.tensor([[True, False, True]]))
+    except TreeError as refused:
+        raise AssertionError(f"TreeError: {refused}") from refused
+
+
+def _ends(cut) -> Patch:
+    return Ends, "cut", cut
+
+
+@mutant(63, "past_eos", "JOINT", "EAGLE, UMbreLLa; vLLM 56101; HF 47912")
+def past_eos():
+    differs((Ends, "_first_end", lambda self, before, tokens: len(tokens) - 1 if set(tokens) & self._tokens else None))
+
+
+@mutant(64, "length_overrun", "JOINT, SHAPE", "EAGLE, koboldcpp 1276, SGLang 39826")
+def length_overrun():
+    whole = Ends.cut
+
+    def late(self, context, step):
+        step, _ = whole(self, evolve(context, limits=context.limits + 100), step)
+        return step, context.done | (context.lengths + step.lengths >= context.limits)
+
+    differs(_ends(late))
+
+
+@mutant(65, "one_token_per_step", "JOINT", "vLLM 26317; SGLang 28180, 33643, 31599")
+def one_token_per_step():
+    """A limit counts steps: rows begin with what they may say still to come."""
+    whole = Ends.cut
+
+    def counted(self, context, step):
+        step, done = whole(self, evolve(context, limits=context.limits + 100), step)
+        self.steps = getattr(self, "steps", 0) + 1
+        return step, done | torch.full_like(done, self.steps >= STOP.max_tokens)
+
+    differs(_ends(counted))
+
+
+@mutant(66, "eos_hard_coded", "PERM", "Sequoia")
+def eos_hard_coded():
+    whole = Ends.__init__
+
+    def fixed(self, stop, end_tokens, tokenizer):
+        whole(self, stop, end_tokens, tokenizer)
+        self._tokens = {0, 2}
+
+    differs((Ends, "__init__", fixed))
+
+
+def _history(change) -> Patch:
+    def wrong(self, node):
+        path = self.tree.tokens[self.row, self.tree.path(self.row, node)]
+        return verifier_law(self.sampling, change(self.prefix, path)[None], self.logits[node][None])
+
+    return RowLaw, "__call__", wrong
+
+
+verifier_law = sampling_module.law
+
+
+@mutant(67, "history_not_path", "HIST", "SGLang, UMbreLLa, EAGLE")
+def history_not_path():
+    differs(_history(lambda prefix, path: prefix))
+
+
+@mutant(68, "history_off_by_one", "HIST", "mlx-lm 990, 1175")
+def history_off_by_one():
+    differs(_history(lambda prefix, path: torch.cat([prefix, path])[1:]))
+
+
+@mutant(69, "processor_draft_only", "HIST, ENUM", "MoA; SGLang 10617; vLLM 42744, 18902")
+def processor_draft_only():
+    whole = sampling_module.law
+
+    def raw(options, history, logits):
+        return whole(evolve(options, repetition_penalty=1.0), history, logits)
+
+    differs((sampling_module, "law", raw))
+
+
+class Floored(LogitsProcessor):
+    """Makes ties, which go to the lowest id."""
+
+    def __call__(self, input_ids, scores):
+        return (scores / 3).floor()
+
+
+@mutant(70, "tie_order", "HIST, PERM", "vLLM 41598")
+def tie_order():
+    logits = torch.tensor([[1.0, 5.0, 5.5, 5.0]])
+    options = Sampling(processors=(Floored(),))
+    right = sampling_module.law(options, torch.tensor([[0]]), logits)
+    wrong = 3 - int((Floored()(None, logits))[0].flip(0).argmax())
+    return float(abs(right - torch.eye(4)[wrong].numpy()).sum() / 2)
+
+
+def _keep(change) -> Patch:
+    whole = Engine.keep
+
+    def wrong(self, slot, nodes):
+        whole(self, slot, nodes)
+        if len(nodes) > 1 and list(nodes) != list(range(len(nodes))):
+            slot.length += change
+
+    return Engine, "keep", wrong
+
+
+@mutant(71, "rollback_off_by_one: one lost", "STATE", "mlx-lm 846, 1427, 1446, 1486; llama.cpp 22746; HF 30312")
+def one_entry_lost():
+    differs(_keep(-1))
+
+
+@mutant(71, "rollback_off_by_one: one too many", "STATE", "mlx-lm, mlx-vlm 1144, 1155")
+def one_entry_kept():
+    differs(_keep(1))
+
+
+class NotYet(LogitsProcessor):
+    """Fails once."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, input_ids, scores):
+        self.calls += 1
+        return scores * float("nan") if self.calls == 3 else scores
+
+
+def after_abort() -> None:
+    """A step that fails changes nothing: asked again, it says what it would have said."""
+    failing = NotYet()
+    decoder = Decoder(NoDrafter(), Target(model()))
+    stream = decoder.stream([PROMPTS[0]], [Sampling(processors=(failing,))], STOP)
+    said = next(stream).tokens[0].tolist() + next(stream).tokens[0].tolist()
+    roots = torch.tensor([said[-1]])
+    try:
+        decoder.verifier.verify(Tree.root(roots))
+        raise RuntimeError("nothing was aborted")
+    except NonFiniteLogits:
+        said += decoder.verifier.verify(Tree.root(roots)).tokens[0].tolist()
+    assert tuple(said) == plain()[0][: len(said)], "after an aborted step the text is another"
+
+
+@mutant(72, "rollback_on_abort", "STATE", "mlx-lm 1528")
+def rollback_on_abort():
+    def trim(self, slot):
+        slot.length -= 1
+
+    plain()
+    with patch.object(Engine, "forget", trim):
+        after_abort()
+
+
+@mutant(73, "kv_wrong_slot: column", "STATE", "vLLM 5412")
+def kv_wrong_column():
+    whole = SlotCache.move
+    differs((SlotCache, "move", lambda self, slot, source, start: whole(self, slot, source.roll(1), start)))
+
+
+@mutant(73, "kv_wrong_slot: descending", "STATE", "class of SGLang 15360, 27338")
+def kv_descending():
+    """Columns moved in place, last first, write over what is still to be moved."""
+
+    def move(self, slot, source, start):
+        for place, column in reversed(list(enumerate(source.tolist()))):
+            for block in self._blocks.values():
+                block[:, slot, :, start + place] = block[:, slot, :, column]
+
+    differs((SlotCache, "move", move))
+
+
+@mutant(74, "mask_or_position: sibling seen", "STATE, PATH")
+def sibling_seen():
+    whole = Layout.mask
+
+    def open_mask(self, dtype, window=None):
+        return whole(evolve(self, visible=torch.ones_like(self.visible).tril()), dtype, window)
+
+    differs((Layout, "mask", open_mask))
+
+
+@mutant(74, "mask_or_position: index", "STATE, PATH")
+def position_is_index():
+    def positions(self):
+        return self.lengths[:, None] + torch.arange(self.start, self.depths.shape[1])
+
+    differs((Layout, "positions", property(positions)))
+
+
+@mutant(75, "stream_unverified", "SHAPE, PATH", "MoA (217 tokens for 24)")
+def stream_unverified():
+    class Wrong(Match):
+        def walk(self, tree, row, law, dice):
+            path = tree.path(row, int(tree.depths[row].argmax()))
+            return Walk(path, dice.target(law(path[-1] if path else 0), len(path)))
+
+    differs(rule=Wrong())
+
+
+def shipped_survive() -> None:
+    """The whole engine says what plain decoding says."""
+    differs()
+    after_abort()
+
+

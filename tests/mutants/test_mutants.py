@@ -1,0 +1,42 @@
+"""Every mutant is found, and what is not mutated is not."""
+
+import pytest
+
+from specdec.rules import Rejection, Traversal
+from tests.mutants import CATALOGUE, acceptance, engine, laws, noise, residual, walking
+from tests.mutants.mutant import kill
+from tests.mutants.table import FINDINGS
+
+
+@pytest.mark.parametrize("mutant", CATALOGUE, ids=lambda one: f"{one.number}-{one.name}")
+def test_is_found(mutant):
+    dead, how = kill(mutant)
+    FINDINGS[mutant.number, mutant.name] = mutant, how
+
+    assert dead, f"{mutant.name} survives: {how}"
+
+
+def test_rules_in_parts_are_exact_with_no_part_changed():
+    for rule in (walking.TopDown(), walking.LeavesFirst()):
+        assert walking.distance(rule, walking.TREE, walking.PLACED) == 0
+    assert walking.distance(walking.Block(), walking.CHAIN) == 0
+    assert laws.honest() == 0
+    assert acceptance.unmutated_kseq() < 1e-12
+
+
+def test_properties_hold_of_what_ships():
+    residual.shipped_survive()
+    noise.shipped_survive()
+    engine.shipped_survive()
+
+
+def test_block_verification_is_traversal_of_a_chain():
+    pairs = zip(walking.laws(walking.CHAIN, walking.Block()), walking.laws(walking.CHAIN, Traversal()), strict=True)
+    for (_, block), (_, traversal) in pairs:
+        assert block.said == traversal.said
+
+
+def test_parts_are_the_rule_that_ships():
+    pairs = zip(walking.laws(walking.TREE, walking.TopDown()), walking.laws(walking.TREE, Rejection()), strict=True)
+    for (_, parts), (_, shipped) in pairs:
+        assert parts.said == shipped.said

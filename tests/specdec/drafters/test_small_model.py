@@ -1,0 +1,122 @@
+"""A draft model reads each decided token once, and its cache is always that of the decided tokens."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from specdec import Context, Decoder, Sampling, Stop, Target, Tree, TreePolicy
+from specdec.drafters import SmallModel
+from specdec.policies import Adaptive, Chain, Dynamic, Static
+from tests.specdec.target.test_engine import assert_whole
+from tests.specdec.trees import words
+from tests.toys import ARCHITECTURES, RAGGED, perturbed, tiny
+
+POLICIES = [
+    Chain(4),
+    Static((3, 2, 1)),
+    Static((2, 2), sampled=True),
+    Dynamic(depth=4, width=3, size=5),
+    Adaptive(6, 4, 2),
+]
+
+
+class Watched(SmallModel):
+    """Looks after each proposal whether the cache is what it should be."""
+
+    looks = 0
+
+    def propose(self, context: Context, policy: TreePolicy) -> Tree:
+        tree = super().propose(context, policy)
+        for row, slot in enumerate(self._slots):
+            if slot is not None:
+                drafting = bool(context.room[row] > 0)  # else nothing is read for it, for nothing is drafted
+                assert_whole(self._engine, slot, context.row(row)[: -1 if drafting else slot.length])
+                self.looks += 1
+        return tree
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("model", [tiny, perturbed])
+def test_the_cache_is_that_of_the_decided_tokens(policy: TreePolicy, model: Any) -> None:
+    """Before each root, after any mixture of acceptance and rejection, as rows end one by one."""
+    drafter = Watched(model())
+    decoder = Decoder(drafter, Target(tiny()), policy)
+    decoder.generate(RAGGED, Sampling(1.0, seed=1), Stop(9, tokens=(3, 8, 50)))
+
+    assert drafter.looks > 5
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_each_token_that_was_accepted_is_read_once(policy: TreePolicy) -> None:
+    """What is read are the prompt, the drafted nodes that grow, and at most one decided token per step beyond."""
+    model, read = perturbed(), []
+    hook = model.register_forward_pre_hook(
+        lambda _, args, kwargs: read.append(kwargs["input_ids"].shape[1]), with_kwargs=True
+    )
+    try:
+        decoder = Decoder(SmallModel(model), Target(tiny()), policy)
+        steps = list(decoder.stream(RAGGED[2], Sampling(1.0, seed=2), Stop(16, tokens=())))
+    finally:
+        hook.remove()
+    roots = [count for count in read if count > 0]
+    missing = read[0]
+
+    assert missing == len(RAGGED[2])
+    assert len(roots) <= len(steps) * (1 + 5)
+    assert sum(read) <= len(RAGGED[2]) + len(steps) * (2 + 25)
+
+
+def test_a_whole_chain_that_was_accepted_leaves_two_tokens_to_read() -> None:
+    """The last drafted token was never read, and the bonus token is the root."""
+    model, read = tiny("gemma"), []
+    hook = model.register_forward_pre_hook(
+        lambda _, args, kwargs: read.append(kwargs["input_ids"].shape[1]), with_kwargs=True
+    )
+    drafter = SmallModel(model)
+    try:
+        decoder = Decoder(drafter, Target(perturbed("gemma", 0.0)), Chain(3))
+        decoder.generate(RAGGED[0], Sampling(), Stop(12, tokens=()))
+    finally:
+        hook.remove()
+
+    assert decoder.metrics.summary().acceptance_length == 4
+    assert read == [9, 1, 1, 2, 1, 1, 2, 1, 1]
+
+
+@pytest.mark.parametrize("kind", ARCHITECTURES)
+def test_the_tree_is_that_of_plain_readings(kind: str) -> None:
+    """Every level's children are the likeliest by the model's own plain forward."""
+    drafter = SmallModel(tiny(kind))
+    trees: list[tuple[list[int], Tree]] = []
+
+    class Spy(Target):
+        def verify(self, tree: Tree) -> Any:
+            trees.extend((list(row.tokens.tolist()), tree.rows([i])) for i, row in enumerate(self._rows) if row)
+            return super().verify(tree)
+
+    Decoder(drafter, Spy(tiny(kind)), Static((2, 2))).generate(RAGGED[:2], Sampling(), Stop(7, tokens=()))
+
+    assert len(trees) > 2
+    for row, tree in trees:
+        level = expected = [(row[-1],)] if tree.nodes[0, 0] else []
+        for _ in range(int(tree.depths.max())):
+            level = [(*path, token) for path in level for token in best_two(tiny(kind), [*row[:-1], *path])]
+            expected = expected + level
+        assert words(tree, 0) == sorted(expected)
+
+
+def best_two(model: Any, tokens: list[int]) -> list[int]:
+    with torch.no_grad():
+        best: list[int] = model(torch.tensor([tokens]), use_cache=False).logits[0, -1].topk(2).indices.tolist()
+    return best
+
+
+def test_a_new_batch_finds_nothing_of_the_last() -> None:
+    """Also when the last was left in the middle."""
+    decoder = Decoder(Watched(tiny()), Target(tiny()), Static((2, 2)))
+    expected = decoder.generate(RAGGED[:2], Sampling(), Stop(8, tokens=())).tokens
+    next(decoder.stream(RAGGED[1:], Sampling(1.0), Stop(8, tokens=())))
+
+    assert decoder.generate(RAGGED[:2], Sampling(), Stop(8, tokens=())).tokens == expected
+    assert decoder.metrics.summary().acceptance_length > 2

@@ -1,0 +1,249 @@
+"""Each policy against the obvious way to its shape."""
+
+from functools import cache
+from itertools import product
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from jaxtyping import Float
+from torch import Tensor
+
+from specdec import PADDING, Context, Frontier, Sampling, Step, Tree, TreePolicy, grow
+from specdec.policies import Adaptive, Chain, Dynamic, Sequoia, Static
+from specdec.policies.dynamic import likeliest
+from specdec.policies.sequoia import TYPICAL_RATES
+from tests.specdec.trees import words
+
+VOCAB = 7
+
+
+def context(rows: int = 1, room: int = 50, temperature: float = 0.0) -> Context:
+    lengths, empty = torch.full((rows,), 2), torch.empty(rows, 0, dtype=torch.int64)
+    step = Step(empty, torch.zeros(rows, dtype=torch.int64), torch.zeros(rows, dtype=torch.int64))
+    return Context(
+        torch.tensor([[0, row] for row in range(rows)]),
+        lengths,
+        lengths + room + 1,
+        torch.zeros(rows, dtype=torch.bool),
+        Sampling(temperature, seed=4).spread(rows),
+        step,
+    )
+
+
+@cache
+def logits_after(words: tuple[int, ...], sharpness: float = 2.0) -> Tensor:
+    """A drafter's logits, a fixed function of the path's words."""
+    seed = sum((token + 1) * 31**place for place, token in enumerate(words))
+    return sharpness * torch.randn(VOCAB, generator=torch.Generator().manual_seed(seed))
+
+
+def score(tree: Tree, frontier: Frontier) -> Float[Tensor, "B M V"]:
+    out = torch.zeros(*frontier.nodes.shape, VOCAB)
+    for row, nodes in enumerate(frontier.nodes.tolist()):
+        for index, node in enumerate(nodes):
+            if node >= 0:
+                path = [0, *tree.path(row, node)]
+                out[row, index] = logits_after(tuple(tree.tokens[row, path].tolist()))
+    return out
+
+
+def ranked(path: tuple[int, ...]) -> list[tuple[float, int]]:
+    """Children by falling probability."""
+    log_q = logits_after(path).log_softmax(-1)
+    return [(float(log_q[token]), token) for token in log_q.argsort(descending=True, stable=True).tolist()]
+
+
+def grown(policy: TreePolicy, rows: int = 3, **options: Any) -> Tree:
+    return grow(context(rows, **options), policy, score)
+
+
+def test_a_chain_is_the_likeliest_path() -> None:
+    tree = grown(Chain(4))
+
+    for row in range(3):
+        path: tuple[int, ...] = (row,)
+        for _ in range(4):
+            path = (*path, ranked(path)[0][1])
+        assert words(tree, row) == [path[:end] for end in range(1, 6)]
+
+
+@pytest.mark.parametrize("levels", [(3,), (3, 2, 1), (1, 1, 4)])
+def test_a_static_tree_has_its_levels(levels: tuple[int, ...]) -> None:
+    tree = grown(Static(levels))
+
+    for row in range(3):
+        level = expected = [(row,)]
+        for width in levels:
+            level = [(*path, token) for path in level for _, token in ranked(path)[:width]]
+            expected = expected + level
+        assert words(tree, row) == sorted(expected)
+
+
+@pytest.mark.parametrize(("given_as", "levels"), [("4x2x1", (4, 2, 1)), (3, (3,)), ([2, 2], (2, 2))])
+def test_static_levels_may_be_written_in_several_ways(given_as: Any, levels: tuple[int, ...]) -> None:
+    assert Static(given_as).levels == levels
+
+
+def eagle2(row: int, depth: int, width: int, size: int) -> list[tuple[int, ...]]:
+    """EAGLE-2's section 4, literally: expand the best of each level, then keep the best of all."""
+    level, everything = [(0.0, (row,))], []
+    for _ in range(depth):
+        best = sorted(level, key=lambda node: -node[0])[:width]
+        level = [(above + s, (*path, token)) for above, path in best for s, token in ranked(path)[:width]]
+        everything += level
+    return sorted([(row,), *(path for _, path in sorted(everything, key=lambda node: -node[0])[:size])])
+
+
+@pytest.mark.parametrize(("depth", "width", "size"), [(1, 3, 5), (3, 2, 4), (4, 3, 9), (3, 4, 60), (5, 1, 2)])
+def test_a_dynamic_tree_is_eagle_2s(depth: int, width: int, size: int) -> None:
+    tree = grown(Dynamic(depth=depth, width=width, size=size))
+
+    for row in range(3):
+        assert words(tree, row) == eagle2(row, depth, width, size)
+
+
+@given(
+    st.lists(st.lists(st.sampled_from([-3.0, -2.0, -1.0, 0.0]), min_size=6, max_size=6), min_size=1, max_size=3),
+    st.integers(1, 7),
+    st.data(),
+)
+def test_the_likeliest_are_the_best_and_ties_go_to_the_earlier(
+    scores: list[list[float]], count: int, data: st.DataObject
+) -> None:
+    among = torch.tensor([[data.draw(st.booleans()) for _ in row] for row in scores])
+    marked = likeliest(torch.tensor(scores), among, count)
+
+    for row, values in enumerate(scores):
+        order = sorted((node for node in range(6) if among[row, node]), key=lambda node: (-values[node], node))
+        assert marked[row].nonzero()[:, 0].tolist() == sorted(order[:count])
+
+
+def test_ties_in_a_dynamic_tree_go_to_the_shallower_node_so_parents_stay() -> None:
+    """A certain child ties with its parent."""
+
+    def certain(tree: Tree, frontier: Frontier) -> Float[Tensor, "B M V"]:
+        logits = torch.full((*frontier.nodes.shape, VOCAB), -torch.inf)
+        logits[..., 3] = 0.0
+        return logits
+
+    tree = grow(context(), Dynamic(depth=4, width=2, size=2), certain)
+
+    assert words(tree, 0) == [(0,), (0, 3), (0, 3, 3)]
+
+
+def shapes(size: int, depth: int, width: int) -> list[tuple[Any, ...]]:
+    """All trees of at most `size` nodes below the root, as tuples of children."""
+    if size <= 0 or depth == 0:
+        return [()]
+    found = []
+    for count in range(width + 1):
+        for parts in product(range(size), repeat=count):
+            if sum(parts) + count <= size:
+                found += list(product(*(shapes_of(part, depth - 1, width) for part in parts)))
+    return found
+
+
+@cache
+def shapes_of(size: int, depth: int, width: int) -> tuple[tuple[Any, ...], ...]:
+    """All trees of exactly `size` nodes below the root."""
+    return tuple(shape for shape in shapes(size, depth, width) if nodes_in(shape) == size)
+
+
+def nodes_in(shape: tuple[Any, ...]) -> int:
+    return sum(1 + nodes_in(child) for child in shape)
+
+
+def worth(shape: tuple[Any, ...], rates: tuple[float, ...]) -> float:
+    """Tokens expected: one, and those of each child if it is the one accepted."""
+    return 1 + sum(rate * worth(child, rates) for rate, child in zip(rates, shape, strict=False))
+
+
+def shape_of(parents: tuple[int, ...], node: int = 0) -> tuple[Any, ...]:
+    return tuple(shape_of(parents, child) for child, parent in enumerate(parents) if parent == node)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("depth", [1, 2, 5])
+@pytest.mark.parametrize("rates", [(0.5, 0.3, 0.1), (0.9, 0.05), (0.34, 0.33, 0.33), (0.7,)])
+def test_the_fitted_tree_is_the_best_of_all_trees(size: int, depth: int, rates: tuple[float, ...]) -> None:
+    best = max(worth(shape, rates) for shape in shapes(size, depth, len(rates)))
+    fitted = Sequoia.fitted(size, depth, rates)
+
+    assert worth(shape_of(fitted.parents), rates) == pytest.approx(best)
+    assert len(fitted.parents) <= size + 1
+
+
+def test_a_growth_map_is_followed_rank_by_rank() -> None:
+    policy = Sequoia((-1, 0, 0, 1, 2, 2, 4))
+    tree = grown(policy)
+
+    for row in range(3):
+        first, second = (((row, token)) for _, token in ranked((row,))[:2])
+        below = [(*second, token) for _, token in ranked(second)[:2]]
+        third = (*first, ranked(first)[0][1])
+        last = (*below[0], ranked(below[0])[0][1])
+        assert words(tree, row) == sorted([(row,), first, second, third, *below, last])
+
+
+@pytest.mark.parametrize(
+    "sampled", [Chain(3, sampled=True), Static((2, 2), sampled=True), Sequoia.fitted(5, sampled=True)]
+)
+def test_policies_that_sample_draw_when_warm_and_place_when_greedy(sampled: Any) -> None:
+    """With the shape of their greedy selves."""
+    warm, greedy = grown(sampled, temperature=1.0), grown(sampled)
+
+    assert warm.drawn is not None
+    assert warm.drawn[:, 1:].all()
+    assert greedy.drawn is None or not greedy.drawn.any()
+    assert warm.tokens.shape == greedy.tokens.shape
+
+
+def expected_tokens(tree: Tree, row: int) -> float:
+    return float((tree.scores[row].exp() * tree.nodes[row]).sum())
+
+
+def test_an_adaptive_tree_holds_the_likeliest_nodes_and_no_more() -> None:
+    for size in (1, 3, 8):
+        tree = grown(Adaptive(size=size, depth=6, width=3))
+
+        assert int(tree.nodes.sum(1).max()) <= size + 1
+
+
+def test_more_room_for_an_adaptive_tree_never_expects_less() -> None:
+    """OPT-Tree's monotony, in size and in depth."""
+    by_size = [grown(Adaptive(size=size, depth=5, width=3, gain=0.0)) for size in (1, 2, 4, 8, 16)]
+    by_depth = [grown(Adaptive(size=12, depth=depth, width=3, gain=0.0)) for depth in (1, 2, 3, 5)]
+
+    for trees in (by_size, by_depth):
+        for less, more in zip(trees, trees[1:], strict=False):
+            assert all(expected_tokens(more, row) >= expected_tokens(less, row) - 1e-6 for row in range(3))
+
+
+def test_an_adaptive_tree_stops_when_a_level_adds_too_little() -> None:
+    """A drafter that knows nothing makes a shallow tree, one that is sure a deep one."""
+
+    def sure(tree: Tree, frontier: Frontier) -> Float[Tensor, "B M V"]:
+        return 50.0 * torch.nn.functional.one_hot(frontier.nodes.clamp(min=0) % VOCAB, VOCAB).float()
+
+    def lost(tree: Tree, frontier: Frontier) -> Float[Tensor, "B M V"]:
+        return torch.zeros(*frontier.nodes.shape, VOCAB)
+
+    policy = Adaptive(size=12, depth=6, width=2, gain=0.3)
+
+    assert int(grow(context(), policy, sure).depths.max()) == 6
+    assert int(grow(context(), policy, lost).depths.max()) <= 1
+
+
+@pytest.mark.parametrize("policy", [Chain(9), Static((2, 2, 2)), Dynamic(), Sequoia.fitted(), Adaptive()])
+def test_rows_that_are_done_and_rooms_that_are_small_are_respected(policy: TreePolicy) -> None:
+    """A row's last token is never drafted, but sampled."""
+    some = context(3, room=2)
+    some.done[1] = True
+    tree = grow(some, policy, score)
+
+    assert int(tree.depths.max()) == 2
+    assert tree.tokens[1].tolist() == [PADDING] * tree.tokens.shape[1]
+    assert len(TYPICAL_RATES) == 8

@@ -1,0 +1,263 @@
+"""What cannot be used is refused by its own error, which names the value; nothing half-done is left."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, T5Config, T5ForConditionalGeneration
+
+from specdec import Decoder, Sampling, Stop, Target, load_drafter, load_policy, load_rule, load_transport, load_verifier
+from specdec.drafters import Ngram, NoDrafter, SmallModel
+from specdec.errors import (
+    InputError,
+    NonFiniteLogits,
+    OptionError,
+    PromptError,
+    SpecdecError,
+    UnknownName,
+    UnsupportedModel,
+    VocabularyMismatch,
+)
+from specdec.policies import Adaptive, Chain, Dynamic, Sequoia, Static
+from tests.plain import decode_plainly
+from tests.toys import RAGGED, VOCAB, build, byte_tokenizer, tiny
+
+GOOD = [1, 2, 3]
+
+
+def still_decodes(decoder: Decoder) -> bool:
+    """Whether what is left of a failure says what it always said."""
+    said = decoder.generate([GOOD, RAGGED[0]], Sampling(), Stop(5, tokens=())).tokens
+    return said == tuple(decode_plainly(tiny(), tuple(prompt), Sampling(), 5) for prompt in (GOOD, RAGGED[0]))
+
+
+@pytest.mark.parametrize(
+    ("prompts", "message"),
+    [
+        ([], "at least one token, got|at least one prompt, got none"),
+        ([[]], r"at least one token, got \[\]"),
+        ([GOOD, []], r"at least one token, got \[\]"),
+        ([GOOD, [1, -1]], "prompt 1 to be 0 to 55, got -1"),
+        ([[1, VOCAB], GOOD], "prompt 0 to be 0 to 55, got 56"),
+        ([[10**9]], "got 1000000000"),
+        ([GOOD, [1] * 200], "prompt 1 .* 128 positions, got 200 tokens"),
+        ("text", "token ids, for there is no tokenizer; got 'text'"),
+        ([{"role": "user", "content": "text"}], "no tokenizer"),
+    ],
+)
+def test_prompts_that_cannot_be_used(prompts: Any, message: str) -> None:
+    decoder = Decoder(SmallModel(tiny()), Target(tiny()))
+    with pytest.raises(PromptError, match=message):
+        decoder.generate(prompts, Sampling(), Stop(5, tokens=()))
+
+    assert still_decodes(decoder)
+
+
+def test_bad_prompts_are_refused_before_anything_is_decoded() -> None:
+    """When `stream` is called, not when its first step is asked for."""
+    with pytest.raises(PromptError):
+        Decoder(NoDrafter(), Target(tiny())).stream([[99]])
+
+
+def test_an_empty_text_is_an_empty_prompt() -> None:
+    decoder = Decoder(NoDrafter(), Target(build("llama", vocab_size=len(byte_tokenizer())), byte_tokenizer()))
+
+    with pytest.raises(PromptError, match="at least one token, got ''"):
+        decoder.generate("")
+
+
+@pytest.mark.parametrize(("length", "count"), [(3, 126), (127, 2), (128, 1), (128, None), (200, None)])
+def test_requests_longer_than_the_models_positions(length: int, count: int | None) -> None:
+    """Prompt and answer must fit together; both numbers are named."""
+    decoder = Decoder(NoDrafter(), Target(tiny()))
+    with pytest.raises(PromptError, match=f"128 positions, got {length} tokens and {count or 1} to generate"):
+        decoder.generate([1] * length, Sampling(), Stop(count))
+
+    assert still_decodes(decoder)
+
+
+def test_requests_that_just_fit_the_models_positions() -> None:
+    said = Decoder(SmallModel(tiny()), Target(tiny())).generate([[1] * 120, GOOD], Sampling(), Stop(8, tokens=()))
+
+    assert [len(row) for row in said.tokens] == [8, 8]
+
+
+def test_a_draft_model_with_fewer_positions_than_are_asked_for() -> None:
+    decoder = Decoder(SmallModel(build("llama", max_position_embeddings=16)), Target(tiny()))
+    with pytest.raises(PromptError, match="draft model's 16 positions, got a limit of 23"):
+        decoder.generate(GOOD, Sampling(), Stop(20))
+
+    assert still_decodes(decoder)
+
+
+def test_a_draft_model_with_another_vocabulary() -> None:
+    with pytest.raises(VocabularyMismatch, match="56 tokens, got SmallModel with 57"):
+        Decoder(SmallModel(build("llama", vocab_size=57)), Target(tiny()))
+
+
+@pytest.mark.parametrize(
+    ("load", "kind"),
+    [
+        (load_drafter, "drafter"),
+        (load_policy, "policy"),
+        (load_rule, "rule"),
+        (load_verifier, "verifier"),
+        (lambda name: load_transport(name, "here"), "transport"),
+    ],
+)
+def test_unknown_names_list_the_known_ones(load: Callable[[str], object], kind: str) -> None:
+    with pytest.raises(UnknownName, match=f"no {kind} is called 'eagel'; there are: ") as caught:
+        load("eagel")
+
+    assert isinstance(caught.value, LookupError)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: load_policy("chain", lenght=3), "policy 'chain' has no option 'lenght'; there are: length, sampled"),
+        (lambda: load_rule("match", x=1), "rule 'match' has no option 'x'; there are: none"),
+        (lambda: load_drafter("ngram", longst=3), "drafter 'ngram' has no option 'longst'"),
+        (lambda: load_drafter("ngram", "some/path"), "'ngram' takes no path, got 'some/path'"),
+        (lambda: Sampling(temperature=-0.1), "temperature of at least 0.*, got -0.1"),
+        (lambda: Sampling(temperature=float("nan")), "temperature .*, got nan"),
+        (lambda: Sampling(temperature=float("inf")), "temperature .*, got inf"),
+        (lambda: Sampling(top_k=0), "top_k of at least 1, got 0"),
+        (lambda: Sampling(top_p=0.0), "top_p above 0 and at most 1, got 0"),
+        (lambda: Sampling(top_p=1.1), "top_p above 0 and at most 1, got 1.1"),
+        (lambda: Sampling(min_p=-0.5), "min_p of at least 0 and at most 1, got -0.5"),
+        (lambda: Sampling(repetition_penalty=0.0), "repetition_penalty above 0.*, got 0"),
+        (lambda: Sampling(seed=-1), "seed of at least 0.*, got -1"),
+        (lambda: Sampling(seed=2**64), "seed .*, got 18446744073709551616"),
+        (lambda: Stop(0), "max_tokens of at least 1, got 0"),
+        (lambda: Stop(strings=["x", ""]), "at least one character, got ''"),
+        (lambda: Chain(0), "length of at least 1, got 0"),
+        (lambda: Static((2, 0)), r"at least 1 child each, got \(2, 0\)"),
+        (lambda: Static("4xtwo"), "levels such as 4x2x1, got '4xtwo'"),
+        (lambda: Dynamic(depth=0), "depth of at least 1, got 0"),
+        (lambda: Dynamic(width=-2), "width of at least 1, got -2"),
+        (lambda: Dynamic(size=0), "size of at least 1, got 0"),
+        (lambda: Adaptive(gain=-1.0), "gain of at least 0, got -1"),
+        (lambda: Sequoia((0, 0)), r"growth map .*, got \(0, 0\)"),
+        (lambda: Sequoia((-1, 2, 1)), "growth map"),
+        (lambda: Sequoia.fitted(size=0), "got 0, 6"),
+        (lambda: Sequoia.fitted(rates=(0.9, 0.9)), r"got 16, 6, \(0.9, 0.9\)"),
+        (lambda: Ngram(longest=1, shortest=2), "got 2 and 1"),
+    ],
+)
+def test_options_that_mean_nothing(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(OptionError, match=message) as caught:
+        make()
+
+    assert isinstance(caught.value, InputError)
+    assert isinstance(caught.value, ValueError)
+
+
+def test_not_as_many_samplings_as_prompts() -> None:
+    with pytest.raises(OptionError, match="each of 2 prompts, got 3"):
+        Decoder(NoDrafter(), Target(tiny())).generate([GOOD, GOOD], [Sampling()] * 3)
+
+
+def test_stop_strings_without_a_tokenizer() -> None:
+    with pytest.raises(OptionError, match=r"stop strings \('end',\) with, got none"):
+        Decoder(NoDrafter(), Target(tiny())).generate(GOOD, Sampling(), Stop(5, strings="end"))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_logits_that_are_no_numbers(value: float, temperature: float) -> None:
+    """The error names the position, and the target goes on with other prompts as if nothing had been."""
+    model = build("llama")
+    decoder = Decoder(SmallModel(tiny()), Target(model), Static((2, 2)))
+    row = model.get_output_embeddings().weight
+    whole = row.clone()
+    row[7] = value
+    with pytest.raises(NonFiniteLogits, match="model's logits at position 3 .* got a largest of (nan|inf)"):
+        decoder.generate([GOOD, [1, 2]], Sampling(temperature), Stop(5, tokens=()))
+    row[:] = whole
+
+    assert still_decodes(decoder)
+
+
+def test_one_bad_token_spoils_only_the_prompts_that_hold_it() -> None:
+    """Keys and values that are no numbers go with their batch."""
+    model = build("llama")
+    embedding = model.get_input_embeddings().weight
+    embedding[50] = torch.nan
+    decoder = Decoder(NoDrafter(), Target(model))
+    with pytest.raises(NonFiniteLogits, match="position 5"):
+        decoder.generate([GOOD, [50, 1, 2, 3, 4]], Sampling(), Stop(5, tokens=()))
+    embedding[50] = build("llama").get_input_embeddings().weight[50]
+
+    assert still_decodes(decoder)
+
+
+@pytest.mark.parametrize("sampled", [False, True])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_draft_model_that_says_no_numbers_changes_no_text(temperature: float, sampled: bool) -> None:
+    """It drafts nothing; it is not the target."""
+    broken = build("llama")
+    broken.get_output_embeddings().weight[7] = torch.nan
+    sampling = Sampling(temperature, seed=2)
+    said = Decoder(SmallModel(broken), Target(tiny()), Static((2, 2), sampled)).generate(
+        RAGGED, [sampling] * 5, Stop(5, tokens=())
+    )
+
+    assert said.tokens == tuple(decode_plainly(tiny(), tuple(prompt), sampling, 5) for prompt in RAGGED)
+
+
+SMALL = {"vocab_size": VOCAB, "hidden_size": 32, "num_hidden_layers": 2, "pad_token_id": None, "bos_token_id": None}
+HEADS = SMALL | {"num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 48, "head_dim": 8}
+
+
+def causal(kind: str, **options: Any) -> PreTrainedModel:
+    return AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **options)).eval()
+
+
+def with_flash_attention() -> PreTrainedModel:
+    model = build("llama")
+    model.config._attn_implementation = "flash_attention_2"
+    return model
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: causal("mamba", **SMALL, state_size=4), "MambaForCausalLM with .*: rejected tokens cannot be taken"),
+        (lambda: causal("mamba2", **SMALL, state_size=4, num_heads=8, head_dim=8, n_groups=1), "Mamba2ForCausalLM"),
+        (
+            lambda: causal("recurrent_gemma", **HEADS, lru_width=32, attention_window_size=8),
+            "RecurrentGemmaForCausalLM",
+        ),
+        (
+            lambda: causal("qwen3_next", **HEADS, num_experts=2, num_experts_per_tok=1, moe_intermediate_size=16),
+            "Qwen3NextForCausalLM with .*linear_attention",
+        ),
+        (lambda: causal("falcon", **SMALL, num_attention_heads=4, alibi=True), "FalconForCausalLM, .*ALiBi"),
+        (lambda: causal("bloom", **SMALL, n_head=4), "BloomForCausalLM, .*ALiBi"),
+        (lambda: causal("mpt", vocab_size=VOCAB, d_model=32, n_layers=2, n_heads=4), "MptForCausalLM, .*ALiBi"),
+        (
+            lambda: causal("gpt_neo", hidden_size=32, num_layers=2, num_heads=4, attention_types=[[["global"], 2]]),
+            "GPTNeoForCausalLM, which keeps its own",
+        ),
+        (
+            lambda: T5ForConditionalGeneration(
+                T5Config(vocab_size=VOCAB, d_model=32, d_kv=8, d_ff=48, num_layers=2, num_heads=4)
+            ),
+            "T5ForConditionalGeneration, which has an encoder",
+        ),
+        (with_flash_attention, "eager or sdpa, .* got flash_attention_2; load LlamaForCausalLM with"),
+    ],
+    ids=["mamba", "mamba2", "recurrent_gemma", "qwen3_next", "falcon", "bloom", "mpt", "gpt_neo", "t5", "flash"],
+)
+@pytest.mark.parametrize("use", [Target, SmallModel])
+def test_models_that_cannot_read_trees(make: Callable[[], PreTrainedModel], message: str, use: Any) -> None:
+    with pytest.raises(UnsupportedModel, match=message):
+        use(make())
+
+
+def test_every_error_is_a_specdec_error() -> None:
+    """One `except` catches what specdec raises on purpose."""
+    for error in (PromptError, OptionError, UnknownName, UnsupportedModel, VocabularyMismatch, NonFiniteLogits):
+        assert issubclass(error, SpecdecError)

@@ -1,0 +1,132 @@
+"""Text in and out: never half a character, and in one piece what it is in many."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import StopStringCriteria
+
+from specdec import PADDING, Context, Decoder, Sampling, Step, Stop, Target
+from specdec.drafters import NoDrafter, SmallModel
+from specdec.policies import Chain
+from specdec.text import Ends, TextStream, batch, encode
+from tests.toys import build, byte_tokenizer
+
+TEXTS = st.text("abcxy é€😀", max_size=20)
+BAD = "\N{REPLACEMENT CHARACTER}"
+
+
+def streamed(tokens: list[int], cuts: list[int]) -> list[str]:
+    """Feed tokens in pieces that end at these places."""
+    stream, pieces = TextStream(byte_tokenizer()), []
+    places = [0, *sorted({cut for cut in cuts if 0 < cut < len(tokens)}), len(tokens)]
+    for start, end in zip(places, places[1:], strict=False):
+        pieces.append(stream.add(tokens[start:end], last=end == len(tokens)))
+    return pieces
+
+
+@given(TEXTS.filter(bool), st.lists(st.integers(1, 60)))
+def test_pieces_join_to_the_text_and_split_no_character(text: str, cuts: list[int]) -> None:
+    """Characters of two, three and four tokens, cut anywhere."""
+    tokens = byte_tokenizer()(text)["input_ids"]
+    pieces = streamed(tokens, cuts)
+
+    assert "".join(pieces) == text
+    assert not any(BAD in piece for piece in pieces)
+
+
+@given(st.lists(st.integers(0, len(byte_tokenizer()) - 1), min_size=1, max_size=30), st.lists(st.integers(1, 30)))
+def test_bytes_that_make_no_character_come_out_in_the_end(tokens: list[int], cuts: list[int]) -> None:
+    """Any tokens at all: what is streamed is what decoding them at once gives."""
+    assert "".join(streamed(tokens, cuts)) == byte_tokenizer().decode(tokens)
+
+
+def test_the_text_of_a_run_is_that_of_its_tokens() -> None:
+    """Row by row, over the steps of a stream."""
+    tokenizer = byte_tokenizer()
+    for seed in range(4):
+        model = build("llama", seed=seed, vocab_size=len(tokenizer))
+        decoder = Decoder(SmallModel(model), Target(model, tokenizer), Chain(3))
+        said = decoder.generate(["abc é", "x", "€😀€😀"], Sampling(1.0, seed=seed), Stop(24, tokens=()))
+
+        assert said.text == tuple(tokenizer.decode(list(tokens)) for tokens in said.tokens)
+
+
+def context_of(rows: list[list[int]], limit: int = 99) -> Context:
+    lengths = torch.tensor([len(row) for row in rows])
+    tokens = torch.tensor([row + [PADDING] * (int(lengths.max()) - len(row)) for row in rows])
+    none = torch.zeros(len(rows), dtype=torch.int64)
+    empty = Step(torch.empty(len(rows), 0, dtype=torch.int64), none, none)
+    done = torch.zeros(len(rows), dtype=torch.bool)
+    return Context(tokens, lengths, torch.full_like(lengths, limit), done, (Sampling(),) * len(rows), empty)
+
+
+@given(st.text("abcxy", min_size=1, max_size=5), st.text("abcxy", max_size=8), st.text("abcxy", min_size=1, max_size=8))
+def test_stop_strings_cut_where_transformers_would(stop: str, before: str, after: str) -> None:
+    """At the first token with which the text, prompt included, ends in the string or goes past its end."""
+    tokenizer = byte_tokenizer()
+    history = tokenizer(before)["input_ids"] or [0]
+    tokens = tokenizer(after)["input_ids"]
+    criterion = StopStringCriteria(tokenizer, [stop])
+    ends = [
+        place
+        for place in range(len(tokens))
+        if criterion(torch.tensor([[*history, *tokens[: place + 1]]]), torch.empty(0))[0]
+    ]
+    step = Step(torch.tensor([tokens]), torch.tensor([len(tokens)]), torch.tensor([len(tokens) - 1]))
+    cut, done = Ends(Stop(strings=stop), (), tokenizer).cut(context_of([history]), step)
+
+    assert cut.lengths.tolist() == [ends[0] + 1 if ends else len(tokens)]
+    assert done.tolist() == [bool(ends)]
+    assert cut.tokens.shape[1] == int(cut.lengths.max())
+    assert cut.accepted.tolist() == [min(len(tokens) - 1, int(cut.lengths[0]))]
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=6), st.integers(1, 8), st.sets(st.integers(0, 4), max_size=2))
+def test_the_first_end_counts_whichever_it_is(tokens: list[int], room: int, stops: set[int]) -> None:
+    step = Step(torch.tensor([tokens]), torch.tensor([len(tokens)]), torch.tensor([len(tokens) - 1]))
+    cut, done = Ends(Stop(tokens=sorted(stops)), (), None).cut(context_of([[1, 1]], 2 + room), step)
+    places = [place + 1 for place, token in enumerate(tokens) if token in stops and place < room]
+    expected = min([*places, room, len(tokens)])
+
+    assert cut.lengths.tolist() == [expected]
+    assert done.tolist() == [expected == room or expected in places]
+
+
+def test_one_prompt_or_several() -> None:
+    messages = [{"role": "user", "content": "hello"}]
+
+    assert batch("text") == ["text"]
+    assert batch([1, 2]) == [[1, 2]]
+    assert batch(messages) == [messages]
+    assert batch(["a", "b"]) == ["a", "b"]
+    assert batch([[1], [2, 3]]) == [[1], [2, 3]]
+    assert batch([messages, messages]) == [messages, messages]
+
+
+def test_text_becomes_a_message_where_there_is_a_chat_template() -> None:
+    tokenizer = byte_tokenizer()
+    template = (
+        "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}>{% endif %}"
+    )
+    plain = tokenizer("abc")["input_ids"]
+    assert encode("abc", tokenizer) == plain
+    tokenizer.chat_template = template
+    try:
+        chat = encode("abc", tokenizer)
+        several = encode([{"role": "system", "content": "x"}, {"role": "user", "content": "y"}], tokenizer)
+    finally:
+        tokenizer.chat_template = None
+
+    assert tokenizer.decode(chat) == "<user>abc>"
+    assert tokenizer.decode(several) == "<system>x<user>y>"
+
+
+@pytest.mark.parametrize("prompt", ["abc", [0, 1, 2]])
+def test_text_and_tokens_ask_for_the_same(prompt: object) -> None:
+    tokenizer = byte_tokenizer()
+    model = build("llama", vocab_size=len(tokenizer))
+    tokens = tokenizer("abc")["input_ids"] if prompt == "abc" else prompt
+    decoder = Decoder(NoDrafter(), Target(model, tokenizer))
+
+    assert decoder.generate(prompt, Sampling(), Stop(4)) == decoder.generate(tokens, Sampling(), Stop(4))  # type: ignore[arg-type]

@@ -1,0 +1,28 @@
+"""Heads with random weights for tiny targets."""
+
+from functools import cache
+
+import torch
+from transformers import PreTrainedModel
+
+from specdec_moa import MoAConfig, MoADrafter, MoAModel, TargetParts
+from tests.toys import build
+
+FAMILIES = ("llama", "qwen2", "qwen3", "mistral")
+
+
+@cache
+def target(kind: str = "llama") -> PreTrainedModel:
+    options = {"sliding_window": 11} if kind == "mistral" else {}
+    return build(kind, num_hidden_layers=4, **options)
+
+
+def head(model: PreTrainedModel, kind: type[MoAModel] = MoAModel, **options: object) -> MoAModel:
+    config = MoAConfig.for_target(model.config, initializer_range=0.3, **options)
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        return kind(config).to(model.dtype).eval().requires_grad_(False)
+
+
+def drafter(model: PreTrainedModel, tli: int = 0, cut: str = "projected", **options: object) -> MoADrafter:
+    return MoADrafter(head(model, **options), TargetParts.of(model, tli), cut)

@@ -1,0 +1,103 @@
+"""The documentation: its code runs, its hooks and names are the real ones, its links lead somewhere.
+
+The zoo is replaced by tiny random models, so that `specdec_zoo.path` works at once and wherever it is.
+"""
+
+import inspect
+import re
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from specdec import builtin, hookspecs
+from specdec.cli.main import app
+from specdec.plugins import Plugins
+from tests.toys import build, byte_tokenizer
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)")
+
+
+def blocks(page, language):
+    return [code for kind, code in BLOCK.findall(page.read_text("utf-8")) if kind == language]
+
+
+def name(page):
+    return str(page.relative_to(ROOT))
+
+
+@pytest.fixture(scope="module")
+def zoo(tmp_path_factory):
+    """Stands in for `specdec_zoo`."""
+    tokenizer, folder, module = byte_tokenizer(), tmp_path_factory.mktemp("zoo"), ModuleType("specdec_zoo")
+    for seed, model in enumerate(("target", "draft")):
+        build(
+            "llama", seed=seed, dtype=torch.float32, vocab_size=len(tokenizer), max_position_embeddings=512
+        ).save_pretrained(folder / model)
+        tokenizer.save_pretrained(folder / model)
+    module.path = lambda model: folder / model
+    return module
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=name)
+def test_python_blocks_run(page, zoo, monkeypatch):
+    monkeypatch.setitem(sys.modules, "specdec_zoo", zoo)
+    names = {"__name__": "docs"}
+    for code in blocks(page, "python"):
+        exec(compile(code, name(page), "exec"), names)
+
+    assert names
+
+
+def test_each_hook_has_its_heading_with_its_arguments():
+    headings = re.findall(r"^### (\w+\(.*\))$", (ROOT / "docs/plugins.md").read_text("utf-8"), re.MULTILINE)
+    hooks = [hook for hook in vars(hookspecs).values() if hasattr(hook, "specdec_spec")]
+
+    assert headings == [f"{hook.__name__}({', '.join(inspect.signature(hook).parameters)})" for hook in hooks]
+
+
+def test_the_readme_lists_what_is_built_in():
+    rows = re.findall(r"^\|(\w+)\|`(\w+)`\|", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    entries = {(entry.kind, entry.name) for entry in Plugins(group="none").entries}
+
+    assert inspect.ismodule(builtin)
+    assert set(rows) == entries
+
+
+def test_the_readme_shows_the_package_of_the_tests():
+    package = (ROOT / "tests/plugin_package/specdec_echo.py").read_text("utf-8")
+
+    assert package.split("\n\n", 1)[1].strip() in (ROOT / "README.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_lead_somewhere(page):
+    missing = [link for link in LINK.findall(page.read_text("utf-8")) if not (page.parent / link).exists()]
+
+    assert missing == []
+
+
+def helps():
+    return [code for page in PAGES for code in blocks(page, "console") if "--help" in code.partition("\n")[0]]
+
+
+def test_the_help_that_is_shown_is_the_real_one():
+    """If not, `python docs/commands.py` writes it anew."""
+    spec = spec_from_file_location("commands", ROOT / "docs/commands.py")
+    commands = module_from_spec(spec)
+    spec.loader.exec_module(commands)
+    shown = commands.PAGE.read_text("utf-8")
+
+    assert commands.renewed(shown) == shown
+
+
+def test_the_help_of_every_command_is_shown():
+    commands = {command.name or command.callback.__name__ for command in app.registered_commands}
+
+    assert {shown.split()[2] for shown in helps()} >= commands

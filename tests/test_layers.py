@@ -1,0 +1,107 @@
+"""Imports go one way, specdec knows no plugin, plugins know only its public names, and files stay short."""
+
+import ast
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+LAYERS = [
+    {"errors", "data", "tree", "chance"},
+    {"interfaces"},
+    {"rules", "grow", "hookspecs", "sampling", "metrics", "text"},
+    {"plugins", "builtin", "target", "policies", "drafters"},
+    {"decode"},
+    {"split"},
+    {"training", "bench", "cli", "testing"},
+]
+"""As section 5 of the architecture lists them; helpers stand with those who use them."""
+PLUGINS = ("specdec_moa", "specdec_eagle", "specdec_zoo", "specdec_transports", "specdec_cuda", "specdec_ray")
+FILES = sorted(path for part in ("specdec*", "contrib/*/specdec*") for path in ROOT.glob(f"{part}/**/*.py"))
+
+
+def layer(module: str) -> int:
+    """Where a module of specdec stands; the package itself is below none and above all."""
+    return next(place for place, names in enumerate(LAYERS) if module.split(".")[1] in names)
+
+
+def imports(path: Path) -> Iterator[tuple[str, list[str]]]:
+    """Modules that a file imports, with the names taken from each."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, []) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            yield node.module or "", [alias.name for alias in node.names]
+
+
+def module_of(path: Path) -> str:
+    parts = path.with_suffix("").parts
+    start = next(
+        place for place, part in enumerate(parts) if part.startswith("specdec") and part in (*PLUGINS, "specdec")
+    )
+    return ".".join(part for part in parts[start:] if part != "__init__")
+
+
+def own(package: str) -> list[Path]:
+    return [path for path in FILES if path.is_relative_to(ROOT / package)]
+
+
+def test_the_layers_are_those_of_the_package() -> None:
+    """No module stands outside of them."""
+    found = {
+        path.stem for path in (ROOT / "specdec").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+
+    assert found - {"__init__", "__main__"} <= set().union(*LAYERS)
+
+
+@pytest.mark.parametrize("path", own("specdec"), ids=module_of)
+def test_imports_go_one_way(path: Path) -> None:
+    """A module imports from its own layer or one below; only the top may import the package by its name."""
+    module = module_of(path)
+    used = [(name, taken) for name, taken in imports(path) if name.split(".")[0] == "specdec"]
+    below = [f"{name}.{one}" for name, taken in used for one in (taken if name == "specdec" else [""])]
+
+    if module != "specdec":
+        modules = [name for name in below if name.split(".")[1] in set().union(*LAYERS)]
+        others = [name for name in below if name not in modules]
+        assert all(layer(name) <= layer(module) for name in modules), modules
+        assert not others or layer(module) >= layer("specdec.split"), f"{module} imports the package itself"
+
+
+@pytest.mark.parametrize("path", own("specdec"), ids=module_of)
+def test_specdec_imports_no_plugin(path: Path) -> None:
+    assert not [name for name, _ in imports(path) if name.split(".")[0] in PLUGINS]
+
+
+def public(module: str) -> set[str]:
+    found = importlib.import_module(module)
+    return set(getattr(found, "__all__", [name for name in vars(found) if not name.startswith("_")]))
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path not in own("specdec")], ids=str)
+def test_plugins_import_public_names_alone(path: Path) -> None:
+    """From a module without a leading underscore, names that it lists."""
+    for name, taken in imports(path):
+        if name.split(".")[0] != "specdec":
+            continue
+        assert not any(part.startswith("_") for part in name.split("."))
+        assert set(taken) <= public(name), f"{path} takes {sorted(set(taken) - public(name))} from {name}"
+
+
+def test_the_public_names_are_there() -> None:
+    """All that `__all__` promises, in order."""
+    package = importlib.import_module("specdec")
+
+    assert all(hasattr(package, name) for name in package.__all__)
+    assert len(set(package.__all__)) == len(package.__all__)
+
+
+@pytest.mark.parametrize(
+    "path", [*FILES, *sorted((ROOT / "tests").glob("**/*.py"))], ids=lambda p: str(p.relative_to(ROOT))
+)
+def test_files_stay_below_300_lines(path: Path) -> None:
+    assert len(path.read_text().splitlines()) < 300

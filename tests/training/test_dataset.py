@@ -1,0 +1,121 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import PreTrainedTokenizerFast
+
+from specdec.errors import DataError, OptionError
+from specdec.training import Examples
+from specdec.training.dataset import collate
+from tests.toys import byte_tokenizer
+
+TEMPLATE = (
+    "{% for m in messages %}<{{ m.role[0] }}>{{ m.content }};{% endfor %}{% if add_generation_prompt %}<a>{% endif %}"
+)
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def tokenizer() -> PreTrainedTokenizerFast:
+    tokenizer = byte_tokenizer.__wrapped__()
+    tokenizer.chat_template = TEMPLATE
+    return tokenizer
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def write(*lines: Any, name: str = "data.jsonl") -> Path:
+        path = tmp_path / name
+        path.write_text("\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines))
+        return path
+
+    return write
+
+
+TURNS = [("user", "hello"), ("assistant", "hi"), ("user", "more"), ("assistant", "no")]
+SHAREGPT = {"conversations": [{"from": {"user": "human", "assistant": "gpt"}[r], "value": v} for r, v in TURNS]}
+MESSAGES = {"messages": [{"role": r, "content": v} for r, v in TURNS]}
+
+
+@pytest.mark.parametrize("line", [SHAREGPT, MESSAGES])
+def test_answers_alone_are_learnt_from(tokenizer: PreTrainedTokenizerFast, write: Write, line: Any) -> None:
+    example = Examples.read([write(line)], tokenizer).examples[0]
+    assert tokenizer.decode(example.tokens) == "<u>hello;<a>hi;<u>more;<a>no;"
+    learnt = [tokenizer.decode([token]) for token in example.tokens[example.response]]
+    assert "".join(learnt) == "hi;no;"
+
+
+def test_text_is_learnt_from_everywhere(tokenizer: PreTrainedTokenizerFast, write: Write) -> None:
+    example = Examples.read([write({"text": "a def"})], tokenizer, max_length=3).examples[0]
+    assert (len(example.tokens), example.response.all()) == (3, True)
+
+
+def test_plain_files_are_cut_into_pieces(tokenizer: PreTrainedTokenizerFast, write: Write) -> None:
+    path = write("0123456789", name="data.txt")
+    pieces = Examples.read([path], tokenizer, max_length=4).examples
+    assert [tokenizer.decode(piece.tokens) for piece in pieces] == ["0123", "4567", "89"]
+
+
+MALFORMED = {
+    "{": "expected JSON",
+    "[1]": "expected an object",
+    '{"texts": 1}': r"the keys \['texts'\]",
+    '{"text": ""}': "'text'",
+    '{"messages": []}': "a list of turns",
+    '{"messages": [1]}': "turn 0 to have 'role'",
+    '{"messages": [{"role": "robot", "content": ""}]}': "got 'robot'",
+    '{"messages": [{"role": ["a"], "content": ""}]}': "'role' of turn 0",
+    '{"messages": [{"role": "user", "content": "x"}]}': "an answer",
+    '{"conversations": [{"from": "gpt", "value": null}]}': "a text 'value'",
+    "[" * 100_000: "expected JSON",
+}
+
+
+@pytest.mark.parametrize("line", MALFORMED, ids=range(len(MALFORMED)))
+def test_malformed_line_stops_the_run(tokenizer: PreTrainedTokenizerFast, write: Write, line: str) -> None:
+    path = write(SHAREGPT, "", line, SHAREGPT)
+    with pytest.raises(DataError, match=rf"data.jsonl:3: .*{MALFORMED[line]}"):
+        Examples.read([path], tokenizer)
+    examples = Examples.read([path], tokenizer, skip_malformed=True)
+    assert (len(examples), examples.skipped) == (2, 1)
+
+
+def test_bytes_that_are_no_text(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
+    path = tmp_path / "data.jsonl"
+    path.write_bytes(b'{"text": "\xff"}\n')
+    with pytest.raises(DataError, match=r"data.jsonl:1: expected UTF-8"):
+        Examples.read([path], tokenizer)
+
+
+def test_nothing_to_learn_from(tokenizer: PreTrainedTokenizerFast, write: Write, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="at least one text"):
+        Examples.read([write("")], tokenizer)
+    with pytest.raises(DataError, match="a file to read"):
+        Examples.read([tmp_path / "none.jsonl"], tokenizer)
+    with pytest.raises(OptionError, match="max_length of at least 2"):
+        Examples.read([write(SHAREGPT)], tokenizer, max_length=1)
+    with pytest.raises(DataError, match="an answer within 5 tokens"):
+        Examples.read([write(SHAREGPT)], tokenizer, max_length=5)
+
+
+def test_templates(tokenizer: PreTrainedTokenizerFast, write: Write) -> None:
+    path = write(MESSAGES)
+    tokenizer.chat_template = "{{ messages | length }}{% for m in messages %}{{ m.content }}{% endfor %}"
+    with pytest.raises(DataError, match="leave earlier turns alone"):
+        Examples.read([path], tokenizer)
+    tokenizer.chat_template = "{{ raise_exception('roles must alternate') }}"
+    with pytest.raises(DataError, match="roles must alternate"):
+        Examples.read([path], tokenizer)
+    tokenizer.chat_template = None
+    with pytest.raises(DataError, match="no chat template"):
+        Examples.read([path], tokenizer)
+
+
+def test_batches(tokenizer: PreTrainedTokenizerFast, write: Write) -> None:
+    examples = Examples.read([write({"text": "xyz"}, {"text": "0"})], tokenizer)
+    batch = collate([examples[1], examples[0]])["batch"]
+    assert batch.real.sum(1).tolist() == [1, 2]
+    assert batch.response.tolist() == batch.real.tolist()
+    assert (batch.indices.tolist(), batch.positions.tolist()) == ([1, 0], [[0, 0], [0, 1]])
