@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from attrs import evolve, field, frozen
+from attrs import evolve, field, fields, frozen
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import LogitsProcessor
@@ -42,6 +42,11 @@ class Features:
     values: Float[Tensor, "B K L H D"] | None = None
     encoded: Float[Tensor, "B K ..."] | None = None
 
+    def first(self, count: int) -> "Features":
+        """Take those of each row's first tokens."""
+        parts = {part.name: getattr(self, part.name) for part in fields(Features)}
+        return Features(**{name: None if part is None else part[:, :count] for name, part in parts.items()})
+
 
 class Encoder(ABC):
     """The part of a drafter that runs beside the target, and decides what crosses over to it."""
@@ -67,9 +72,16 @@ class Needs:
         return bool(self.hidden_states or self.keys_values)
 
 
-def _check(name: str, low: int | float, high: int | float, *, above: bool = False) -> Any:
-    def validate(_: object, __: object, value: int | float | None) -> None:
-        if value is not None and not ((low < value if above else low <= value) and value <= high):
+def _check(name: str, low: int | float, high: int | float, *, above: bool = False, whole: bool = False) -> Any:
+    """Build an attrs validator for a number within bounds, or None where that is the default."""
+    kind = int if whole else int | float
+
+    def validate(_: object, attribute: Any, value: Any) -> None:
+        if value is None and attribute.default is None:
+            return
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise OptionError(f"expected a {name} that is a {'whole ' if whole else ''}number, got {value!r}")
+        if not ((low < value if above else low <= value) and value <= high):
             bound = f"above {low:g}" if above else f"of at least {low:g}"
             limit = f" and at most {high:g}" if high < float("inf") else ""
             raise OptionError(f"expected a {name} {bound}{limit}, got {value}")
@@ -91,14 +103,14 @@ class Sampling:
     """
 
     temperature: float = field(default=0.0, validator=_check("temperature", 0, _LARGEST_FLOAT))
-    top_k: int | None = field(default=None, validator=_check("top_k", 1, _INFINITY))
+    top_k: int | None = field(default=None, validator=_check("top_k", 1, _INFINITY, whole=True))
     top_p: float | None = field(default=None, validator=_check("top_p", 0, 1, above=True))
     min_p: float | None = field(default=None, validator=_check("min_p", 0, 1))
     repetition_penalty: float = field(
         default=1.0, validator=_check("repetition_penalty", 0, _LARGEST_FLOAT, above=True)
     )
     processors: tuple[LogitsProcessor, ...] = field(default=(), converter=tuple)
-    seed: int = field(default=0, validator=_check("seed", 0, 2**64 - 1))
+    seed: int = field(default=0, validator=_check("seed", 0, 2**64 - 1, whole=True))
 
     def spread(self, rows: int) -> tuple["Sampling", ...]:
         """Give each of several prompts its own: row i is what its prompt alone gets with `seed + i`."""
@@ -113,7 +125,7 @@ class Stop:
     model's own end tokens count; `()` is none.
     """
 
-    max_tokens: int | None = field(default=None, validator=_check("max_tokens", 1, _INFINITY))
+    max_tokens: int | None = field(default=None, validator=_check("max_tokens", 1, _INFINITY, whole=True))
     tokens: tuple[int, ...] | None = field(default=None, converter=_tokens_or_none)
     strings: tuple[str, ...] = field(default=(), converter=_strings)
 

@@ -74,6 +74,7 @@ class _Reader:
         self.temperatures = torch.tensor([sampling.temperature for sampling in context.sampling])
         self.warm = bool((self.temperatures > 0).any())
         self.columns = torch.empty(len(context.sampling), 0, dtype=torch.int64)  # of each node, in reading order
+        self.visible = torch.empty(len(context.sampling), 0, 0, dtype=torch.bool)  # [B, C, C], of each node read
         self.logits: Tensor | None = None  # [B, C, V], a row for each node read
 
     def read(self, tree: Tree, widths: Int[Tensor, "B N"]) -> None:
@@ -84,7 +85,7 @@ class _Reader:
             return
         start = 0 if self.logits is None else self.logits.shape[1]
         self.columns = torch.where(new, new.cumsum(1) - 1 + start, unread)
-        logits = self.score(tree, self._frontier(tree, new, start))
+        logits = self.score(tree, self._frontier(tree, new))
         self.logits = logits if self.logits is None else torch.cat([self.logits, logits], 1)
 
     def place(self, tree: Tree, widths: Int[Tensor, "B N"]) -> Tree:
@@ -129,23 +130,29 @@ class _Reader:
             (above + scores).masked_fill(~wanted, 0.0).flatten(1),
         )
 
-    def _frontier(self, tree: Tree, new: Bool[Tensor, "B N"], start: int) -> Frontier:
+    def _frontier(self, tree: Tree, new: Bool[Tensor, "B N"]) -> Frontier:
+        """List the nodes to be scored; each sees itself, and what its parent, which was read before, has seen."""
         nodes = _listed(new)
-        seen = torch.arange(start, start + nodes.shape[1]).expand(len(nodes), -1)
-        visible = torch.zeros(*nodes.shape, start + nodes.shape[1], dtype=torch.bool)
-        visible.scatter_(2, seen[..., None], True)  # padding too sees itself
-        above = tree.parents.gather(1, nodes.clamp(min=0)).masked_fill(nodes < 0, PADDING)
-        while (inside := above >= 0).any():
-            column = self.columns.gather(1, above.clamp(min=0))
-            visible.scatter_(2, torch.where(inside, column, seen)[..., None], True)
-            above = tree.parents.gather(1, above.clamp(min=0)).masked_fill(~inside, PADDING)
         picked = nodes.clamp(min=0)
+        itself = torch.eye(nodes.shape[1], dtype=torch.bool).expand(len(nodes), -1, -1)  # padding too
+        above = self.columns.gather(1, tree.parents.gather(1, picked).clamp(min=0))
+        above = above.masked_fill(nodes <= 0, PADDING)
+        visible = torch.cat([self._seen(above), itself], 2)
+        grown = torch.nn.functional.pad(self.visible, (0, nodes.shape[1]))
+        self.visible = torch.cat([grown, visible], 1)
         return Frontier(
             nodes,
             tree.tokens.gather(1, picked).masked_fill(nodes < 0, PADDING),
             tree.depths.gather(1, picked).masked_fill(nodes < 0, 0),
             visible,
         )
+
+    def _seen(self, columns: Int[Tensor, "B M"]) -> Bool[Tensor, "B M C"]:
+        """What these of the nodes read see; nothing for padding."""
+        if self.visible.shape[1] == 0:
+            return torch.zeros(*columns.shape, 0, dtype=torch.bool)
+        rows = torch.arange(len(columns))[:, None]
+        return self.visible[rows, columns.clamp(min=0)] & (columns >= 0)[..., None]
 
     def _rows(self, nodes: Int[Tensor, "B M"]) -> Float[Tensor, "B M V"]:
         if self.logits is None:

@@ -65,8 +65,8 @@ class Ends:
                 lengths[row], done[row] = end + 1, True
         accepted = torch.minimum(step.accepted, lengths)
         width = int(lengths.max())
-        kept = Step(step.tokens[:, :width], lengths, accepted, step.features, step.verified)
-        return kept, done
+        features = None if step.features is None else step.features.first(width)
+        return Step(step.tokens[:, :width], lengths, accepted, features, step.verified), done
 
     def _first_end(self, before: list[int], tokens: list[int]) -> int | None:
         for index, token in enumerate(tokens):

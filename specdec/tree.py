@@ -62,11 +62,11 @@ class Tree:
     @cached_property
     def depths(self) -> Int[Tensor, "B N"]:
         """Edges between each node and the root; 0 for padding."""
-        depths, above = torch.zeros_like(self.parents), self.parents
-        while (inside := above >= 0).any():
-            depths += inside
-            above = torch.where(inside, self.parents.gather(1, above.clamp(min=0)), PADDING)
-        return depths
+        depths: list[list[int]] = [[] for _ in self.parents]
+        for row, parents in zip(depths, self.parents.tolist(), strict=True):
+            for parent in parents:  # each stands before its children
+                row.append(row[parent] + 1 if parent >= 0 else 0)
+        return torch.tensor(depths)
 
     @cached_property
     def deepest(self) -> Bool[Tensor, "B N"]:
@@ -105,9 +105,10 @@ class Tree:
     def place(self, tokens: Int[Tensor, "B M"], parents: Int[Tensor, "B M"], scores: Float[Tensor, "B M"]) -> "Tree":
         """Add placed nodes, padding where a row adds fewer; columns of padding alone are dropped."""
         _check_parents(self, tokens, parents)
-        rank = (tokens < 0).to(torch.int8).argsort(dim=1, stable=True)
-        rank = rank[:, : int((tokens >= 0).sum(1).max())]
-        tokens, parents, scores = tokens.gather(1, rank), parents.gather(1, rank), scores.gather(1, rank)
+        if bool((tokens < 0).any()):
+            rank = (tokens < 0).to(torch.int8).argsort(dim=1, stable=True)
+            rank = rank[:, : int((tokens >= 0).sum(1).max())]
+            tokens, parents, scores = tokens.gather(1, rank), parents.gather(1, rank), scores.gather(1, rank)
         return evolve(
             self,
             tokens=torch.cat([self.tokens, tokens], 1),

@@ -50,6 +50,7 @@ def check_tree(tree: Tree, rows: Sequence[Int[Tensor, " _"] | None], vocab_size:
     """
     if len(tree.tokens) != len(rows):
         raise TreeError(f"expected trees for {len(rows)} rows, got {len(tree.tokens)}")
+    _check_order(tree)
     roots = tree.tokens[:, 0].tolist()
     for place, (root, tokens) in enumerate(zip(roots, rows, strict=True)):
         last = None if tokens is None else int(tokens[-1])
@@ -64,3 +65,16 @@ def check_tree(tree: Tree, rows: Sequence[Int[Tensor, " _"] | None], vocab_size:
     deepest = int((lengths[:, None] + tree.depths).max())
     if max_length is not None and deepest > max_length:
         raise TreeError(f"expected nodes within the model's {max_length} positions, got one at {deepest}")
+
+
+def _check_order(tree: Tree) -> None:
+    """Check that every node but the root stands behind its parent."""
+    before = torch.arange(tree.tokens.shape[1])
+    placed = (tree.parents >= 0) & (tree.parents < before)
+    placed &= tree.nodes.gather(1, tree.parents.clamp(0, len(before) - 1))
+    placed[:, 0] = tree.parents[:, 0] < 0
+    lost = (tree.nodes & ~placed).nonzero()
+    if len(lost):
+        row, node = lost[0].tolist()
+        parent = int(tree.parents[row, node])
+        raise TreeError(f"expected node {node} of row {row} to stand behind its parent, got {parent} as its parent")

@@ -167,7 +167,7 @@ def history_not_path():
 
 @mutant(68, "history_off_by_one", "HIST", "mlx-lm 990, 1175")
 def history_off_by_one():
-    differs(_history(lambda prefix, path: torch.cat([prefix, path])[1:]))
+    differs(_history(lambda prefix, path: torch.cat([prefix, path])[:-1]))
 
 
 @mutant(69, "processor_draft_only", "HIST, ENUM", "MoA; SGLang 10617; vLLM 42744, 18902")
@@ -256,7 +256,7 @@ def rollback_on_abort():
 @mutant(73, "kv_wrong_slot: column", "STATE", "vLLM 5412")
 def kv_wrong_column():
     whole = SlotCache.move
-    differs((SlotCache, "move", lambda self, slot, source, start: whole(self, slot, source.roll(1), start)))
+    differs((SlotCache, "move", lambda self, slot, source, start: whole(self, slot, source - 1, start)))
 
 
 @mutant(73, "kv_wrong_slot: descending", "STATE", "class of SGLang 15360, 27338")

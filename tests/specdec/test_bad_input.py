@@ -128,6 +128,10 @@ def test_unknown_names_list_the_known_ones(load: Callable[[str], object], kind: 
         (lambda: Sampling(top_p=1.1), "top_p above 0 and at most 1, got 1.1"),
         (lambda: Sampling(min_p=-0.5), "min_p of at least 0 and at most 1, got -0.5"),
         (lambda: Sampling(repetition_penalty=0.0), "repetition_penalty above 0.*, got 0"),
+        (lambda: Sampling(temperature=None), "temperature that is a number, got None"),
+        (lambda: Sampling(temperature="1"), "temperature that is a number, got '1'"),
+        (lambda: Sampling(top_k=2.5), "top_k that is a whole number, got 2.5"),
+        (lambda: Sampling(seed=1.5), "seed that is a whole number, got 1.5"),
         (lambda: Sampling(seed=-1), "seed of at least 0.*, got -1"),
         (lambda: Sampling(seed=2**64), "seed .*, got 18446744073709551616"),
         (lambda: Stop(0), "max_tokens of at least 1, got 0"),
@@ -173,7 +177,7 @@ def test_logits_that_are_no_numbers(value: float, temperature: float) -> None:
     row = model.get_output_embeddings().weight
     whole = row.clone()
     row[7] = value
-    with pytest.raises(NonFiniteLogits, match="model's logits at position 3 .* got a largest of (nan|inf)"):
+    with pytest.raises(NonFiniteLogits, match=r"model's logits at position 3 .* got a largest of (nan|inf)"):
         decoder.generate([GOOD, [1, 2]], Sampling(temperature), Stop(5, tokens=()))
     row[:] = whole
 

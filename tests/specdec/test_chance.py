@@ -1,5 +1,6 @@
 """Chances by key: known, repeatable, and of the law they should have."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,7 @@ def test_draws_in_turn_begin_alike(key: Key, weights: list[float]) -> None:
     all_of_them = Keyed().draw(given_weights, len(weights), key)
 
     assert Keyed().pick(given_weights, key) == all_of_them[0]
-    assert all(pace[a] >= pace[b] for a, b in zip(all_of_them, all_of_them[1:], strict=False))
+    assert all(pace[a] >= pace[b] for a, b in pairwise(all_of_them))
 
 
 @given(KEYS, st.integers(0, 9), st.sampled_from([np.float32, np.float64]))

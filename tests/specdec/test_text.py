@@ -1,5 +1,7 @@
 """Text in and out: never half a character, and in one piece what it is in many."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given
@@ -20,7 +22,7 @@ def streamed(tokens: list[int], cuts: list[int]) -> list[str]:
     """Feed tokens in pieces that end at these places."""
     stream, pieces = TextStream(byte_tokenizer()), []
     places = [0, *sorted({cut for cut in cuts if 0 < cut < len(tokens)}), len(tokens)]
-    for start, end in zip(places, places[1:], strict=False):
+    for start, end in pairwise(places):
         pieces.append(stream.add(tokens[start:end], last=end == len(tokens)))
     return pieces
 

@@ -1,7 +1,7 @@
 """Each policy against the obvious way to its shape."""
 
 from functools import cache
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import pytest
@@ -218,7 +218,7 @@ def test_more_room_for_an_adaptive_tree_never_expects_less() -> None:
     by_depth = [grown(Adaptive(size=12, depth=depth, width=3, gain=0.0)) for depth in (1, 2, 3, 5)]
 
     for trees in (by_size, by_depth):
-        for less, more in zip(trees, trees[1:], strict=False):
+        for less, more in pairwise(trees):
             assert all(expected_tokens(more, row) >= expected_tokens(less, row) - 1e-6 for row in range(3))
 
 

@@ -13,6 +13,7 @@ from specdec.target.verifier import CHUNK
 from tests.plain import decode_plainly
 from tests.toys import RAGGED, VOCAB, build, prompt, tiny
 
+NOTHING = Needs()
 NEEDS = Needs(hidden_states=(0, 1, -1), keys_values=(1, 0))
 
 
@@ -22,7 +23,7 @@ def pad(rows: list[list[int]]) -> tuple[Tensor, Tensor]:
     return tokens, torch.tensor([len(row) for row in rows])
 
 
-def prefill(target: Target, rows: list[list[int]], needs: Needs = Needs()) -> Step:
+def prefill(target: Target, rows: list[list[int]], needs: Needs = NOTHING) -> Step:
     tokens, lengths = pad(rows)
     return target.prefill(tokens, lengths, needs, [Sampling()] * len(rows))
 
@@ -78,9 +79,9 @@ def test_features_of_a_step_belong_to_the_token_before() -> None:
     assert step.lengths.tolist() == [3] * 5
     assert step.accepted.tolist() == [2] * 5
     assert step.features is not None
-    for row, prompt in enumerate(RAGGED):
-        text = [*prompt, *step.tokens[row].tolist()]
-        assert_features(step.features, row, len(prompt) - 1, 3, plain_features(tiny(), text))
+    for row, tokens in enumerate(RAGGED):
+        text = [*tokens, *step.tokens[row].tolist()]
+        assert_features(step.features, row, len(tokens) - 1, 3, plain_features(tiny(), text))
 
 
 def test_features_stay_with_their_rows_when_others_leave() -> None:
@@ -158,6 +159,10 @@ def test_a_refused_tree_changes_nothing() -> None:
             torch.full((5, 1), 99), torch.zeros(5, 1, dtype=torch.int64), torch.zeros(5, 1)
         ),
     }
+    pair = torch.cat([roots, roots], 1)
+    for parent in (1, 7, PADDING):
+        parents = torch.tensor([PADDING, parent]).expand(5, 2)
+        bad[f"node 1 of row 0 to stand behind its parent, got {parent}"] = Tree(pair, parents, torch.zeros(5, 2))
     for message, tree in bad.items():
         with pytest.raises(TreeError, match=message):
             target.verify(tree)
@@ -196,11 +201,11 @@ def test_logits_that_are_no_numbers_are_an_error_that_changes_nothing() -> None:
     head = model.get_output_embeddings().weight
     whole = head[5].clone()
     head[5] = torch.nan
-    with pytest.raises(NonFiniteLogits, match="position 9 .* got a largest of nan"):
+    with pytest.raises(NonFiniteLogits, match=r"position 9 .* got a largest of nan"):
         target.verify(forked(RAGGED))
     head[5] = whole
     step = target.verify(forked(RAGGED))
-    texts = [decode_plainly(model, tuple(prompt), Sampling(), 3) for prompt in RAGGED]
+    texts = [decode_plainly(model, tuple(tokens), Sampling(), 3) for tokens in RAGGED]
 
     assert [tuple(row) for row in step.tokens.tolist()] == texts
 

@@ -1,0 +1,104 @@
+"""Does a transport carry whole messages, in order, and say what is wrong when it does not?"""
+
+from collections.abc import Callable
+from threading import Thread
+from time import monotonic
+
+from specdec.errors import ConnectionLost, TimedOut
+from specdec.interfaces import Transport
+
+SIZES = (0, 1, 2, 125, 126, 127, 65_535, 65_536, 1_000_003)
+"""Where framings are known to change, and around."""
+PATIENCE = 20.0
+"""Seconds to wait for what must come."""
+
+
+def check_transport(factory: Callable[[], tuple[Transport, Transport]]) -> None:
+    """Send messages over pairs of connected ends, one fresh pair per promise.
+
+    Messages arrive whole and in order, both ways at once, empty and large ones too; waiting ends on time with `TimedOut`
+    and leaves the pipe whole; what was sent before an end closed may still arrive, then both ends say
+    `ConnectionLost`, and go on saying it.
+
+    Raises:
+        AssertionError: the message says which promise was broken.
+    """
+    for check in (_check_order, _check_both_ways, _check_timeout, _check_waiting, _check_closed):
+        near, far = factory()
+        try:
+            check(near, far)
+        finally:
+            near.close()
+            far.close()
+
+
+def _check_order(near: Transport, far: Transport) -> None:
+    messages = [bytes([index]) * size for index, size in enumerate(SIZES)]
+    _sending(near, messages)
+    for message in messages:
+        got = far.receive(PATIENCE)
+        if got != message:
+            raise AssertionError(f"expected the message of {len(message)} bytes, whole and in turn, got {len(got)}")
+
+
+def _check_both_ways(near: Transport, far: Transport) -> None:
+    messages = [str(index).encode() * 1000 for index in range(50)]
+    _sending(near, messages)
+    _sending(far, messages[::-1])
+    if [far.receive(PATIENCE) for _ in messages] != messages:
+        raise AssertionError("expected one way's messages in order while the other way was in use")
+    if [near.receive(PATIENCE) for _ in messages] != messages[::-1]:
+        raise AssertionError("expected the other way's messages in order too")
+
+
+def _check_timeout(near: Transport, far: Transport) -> None:
+    """Patience may be short, or none at all; what comes later still comes."""
+    for timeout in (0.0, 0.05):
+        began = monotonic()
+        if _raised(lambda timeout=timeout: far.receive(timeout)) is not TimedOut:  # type: ignore[misc]
+            raise AssertionError(f"expected TimedOut after {timeout} seconds of silence")
+        if monotonic() - began > timeout + 2:
+            raise AssertionError(f"expected to wait {timeout} seconds, waited {monotonic() - began:.1f}")
+    near.send(b"late")
+    if far.receive(PATIENCE) != b"late":
+        raise AssertionError("expected the pipe to be whole after a timeout")
+
+
+def _check_waiting(near: Transport, far: Transport) -> None:
+    """Whoever waits without limit hears of the end."""
+    heard: list[type[BaseException] | None] = []
+    waiting = Thread(target=lambda: heard.append(_raised(far.receive)), daemon=True)
+    waiting.start()
+    near.close()
+    waiting.join(PATIENCE)
+    if heard != [ConnectionLost]:
+        raise AssertionError(f"expected a waiting end to hear ConnectionLost when the other closes, got {heard}")
+
+
+def _check_closed(near: Transport, far: Transport) -> None:
+    near.close()
+    near.close()
+    for what, act in (("send", lambda: near.send(b"")), ("receive", lambda: near.receive(0.1))):
+        if _raised(act) is not ConnectionLost:
+            raise AssertionError(f"expected ConnectionLost from {what} on a closed end")
+    for _ in range(2):
+        if _raised(lambda: far.receive(PATIENCE)) is not ConnectionLost:
+            raise AssertionError("expected ConnectionLost, again and again, when the other end has closed")
+
+
+def _sending(end: Transport, messages: list[bytes]) -> None:
+    """Send from a thread: a pipe may hold back a sender until someone reads."""
+
+    def send() -> None:
+        for message in messages:
+            end.send(message)
+
+    Thread(target=send, daemon=True).start()
+
+
+def _raised(act: Callable[[], object]) -> type[BaseException] | None:
+    try:
+        act()
+    except (TimedOut, ConnectionLost) as error:
+        return type(error)
+    return None
