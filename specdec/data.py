@@ -192,10 +192,10 @@ class Context:
 
     def extend(self, step: Step, done: Bool[Tensor, " B"]) -> "Context":
         """Append what a step decided."""
-        width = int((self.lengths + step.lengths).max())
-        grown = torch.nn.functional.pad(self.tokens, (0, max(width - self.tokens.shape[1], 0)), value=PADDING)
-        columns = torch.arange(step.tokens.shape[1])
-        valid = columns < step.lengths[:, None]
-        row, column = valid.nonzero(as_tuple=True)
-        grown[row, self.lengths[row] + column] = step.tokens[valid]
-        return evolve(self, tokens=grown, lengths=self.lengths + step.lengths, done=self.done | done, step=step)
+        lengths = self.lengths + step.lengths
+        width = max(int(lengths.max()), self.tokens.shape[1])
+        grown = torch.full((len(lengths), width), PADDING)
+        grown[:, : self.tokens.shape[1]] = self.tokens
+        for row, (start, end) in enumerate(zip(self.lengths.tolist(), lengths.tolist(), strict=True)):
+            grown[row, start:end] = step.tokens[row, : end - start]
+        return evolve(self, tokens=grown, lengths=lengths, done=self.done | done, step=step)

@@ -5,7 +5,9 @@ row, `V` vocabulary, `L` layers, `H` heads, `E` hidden size, `D` head size.
 """
 
 from functools import cached_property
+from typing import Any
 
+import numpy as np
 import torch
 from attrs import evolve, field, frozen
 from jaxtyping import Bool, Float, Int
@@ -16,6 +18,14 @@ from specdec.errors import TreeError
 
 PADDING = -1
 """Fills what is no node and no token; never a legal token id."""
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def array(tensor: Tensor) -> Array:
+    """View a tensor of the CPU as numpy's, whose calls are cheaper: the cost of small things is that of the call."""
+    view: Array = tensor.numpy()
+    return view
 
 
 @frozen(eq=False)
@@ -104,19 +114,25 @@ class Tree:
 
     def place(self, tokens: Int[Tensor, "B M"], parents: Int[Tensor, "B M"], scores: Float[Tensor, "B M"]) -> "Tree":
         """Add placed nodes, padding where a row adds fewer; columns of padding alone are dropped."""
-        _check_parents(self, tokens, parents)
-        if bool((tokens < 0).any()):
-            rank = (tokens < 0).to(torch.int8).argsort(dim=1, stable=True)
-            rank = rank[:, : int((tokens >= 0).sum(1).max())]
-            tokens, parents, scores = tokens.gather(1, rank), parents.gather(1, rank), scores.gather(1, rank)
-        return evolve(
+        _check_parents(self, array(tokens), array(parents))
+        real = array(tokens) >= 0
+        if not real.all():
+            first = np.argsort(~real, axis=1, kind="stable")[:, : real.sum(1).max()]
+            order, blank = torch.from_numpy(first), torch.from_numpy(~np.take_along_axis(real, first, 1))
+            tokens, parents = tokens.gather(1, order), parents.gather(1, order).masked_fill(blank, PADDING)
+            scores = scores.gather(1, order).masked_fill(blank, 0.0)
+        tree = evolve(
             self,
             tokens=torch.cat([self.tokens, tokens], 1),
-            parents=torch.cat([self.parents, parents.masked_fill(tokens < 0, PADDING)], 1),
-            scores=torch.cat([self.scores, scores.masked_fill(tokens < 0, 0.0)], 1),
+            parents=torch.cat([self.parents, parents], 1),
+            scores=torch.cat([self.scores, scores], 1),
             drawn=_pad(self.drawn, tokens.shape[1]),
             probs=_pad(self.probs, tokens.shape[1]),
         )
+        added = np.where(parents < 0, 0, array(self.depths)[np.arange(len(parents))[:, None], parents] + 1)
+        depths = torch.cat([self.depths, torch.from_numpy(added)], 1)
+        object.__setattr__(tree, "depths", depths)  # cached, so that growth need not start from the root each time
+        return tree
 
     def draw(self, widths: Int[Tensor, "B N"], probs: Float[Tensor, "B N V"], dice: list[Dice]) -> "Tree":
         """Draw `widths` children under each node from its row of `probs`, without replacement.
@@ -197,14 +213,16 @@ class Tree:
         return law
 
 
-def _check_parents(tree: Tree, tokens: Int[Tensor, "B M"], parents: Int[Tensor, "B M"]) -> None:
-    size = tree.tokens.shape[1]
-    if ((parents >= size) & (tokens >= 0)).any():
-        raise TreeError(f"expected parents among the tree's {size} nodes, got {int(parents.max())}")
-    above = tree.tokens.gather(1, parents.clamp(min=0))
-    orphans = ((above < 0) | (parents < 0)) & (tokens >= 0)
+def _check_parents(tree: Tree, tokens: Array, parents: Array) -> None:
+    size, real = tree.tokens.shape[1], tokens >= 0
+    if (real & (parents >= size)).any():
+        raise TreeError(f"expected parents among the tree's {size} nodes, got {parents.max()}")
+    above = array(tree.tokens)[np.arange(len(tokens))[:, None], parents.clip(0, size - 1)]
+    orphans = real & ((above < 0) | (parents < 0))
     if orphans.any():
-        raise TreeError(f"expected every new node to have a node as parent, got none at {orphans.nonzero().tolist()}")
+        raise TreeError(
+            f"expected every new node to have a node as parent, got none at {np.argwhere(orphans).tolist()}"
+        )
 
 
 def _pad(values: Tensor | None, count: int) -> Tensor | None:

@@ -55,7 +55,9 @@ def _given(spec: str | None, kind: str) -> list[str]:
         return [spec]
     entries = [entry for entry in plugins().entries if entry.kind == kind]
     names = [entry.name for entry in entries]
-    return names + [f"{entry.name}:sampled=true" for entry in entries if "sampled" in signature(entry.factory).parameters]
+    return names + [
+        f"{entry.name}:sampled=true" for entry in entries if "sampled" in signature(entry.factory).parameters
+    ]
 
 
 def _row(rule: str, policy: str, verdict: "Verdict") -> dict[str, Any]:

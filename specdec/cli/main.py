@@ -6,6 +6,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from specdec.cli.audit import audit
 from specdec.cli.generate import generate
 from specdec.cli.plugins import plugins
 from specdec.errors import SpecdecError
@@ -29,6 +30,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command()(audit)
 app.command()(generate)
 app.command()(plugins)
 

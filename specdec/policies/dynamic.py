@@ -1,5 +1,6 @@
 """EAGLE-2's tree: expand where the drafter is confident, verify what is likeliest."""
 
+import numpy as np
 import torch
 from attrs import field, frozen
 from jaxtyping import Bool, Float, Int
@@ -7,7 +8,7 @@ from torch import Tensor
 
 from specdec.interfaces import TreePolicy
 from specdec.policies.checks import at_least
-from specdec.tree import Tree
+from specdec.tree import Tree, array
 
 
 @frozen
@@ -34,5 +35,7 @@ class Dynamic(TreePolicy):
 
 def likeliest(scores: Float[Tensor, "B N"], among: Bool[Tensor, "B N"], count: int) -> Bool[Tensor, "B N"]:
     """Mark the `count` best of each row, earlier ones first when scores tie."""
-    order = scores.masked_fill(~among, -torch.inf).argsort(dim=1, descending=True, stable=True)
-    return torch.zeros_like(among).scatter_(1, order[:, :count], True) & among
+    order = np.argsort(np.where(array(among), -array(scores), np.inf), axis=1, kind="stable")[:, :count]
+    marked = np.zeros(order.shape[:1] + among.shape[1:], bool)
+    marked[np.arange(len(order))[:, None], order] = True
+    return torch.from_numpy(marked) & among

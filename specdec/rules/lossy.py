@@ -37,9 +37,9 @@ class Typical(Rule):
             best = max(best, (len(path), score, path), key=lambda found: found[:2])
             node = path[-1] if path else 0
             p = law(node).astype(float) if children[node] else np.ones(0)
-            for child in children[node]:
-                if p[tokens[child]] > min(self.threshold, self.alpha * np.exp(-_entropy(p))):
-                    waiting.append((score + float(np.log(p[tokens[child]])), [*path, child]))
+            limit = min(self.threshold, self.alpha * np.exp(-_entropy(p)))
+            typical = [child for child in children[node] if p[tokens[child]] > limit]
+            waiting += [(score + float(np.log(p[tokens[child]])), [*path, child]) for child in typical]
         path = best[2]
         return Walk(path, dice.target(law(path[-1] if path else 0), len(path)))
 

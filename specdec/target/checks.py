@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-import torch
+import numpy as np
 from jaxtyping import Int
 from torch import Tensor
 
 from specdec.data import Sampling
 from specdec.errors import PromptError, TreeError
-from specdec.tree import Tree
+from specdec.tree import Array, Tree, array
 
 
 def check_prompts(
@@ -50,31 +50,30 @@ def check_tree(tree: Tree, rows: Sequence[Int[Tensor, " _"] | None], vocab_size:
     """
     if len(tree.tokens) != len(rows):
         raise TreeError(f"expected trees for {len(rows)} rows, got {len(tree.tokens)}")
-    _check_order(tree)
-    roots = tree.tokens[:, 0].tolist()
-    for place, (root, tokens) in enumerate(zip(roots, rows, strict=True)):
-        last = None if tokens is None else int(tokens[-1])
+    tokens, parents = array(tree.tokens), array(tree.parents)
+    _check_order(tokens, parents)
+    for place, (root, decided) in enumerate(zip(tokens[:, 0].tolist(), rows, strict=True)):
+        last = None if decided is None else int(decided[-1])
         if root >= 0 and root != last:
             what = "no root, for it has left" if last is None else f"root {last}, its last decided token"
             raise TreeError(f"expected row {place} to have {what}; got {root}")
-    if max(roots) < 0:
+    if tokens[:, 0].max() < 0:
         raise TreeError("expected at least one row with a root, got none")
-    if int(tree.tokens.max()) >= vocab_size:
-        raise TreeError(f"expected tokens below {vocab_size}, got {int(tree.tokens.max())}")
-    lengths = torch.tensor([0 if tokens is None else len(tokens) for tokens in rows])
-    deepest = int((lengths[:, None] + tree.depths).max())
+    if tokens.max() >= vocab_size:
+        raise TreeError(f"expected tokens below {vocab_size}, got {tokens.max()}")
+    lengths = np.array([0 if decided is None else len(decided) for decided in rows])
+    deepest = (lengths[:, None] + array(tree.depths)).max()
     if max_length is not None and deepest > max_length:
         raise TreeError(f"expected nodes within the model's {max_length} positions, got one at {deepest}")
 
 
-def _check_order(tree: Tree) -> None:
+def _check_order(tokens: Array, parents: Array) -> None:
     """Check that every node but the root stands behind its parent."""
-    before = torch.arange(tree.tokens.shape[1])
-    placed = (tree.parents >= 0) & (tree.parents < before)
-    placed &= tree.nodes.gather(1, tree.parents.clamp(0, len(before) - 1))
-    placed[:, 0] = tree.parents[:, 0] < 0
-    lost = (tree.nodes & ~placed).nonzero()
-    if len(lost):
-        row, node = lost[0].tolist()
-        parent = int(tree.parents[row, node])
+    rows, size = np.arange(len(parents))[:, None], parents.shape[1]
+    right = (parents >= 0) & (parents < np.arange(size)) & (tokens[rows, parents.clip(0, size - 1)] >= 0)
+    right[:, 0] = parents[:, 0] < 0
+    wrong = np.argwhere((tokens >= 0) & ~right)
+    if len(wrong):
+        row, node = wrong[0]
+        parent = parents[row, node]
         raise TreeError(f"expected node {node} of row {row} to stand behind its parent, got {parent} as its parent")

@@ -1,9 +1,12 @@
 """Attention masks for trees that stand behind rows of different lengths."""
 
+import numpy as np
 import torch
 from attrs import frozen
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+from specdec.tree import array
 
 
 @frozen(eq=False)
@@ -43,14 +46,14 @@ class Layout:
 
         A window of w lets a position see itself and the w - 1 before it.
         """
-        node = torch.arange(self.end) - self.lengths[:, None]  # [R, T], negative for decided tokens
-        inside = (node >= 0) & (node < self.depths.shape[1])
-        node = node.clamp(0, self.depths.shape[1] - 1)
-        count = self.visible.shape[1]
-        seen = self.visible.gather(2, node[:, None].expand(-1, count, -1)) & inside[:, None]
-        seen |= (torch.arange(self.end) < self.lengths[:, None])[:, None]
+        rows, count, nodes = self.visible.shape
+        seen = np.zeros((rows, count, self.end), bool)
+        at = np.broadcast_to(np.arange(self.end), (rows, self.end)).copy()  # position of what stands in each column
+        for row, length in enumerate(self.lengths.tolist()):
+            seen[row, :, :length] = True
+            seen[row, :, length : length + nodes] = array(self.visible[row])
+            at[row, length : length + nodes] = length + array(self.depths[row])
         if window is not None:
-            at = torch.where(inside, self.lengths[:, None] + self.depths.gather(1, node), torch.arange(self.end))
-            seen &= self.positions[..., None] - at[:, None] < window
-        lowest = torch.finfo(dtype).min
-        return torch.zeros(seen.shape, dtype=dtype).masked_fill_(~seen, lowest)[:, None]
+            seen &= array(self.positions)[..., None] - at[:, None] < window
+        mask = torch.full(seen.shape, torch.finfo(dtype).min, dtype=dtype)
+        return mask.masked_fill_(torch.from_numpy(seen), 0.0)[:, None]

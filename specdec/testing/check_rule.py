@@ -1,6 +1,7 @@
 """Is a rule what it says it is?"""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ def check_rule(factory: Callable[[], Rule], *, nodes: int = 3, vocab: int = 3) -
     exact = _computes_with_fractions(factory())
     for seed, shape in enumerate(all_shapes(nodes)):
         instance = Instance.random(vocab, seed, exact=exact, duplicates=True)
-        trees = grown(instance, lambda of, dice, shape=shape: of.grow(shape, dice))
+        trees = grown(instance, partial(_grow, shape))
         rule = factory()
         for _, tree in trees[:4]:
             _check_walks(rule, instance, tree)
@@ -35,6 +36,10 @@ def check_rule(factory: Callable[[], Rule], *, nodes: int = 3, vocab: int = 3) -
             _check_law(rule, instance, trees, shape)
         _check_greedy(rule, instance, trees[:4])
     _check_rounding(factory())
+
+
+def _grow(shape: Shape, instance: Instance, dice: Dice) -> Tree:
+    return instance.grow(shape, dice)
 
 
 def _computes_with_fractions(rule: Rule) -> bool:

@@ -16,8 +16,8 @@ PATIENCE = 20.0
 def check_transport(factory: Callable[[], tuple[Transport, Transport]]) -> None:
     """Send messages over pairs of connected ends, one fresh pair per promise.
 
-    Messages arrive whole and in order, both ways at once, empty and large ones too; waiting ends on time with `TimedOut`
-    and leaves the pipe whole; what was sent before an end closed may still arrive, then both ends say
+    Messages arrive whole and in order, both ways at once, empty and large ones too; waiting ends on time with
+    `TimedOut` and leaves the pipe whole; what was sent before an end closed may still arrive, then both ends say
     `ConnectionLost`, and go on saying it.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from attrs import frozen
 
@@ -84,7 +85,7 @@ def emitted(rule: Rule, instance: Instance, trees: Grown) -> Emitted:
     return Emitted.of(
         (likely * weight, tokens)
         for likely, tree in trees
-        for weight, tokens in enumerate_outcomes(lambda chance, tree=tree: said(rule, instance, tree, chance))
+        for weight, tokens in enumerate_outcomes(partial(said, rule, instance, tree))
     )
 
 

@@ -12,7 +12,7 @@ Weight = Any
 """A probability: a Fraction where all that was weighed were Fractions, else a float."""
 
 
-class KeyReused(AssertionError):  # noqa: N818
+class KeyReused(AssertionError):
     """Raised when one key is asked for two different chances, which would then be one."""
 
 
@@ -39,7 +39,7 @@ class Exhaustive(Chance):
         if not 0 < accept < of:
             return bool(accept > 0)
         share = (accept if isinstance(accept, Fraction) else float(accept)) / of
-        return self._once(key, share, lambda: self._choose([share, 1 - share])) == 0
+        return bool(self._once(key, share, lambda: self._choose([share, 1 - share])) == 0)
 
     def next_script(self) -> list[int] | None:
         """Give the script of the next outcome; None when this was the last one."""
