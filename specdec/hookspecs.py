@@ -49,6 +49,11 @@ def register_rules(register: Register) -> None:
 
 
 @hookspec
+def register_models(register: Register) -> None:
+    """Bring models that ship with a package: `factory()` gives the folder, the name then stands for it everywhere."""
+
+
+@hookspec
 def register_methods(register: Register) -> None:
     """Bring training methods: `factory(model, tokenizer, seed, **options)`, of which it is given what it names."""
 

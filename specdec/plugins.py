@@ -22,6 +22,7 @@ KINDS = {
     "policy": "register_policies",
     "transport": "register_transports",
     "rule": "register_rules",
+    "model": "register_models",
     "method": "register_methods",
 }
 
@@ -101,6 +102,8 @@ class Plugins:
             known = ", ".join(sorted(other for of, other in self._entries if of == kind)) or "none"
             raise UnknownName(f"no {kind} is called {name!r}; there are: {known}")
         taken = inspect.signature(entry.factory).parameters
+        if "path" in given:
+            given = given | {"path": self.folder(given["path"])}
         if given.get("path") is not None and "path" not in taken:
             raise OptionError(f"{kind} {name!r} takes no path, got {given['path']!r}")
         unknown = [option for option in options if option not in taken]
@@ -118,6 +121,11 @@ class Plugins:
                 raise
             reason = str(error).partition("\n")[0]
             raise OptionError(f"{kind} {name!r} cannot be made with {options}: {reason}") from error
+
+    def folder(self, name: Any) -> Any:
+        """Give the folder of a registered model; anything else is a folder, or a name on the hub, already."""
+        entry = self._entries.get(("model", name))
+        return name if entry is None else str(entry.factory())
 
     def _register(self, kind: str, distribution: str, name: str, factory: Callable[..., Any]) -> None:
         taken = self._entries.get((kind, name))

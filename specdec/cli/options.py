@@ -5,7 +5,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 Prompt = Annotated[str | None, Argument(help="What to go on from; read from standard input if not given.")]
-Target = Annotated[str | None, Option(metavar="PATH|HUB-ID", help="The model that speaks; else the zoo's.")]
+Target = Annotated[str | None, Option(metavar="NAME|PATH|HUB-ID", help="The model that speaks; else the zoo's.")]
 Drafter = Annotated[
     str | None,
     Option(metavar="NAME[:PATH]", help="What guesses; else the zoo's small model, or ngram for a target of yours."),

@@ -1,7 +1,5 @@
 """What a command decodes with: from names to loaded parts."""
 
-from importlib.util import find_spec
-
 import torch
 from attrs import frozen
 from huggingface_hub.utils import logging as hub_logging
@@ -10,8 +8,11 @@ from transformers.utils import logging
 from specdec.decode import Decoder
 from specdec.drafters import NoDrafter
 from specdec.errors import ModelError
-from specdec.plugins import load_drafter, load_policy, load_rule, parse
+from specdec.plugins import load_drafter, load_policy, load_rule, parse, plugins
 from specdec.target import Target
+
+TARGET, DRAFT = "zoo", "zoo-draft"
+"""Models of `contrib/specdec_zoo`."""
 
 
 @frozen
@@ -34,8 +35,8 @@ def choose(target: str | None, drafter: str | None, policy: str, rule: str) -> N
     written = drafter or ("small_model" if target is None else "ngram")
     name, _, path = written.partition(":")
     if target is None and name == "small_model" and not path:
-        path = zoo("draft")
-    return Names(zoo("target") if target is None else target, written, path or None, policy, rule)
+        path = DRAFT
+    return Names(_folder(target), written, path or None, policy, rule)
 
 
 def load(names: Names, device: str | None) -> tuple[Decoder, Decoder]:
@@ -51,20 +52,15 @@ def load(names: Names, device: str | None) -> tuple[Decoder, Decoder]:
     return Decoder(drafter, target, policy), Decoder(NoDrafter(), target)
 
 
-def zoo(name: str) -> str:
-    """Give the folder of one of the small models that ship with specdec.
-
-    Raises:
-        ModelError: they are not installed.
-    """
-    if find_spec("specdec_zoo") is None:
+def _folder(target: str | None) -> str:
+    """Find the target, by default the one that ships with specdec's repository."""
+    folder = str(plugins().folder(target or TARGET))
+    if target is None and folder == TARGET:
         raise ModelError(
             "expected --target, for the small models are not installed; "
             "`pip install ./contrib/specdec_zoo` in specdec's repository installs them"
         )
-    import specdec_zoo
-
-    return str(specdec_zoo.path(name))
+    return folder
 
 
 def _hush() -> None:

@@ -11,7 +11,7 @@ from specdec import Decoder, Sampling, Stop, Target
 from specdec.cli import parts, runs
 from specdec.cli.main import app
 from specdec.drafters import Ngram
-from specdec.plugins import KINDS
+from specdec.plugins import KINDS, Plugins
 
 PROMPT = "abcabc héllo abc"
 
@@ -128,7 +128,7 @@ def test_an_empty_prompt_is_an_error(target):
 
 
 def test_without_the_zoo_a_target_is_asked_for(monkeypatch):
-    monkeypatch.setattr(parts, "find_spec", lambda name: None)
+    monkeypatch.setattr(parts, "plugins", lambda: Plugins(group="none"))
     result = specdec("generate", PROMPT)
 
     assert result.exit_code == 2
