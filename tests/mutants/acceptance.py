@@ -1,19 +1,16 @@
 """14 to 35: a child is accepted by the wrong chance, or a rejected one leaves the wrong law."""
 
-
-
 import numpy as np
 
 from specdec.interfaces import Walk
 from specdec.rules import Lenient, Typical
 from specdec.testing.emitted import emitted, grown
-from specdec.testing.exhaustive import Exhaustive
 from specdec.testing.instances import Instance
 from specdec.testing.optimum import optimum
 from tests.mutants.coins import Coin, never_impossible, surely_certain
-from tests.mutants.laws import declared, independent, of_root
+from tests.mutants.laws import independent, of_root
 from tests.mutants.mutant import mutant
-from tests.mutants.walking import CHAIN, PAIR, PLACED, TREE, Block, LeavesFirst, TopDown, distance, distance_of
+from tests.mutants.walking import CHAIN, PLACED, TREE, Block, LeavesFirst, TopDown, distance, distance_of
 
 
 @mutant(14, "accept_always", "ENUM, LP", "HF 28508")
@@ -292,5 +289,3 @@ def lenient():
 
 def unmutated_kseq() -> float:
     return kseq_distance(KSeq())
-
-

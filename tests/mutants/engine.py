@@ -18,11 +18,9 @@ from specdec.interfaces import Rule
 from specdec.policies import Static
 from specdec.rules import Match
 from specdec.sampling import RowLaw
-from specdec.target import verifier
 from specdec.target.cache import SlotCache
 from specdec.target.engine import Engine
 from specdec.target.masks import Layout
-from specdec.text import Ends
 from tests.mutants.mutant import mutant
 from tests.toys import build
 
@@ -85,7 +83,9 @@ def differs(*patches: Patch, rule: Rule | None = None) -> None:
 
 
 def _difference(one, other) -> int:
-    return next((i for i, pair in enumerate(zip(one, other)) if pair[0] != pair[1]), min(len(one), len(other)))
+    return next(
+        (i for i, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), min(len(one), len(other))
+    )
 
 
 @mutant(48, "mixed_batch", "PERM", "vllm-ascend 16396, 16430")
@@ -103,50 +103,6 @@ def orphan_child():
         tree.select(torch.tensor([[True, False, True]]))
     except TreeError as refused:
         raise AssertionError(f"TreeError: {refused}") from refused
-
-
-def _ends(cut) -> Patch:
-    return Ends, "cut", cut
-
-
-@mutant(63, "past_eos", "JOINT", "EAGLE, UMbreLLa; vLLM 56101; HF 47912")
-def past_eos():
-    differs((Ends, "_first_end", lambda self, before, tokens: len(tokens) - 1 if set(tokens) & self._tokens else None))
-
-
-@mutant(64, "length_overrun", "JOINT, SHAPE", "EAGLE, koboldcpp 1276, SGLang 39826")
-def length_overrun():
-    whole = Ends.cut
-
-    def late(self, context, step):
-        step, _ = whole(self, evolve(context, limits=context.limits + 100), step)
-        return step, context.done | (context.lengths + step.lengths >= context.limits)
-
-    differs(_ends(late))
-
-
-@mutant(65, "one_token_per_step", "JOINT", "vLLM 26317; SGLang 28180, 33643, 31599")
-def one_token_per_step():
-    """A limit counts steps: rows begin with what they may say still to come."""
-    whole = Ends.cut
-
-    def counted(self, context, step):
-        step, done = whole(self, evolve(context, limits=context.limits + 100), step)
-        self.steps = getattr(self, "steps", 0) + 1
-        return step, done | torch.full_like(done, self.steps >= STOP.max_tokens)
-
-    differs(_ends(counted))
-
-
-@mutant(66, "eos_hard_coded", "PERM", "Sequoia")
-def eos_hard_coded():
-    whole = Ends.__init__
-
-    def fixed(self, stop, end_tokens, tokenizer):
-        whole(self, stop, end_tokens, tokenizer)
-        self._tokens = {0, 2}
-
-    differs((Ends, "__init__", fixed))
 
 
 def _history(change) -> Patch:
@@ -303,5 +259,3 @@ def shipped_survive() -> None:
     """The whole engine says what plain decoding says."""
     differs()
     after_abort()
-
-

@@ -151,7 +151,10 @@ def bf16_draw():
     drawn = Instance(3, lambda path: p, lambda path: coarse, lambda *_: 0)
     trees = grown(exact, lambda of, dice: declared(drawn.grow(Shape((0,), (True,)), dice), exact))
     far = emitted(RULE, exact, trees).distance(exact.p)
-    between = sum(abs(Fraction(a) / Fraction(sum(q)) - Fraction(b) / Fraction(sum(coarse))) for a, b in zip(q, coarse))
+    between = sum(
+        abs(Fraction(a) / Fraction(sum(q)) - Fraction(b) / Fraction(sum(coarse)))
+        for a, b in zip(q, coarse, strict=False)
+    )
     if not far <= between / 2:
         raise RuntimeError("theory is wrong")
     return far

@@ -1,6 +1,5 @@
 """36 to 47: the token after the path comes from the wrong law, or from the wrong row."""
 
-
 import numpy as np
 import torch
 
@@ -285,5 +284,3 @@ def shipped_survive() -> None:
     for rule in (Match(), Rejection(), Traversal()):
         survives_rounding(rule)
         leaves_inputs(rule)
-
-

@@ -11,4 +11,7 @@ def lines() -> list[str]:
     for _, (one, how) in sorted(FINDINGS.items()):
         rows.append((str(one.number), one.name, one.shipped_by, one.killed_by, how))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    return ["  ".join([*(cell.ljust(width) for cell, width in zip(row, widths)), row[4]]).rstrip() for row in rows]
+    return [
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]]).rstrip()
+        for row in rows
+    ]

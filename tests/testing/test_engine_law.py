@@ -86,11 +86,12 @@ def test_every_text_of_four_tokens(row):
 @pytest.mark.parametrize("pair", [*PLACED, *DRAWN, (Rejection(), Hybrid((2, 2)))], ids=str)
 def test_every_rule_on_every_kind_of_tree(pair):
     rule, policy = pair
+    length = 4
     options = Sampling(temperature=0.9, top_k=2)
-    run = lambda chance: decode(chance, rule, policy, Bigram(2), [options], Stop(3, tokens=(END,)))  # noqa: E731
+    run = lambda chance: decode(chance, rule, policy, Bigram(2), [options], Stop(length, tokens=(END,)))  # noqa: E731
     outcomes = list(enumerate_outcomes(run))
 
-    assert error(outcomes, 0, options, 3) < 1e-12
+    assert error(outcomes, 0, options, length) < 1e-12
 
 
 def test_rows_are_independent():
@@ -105,3 +106,13 @@ def test_rows_are_independent():
         return target_law((*PROMPTS[row], *path[len(path) - said :]), 0.9, 2)
 
     assert float(together.error(law)) < 1e-12
+
+
+def test_every_text_of_five_tokens():
+    """Longer, of the two likeliest tokens at each place, on a drawn tree, with no end token."""
+    options = Sampling(temperature=0.9, top_k=2)
+    policy, stop = Chain(1, sampled=True), Stop(5, tokens=())
+    outcomes = list(enumerate_outcomes(lambda chance: decode(chance, Rejection(), policy, Bigram(2), [options], stop)))
+
+    assert error(outcomes, 0, options, 5) < 1e-12
+    assert len({tokens for _, tokens in outcomes}) == 2**5

@@ -43,7 +43,7 @@ def test_placed_nodes_may_repeat_a_sibling(rule):
 
 
 @given(strategies.instances(3), strategies.shapes(5))
-@settings(max_examples=25)
+@settings(max_examples=60)
 def test_larger_trees_in_fractions(instance, shape):
     trees = grown(instance, lambda of, dice: of.grow(shape, dice))
     for rule in RULES:
@@ -51,7 +51,7 @@ def test_larger_trees_in_fractions(instance, shape):
 
 
 @given(strategies.instances(3), strategies.growths(5))
-@settings(max_examples=30)
+@settings(max_examples=60)
 def test_growth_may_depend_on_everything_drawn_so_far(instance, growth: Growth):
     trees = grown(instance, growth)
     for rule in RULES:
@@ -59,7 +59,7 @@ def test_growth_may_depend_on_everything_drawn_so_far(instance, growth: Growth):
 
 
 @given(strategies.instances(4, exact=False), strategies.growths(4))
-@settings(max_examples=20)
+@settings(max_examples=40)
 def test_in_double_precision(instance, growth: Growth):
     trees = grown(instance, growth)
     for rule in RULES:
