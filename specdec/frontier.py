@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from specdec.data import Context
-from specdec.tree import PADDING, Array, Tree, array
+from specdec.tree import PADDING, Array, Tree, array, listed
 
 
 @frozen(eq=False)
@@ -80,12 +80,12 @@ class Reader:
 
     def _frontier(self, tree: Tree, new: Array) -> Frontier:
         """List the nodes to be scored; each sees itself, and what its parent, which was read before, has seen."""
-        nodes = _listed(new)
+        nodes = listed(new)
         parents = array(tree.parents)[self._rows, nodes]
         start, count = self._visible.shape[1], nodes.shape[1]
         grown = np.zeros((len(nodes), start + count, start + count), bool)
         grown[:, :start, :start] = self._visible
-        grown[:, range(start, start + count), range(start, start + count)] = True  # padding too
+        grown[:, start:, start:] = np.eye(count, dtype=bool)  # padding too
         if start:
             above = self._columns[self._rows, parents]
             grown[:, start:, :start] = self._visible[self._rows, above] & ((nodes > 0) & (parents >= 0))[..., None]
@@ -99,7 +99,7 @@ class Reader:
 
     def _promising(self, tree: Tree, widths: Array, noisy: bool) -> tuple[Tensor, Tensor, Tensor]:
         """List the best children that each node does not have yet: tokens, parents and scores."""
-        nodes = _listed(widths > 0)
+        nodes = listed(widths > 0)
         asked = np.where(nodes < 0, 0, widths[self._rows, nodes])
         log_q = self._rank(tree, nodes, noisy)
         self._leave_out_children(tree, nodes, log_q)
@@ -107,12 +107,11 @@ class Reader:
         gains, tokens = array(best.float().cpu()), array(likeliest.cpu())
         wanted = (np.arange(tokens.shape[-1]) < asked[..., None]) & (gains > -np.inf)
         scores = array(tree.scores)[self._rows, nodes][..., None] + gains
-        parents = np.broadcast_to(nodes[..., None], tokens.shape)
-        return (
-            torch.from_numpy(np.where(wanted, tokens, PADDING).reshape(len(nodes), -1)),
-            torch.from_numpy(np.where(wanted, parents, PADDING).reshape(len(nodes), -1)),
-            torch.from_numpy(np.where(wanted, scores, 0).reshape(len(nodes), -1)),
+        found = (
+            np.where(wanted, part, fill) for part, fill in ((tokens, PADDING), (nodes[..., None], PADDING), (scores, 0))
         )
+        tokens, parents, scores = (torch.from_numpy(part.reshape(len(nodes), -1)) for part in found)
+        return tokens, parents, scores
 
     def _rank(self, tree: Tree, nodes: Array, noisy: bool) -> Float[Tensor, "B M V"]:
         """Log-probabilities of children, once the target's noise is known if they are to be `noisy`."""
@@ -143,20 +142,10 @@ class Reader:
 
     def _said(self, nodes: Array) -> Float[Tensor, "B M V"]:
         """Give the drafter's logits after these nodes, in at least single precision."""
-        columns = np.where(nodes < 0, 0, self._columns[self._rows, nodes]).clip(min=0)
+        columns = np.maximum(self._columns[self._rows, np.maximum(nodes, 0)], 0)
         start, end = self._visible.shape[1] - self._logits[-1].shape[1], self._visible.shape[1]
         if columns.shape[1] == end - start and (columns == np.arange(start, end)).all():
             logits = self._logits[-1]
         else:
             logits = torch.cat(self._logits, 1)[torch.from_numpy(self._rows), torch.from_numpy(columns)]
         return logits if logits.dtype == torch.float64 else logits.float()
-
-
-def _listed(marked: Array) -> Array:
-    """List the marked places of each row, padded to the longest list."""
-    if len(marked) == 1:
-        return np.flatnonzero(marked[0])[None]
-    places = np.full((len(marked), marked.sum(1).max()), PADDING)
-    row, place = np.nonzero(marked)
-    places[row, (marked.cumsum(1) - 1)[row, place]] = place
-    return places

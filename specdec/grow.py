@@ -1,6 +1,5 @@
 """The loop that policies shape and drafters feed."""
 
-
 from specdec.data import Context
 from specdec.frontier import Frontier, Reader, Score
 from specdec.interfaces import TreePolicy

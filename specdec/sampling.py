@@ -52,9 +52,10 @@ class RowLaw:
     logits: Float[Tensor, "N V"]
 
     def __call__(self, node: int) -> Weights:
-        path = self.tree.tokens[self.row, self.tree.path(self.row, node)]
-        history = torch.cat([self.prefix, path]).to(self.logits.device)[None]
-        return law(self.sampling, history, self.logits[node][None])
+        path, history = self.tree.path(self.row, node), self.prefix
+        if path:
+            history = torch.cat([history, self.tree.tokens[self.row, path]])
+        return law(self.sampling, history.to(self.logits.device)[None], self.logits[node][None])
 
 
 def law(sampling: Sampling, history: Int[Tensor, "1 T"], logits: Float[Tensor, "1 V"]) -> Weights:

@@ -60,7 +60,7 @@ class Ends:
         lengths = torch.minimum(step.lengths, context.limits - context.lengths)
         done = context.done | (context.lengths + lengths >= context.limits)
         for row, length in enumerate(lengths.tolist()):
-            end = self._first_end(context.row(row), step.tokens[row, :length].tolist())
+            end = self._first_end(context, row, step.tokens[row, :length].tolist())
             if end is not None:
                 lengths[row], done[row] = end + 1, True
         accepted = torch.minimum(step.accepted, lengths)
@@ -68,16 +68,16 @@ class Ends:
         features = None if step.features is None else step.features.first(width)
         return Step(step.tokens[:, :width], lengths, accepted, features, step.verified), done
 
-    def _first_end(self, before: list[int], tokens: list[int]) -> int | None:
+    def _first_end(self, context: Context, row: int, tokens: list[int]) -> int | None:
         for index, token in enumerate(tokens):
-            if token in self._tokens or self._completes_string(before + tokens[: index + 1]):
+            if token in self._tokens or self._completes_string(context, row, tokens[: index + 1]):
                 return index
         return None
 
-    def _completes_string(self, tokens: list[int]) -> bool:
+    def _completes_string(self, context: Context, row: int, tokens: list[int]) -> bool:
         if self._strings is None:
             return False
-        return bool(self._strings(torch.tensor([tokens]), torch.empty(0))[0])
+        return bool(self._strings(torch.tensor([context.row(row) + tokens]), torch.empty(0))[0])
 
 
 @define

@@ -81,7 +81,8 @@ class Tree:
     @cached_property
     def deepest(self) -> Bool[Tensor, "B N"]:
         """The nodes of the last level that any row has reached."""
-        return self.nodes & (self.depths == self.depths.max())
+        depths = array(self.depths)
+        return torch.from_numpy(array(self.nodes) & (depths == depths.max()))
 
     def children(self, row: int) -> list[list[int]]:
         """List each node's children in sibling order."""
@@ -101,6 +102,8 @@ class Tree:
 
     def rows(self, rows: list[int]) -> "Tree":
         """Take the trees of these rows, in this order."""
+        if rows == list(range(len(self.tokens))):
+            return self
         drawn = None if self.drawn is None else self.drawn[rows]
         probs = None if self.probs is None else self.probs[rows]
         return evolve(
@@ -117,9 +120,9 @@ class Tree:
         _check_parents(self, array(tokens), array(parents))
         real = array(tokens) >= 0
         if not real.all():
-            first = np.argsort(~real, axis=1, kind="stable")[:, : real.sum(1).max()]
-            order, blank = torch.from_numpy(first), torch.from_numpy(~np.take_along_axis(real, first, 1))
-            tokens, parents = tokens.gather(1, order), parents.gather(1, order).masked_fill(blank, PADDING)
+            places = listed(real)
+            order, blank = torch.from_numpy(places.clip(min=0)), torch.from_numpy(places < 0)
+            tokens, parents = (part.gather(1, order).masked_fill(blank, PADDING) for part in (tokens, parents))
             scores = scores.gather(1, order).masked_fill(blank, 0.0)
         tree = evolve(
             self,
@@ -129,7 +132,8 @@ class Tree:
             drawn=_pad(self.drawn, tokens.shape[1]),
             probs=_pad(self.probs, tokens.shape[1]),
         )
-        added = np.where(parents < 0, 0, array(self.depths)[np.arange(len(parents))[:, None], parents] + 1)
+        above = array(parents)
+        added = np.where(above < 0, 0, array(self.depths)[np.arange(len(above))[:, None], above] + 1)
         depths = torch.cat([self.depths, torch.from_numpy(added)], 1)
         object.__setattr__(tree, "depths", depths)  # cached, so that growth need not start from the root each time
         return tree
@@ -163,21 +167,24 @@ class Tree:
 
     def select(self, keep: Bool[Tensor, "B N"]) -> "Tree":
         """Keep these nodes and the root. If any node is dropped, all that stay are placed, whatever they were."""
-        keep = (keep & self.nodes) | torch.zeros_like(keep).index_fill(1, torch.tensor(0), True)
-        orphan = keep[:, 1:] & ~keep.gather(1, self.parents.clamp(min=0))[:, 1:] & self.nodes[:, 1:]
-        if orphan.any():
+        kept, parents = array(keep & self.nodes), array(self.parents)
+        kept[:, 0] = True
+        rows = np.arange(len(kept))[:, None]
+        orphans = kept & (parents >= 0) & ~kept[rows, parents]
+        if orphans.any():
             raise TreeError(
-                f"expected the parent of every kept node to be kept, got orphans at {orphan.nonzero().tolist()}"
+                f"expected the parent of every kept node to be kept, got orphans at {np.argwhere(orphans).tolist()}"
             )
-        if bool(keep[self.nodes].all()):
+        if (kept >= array(self.nodes)).all():
             return self
-        order = (~keep).to(torch.int8).argsort(dim=1, stable=True)[:, : int(keep.sum(1).max())]
-        kept = keep.gather(1, order)
-        renamed = keep.cumsum(1) - 1
-        parents = self.parents.gather(1, order)
-        parents = torch.where(kept & (parents >= 0), renamed.gather(1, parents.clamp(min=0)), PADDING)
-        tokens = self.tokens.gather(1, order).masked_fill(~kept, PADDING)
-        return Tree(tokens, parents, self.scores.gather(1, order).masked_fill(~kept, 0.0))
+        places = listed(kept)
+        blank, above = places < 0, parents[rows, places]
+        renamed = (kept.cumsum(1) - 1)[rows, above]
+        return Tree(
+            torch.from_numpy(np.where(blank, PADDING, array(self.tokens)[rows, places])),
+            torch.from_numpy(np.where(blank | (above < 0), PADDING, renamed)),
+            torch.from_numpy(np.where(blank, np.float32(0), array(self.scores)[rows, places])),
+        )
 
     def _recorded(self, probs: Float[Tensor, "B N V"]) -> Float[Tensor, "B N V"]:
         """Put back the rows from which a node has already drawn."""
@@ -213,11 +220,21 @@ class Tree:
         return law
 
 
+def listed(marked: Array) -> Array:
+    """List the marked places of each row, padded to the longest list."""
+    if len(marked) == 1:
+        return np.flatnonzero(marked[0])[None]
+    places = np.full((len(marked), marked.sum(1).max()), PADDING)
+    row, place = np.nonzero(marked)
+    places[row, (marked.cumsum(1) - 1)[row, place]] = place
+    return places
+
+
 def _check_parents(tree: Tree, tokens: Array, parents: Array) -> None:
     size, real = tree.tokens.shape[1], tokens >= 0
     if (real & (parents >= size)).any():
         raise TreeError(f"expected parents among the tree's {size} nodes, got {parents.max()}")
-    above = array(tree.tokens)[np.arange(len(tokens))[:, None], parents.clip(0, size - 1)]
+    above = array(tree.tokens)[np.arange(len(tokens))[:, None], np.where(real, parents, 0)]
     orphans = real & ((above < 0) | (parents < 0))
     if orphans.any():
         raise TreeError(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -69,6 +70,19 @@ class TestInstalledPackage:
 
         assert isinstance(drafter, Drafter)
         assert said.tokens == plain.tokens
+
+    def test_it_passes_its_own_tests(self, site, tmp_path):
+        shutil.copytree(PACKAGE, tmp_path / "package")  # out of reach of the configuration here
+        tested = subprocess.run(
+            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--quiet"],
+            cwd=tmp_path / "package",
+            env=os.environ | {"PYTHONPATH": os.pathsep.join([str(site), str(ROOT)]), "PYTEST_ADDOPTS": ""},
+            capture_output=True,
+            text=True,
+        )
+
+        assert tested.returncode == 0, tested.stdout
+        assert "1 passed" in tested.stdout
 
     def test_it_can_be_switched_off(self, installed, monkeypatch):
         monkeypatch.setenv("SPECDEC_DISABLED_PLUGINS", "other, echo")

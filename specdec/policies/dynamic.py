@@ -26,8 +26,8 @@ class Dynamic(TreePolicy):
     size: int = field(default=62, validator=at_least(1))
 
     def widths(self, tree: Tree) -> Int[Tensor, "B N"]:
-        level = tree.deepest & (tree.depths < self.depth)
-        return likeliest(tree.scores, level, self.width) * self.width
+        level = array(tree.deepest) & (array(tree.depths) < self.depth)
+        return likeliest(tree.scores, torch.from_numpy(level), self.width) * self.width
 
     def keep(self, tree: Tree) -> Bool[Tensor, "B N"]:
         return likeliest(tree.scores, tree.nodes, self.size + 1)
@@ -35,7 +35,9 @@ class Dynamic(TreePolicy):
 
 def likeliest(scores: Float[Tensor, "B N"], among: Bool[Tensor, "B N"], count: int) -> Bool[Tensor, "B N"]:
     """Mark the `count` best of each row, earlier ones first when scores tie."""
+    if among.shape[1] <= count:
+        return among
     order = np.argsort(np.where(array(among), -array(scores), np.inf), axis=1, kind="stable")[:, :count]
     marked = np.zeros(order.shape[:1] + among.shape[1:], bool)
     marked[np.arange(len(order))[:, None], order] = True
-    return torch.from_numpy(marked) & among
+    return torch.from_numpy(marked & array(among))
