@@ -107,11 +107,11 @@ class Reader:
         gains, tokens = array(best.float().cpu()), array(likeliest.cpu())
         wanted = (np.arange(tokens.shape[-1]) < asked[..., None]) & (gains > -np.inf)
         scores = array(tree.scores)[self._rows, nodes][..., None] + gains
-        found = (
-            np.where(wanted, part, fill) for part, fill in ((tokens, PADDING), (nodes[..., None], PADDING), (scores, 0))
+        return (
+            _where(wanted, tokens, PADDING),
+            _where(wanted, nodes[..., None], PADDING),
+            _where(wanted, scores, 0),
         )
-        tokens, parents, scores = (torch.from_numpy(part.reshape(len(nodes), -1)) for part in found)
-        return tokens, parents, scores
 
     def _rank(self, tree: Tree, nodes: Array, noisy: bool) -> Float[Tensor, "B M V"]:
         """Log-probabilities of children, once the target's noise is known if they are to be `noisy`."""
@@ -149,3 +149,8 @@ class Reader:
         else:
             logits = torch.cat(self._logits, 1)[torch.from_numpy(self._rows), torch.from_numpy(columns)]
         return logits if logits.dtype == torch.float64 else logits.float()
+
+
+def _where(wanted: Array, values: Array, fill: int) -> Tensor:
+    """Fill what is not wanted, and lay the children of a row's nodes [B, M, K] side by side."""
+    return torch.from_numpy(np.where(wanted, values, fill).reshape(len(wanted), -1))
