@@ -58,4 +58,4 @@ def attend(
 
 def split_heads(states: Float[Tensor, "B M W"], size: int) -> Float[Tensor, "B H M D"]:
     """Lay heads of this size out apart."""
-    return states.view(*states.shape[:2], -1, size).transpose(1, 2)
+    return states.view(*states.shape[:2], states.shape[-1] // size, size).transpose(1, 2)

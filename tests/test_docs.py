@@ -15,7 +15,7 @@ import torch
 
 from specdec import builtin, hookspecs
 from specdec.cli.main import app
-from specdec.plugins import Plugins
+from specdec.plugins import Plugins, plugins
 from tests.toys import build, byte_tokenizer
 
 ROOT = Path(__file__).parent.parent
@@ -47,10 +47,13 @@ def zoo(tmp_path_factory):
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=name)
 def test_python_blocks_run(page, zoo, monkeypatch):
+    plugins()  # while the zoo is the real one, if it is there
     monkeypatch.setitem(sys.modules, "specdec_zoo", zoo)
     names = {"__name__": "docs"}
     for code in blocks(page, "python"):
         exec(compile(code, name(page), "exec"), names)
+    for test in [value for key, value in names.items() if key.startswith("test_")]:
+        test()
 
     assert names
 

@@ -73,10 +73,11 @@ class TestInstalledPackage:
 
     def test_it_passes_its_own_tests(self, site, tmp_path):
         shutil.copytree(PACKAGE, tmp_path / "package")  # out of reach of the configuration here
+        path = os.pathsep.join([str(site), str(ROOT)])
         tested = subprocess.run(
             [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--quiet"],
             cwd=tmp_path / "package",
-            env=os.environ | {"PYTHONPATH": os.pathsep.join([str(site), str(ROOT)]), "PYTEST_ADDOPTS": ""},
+            env=os.environ | {"PYTHONPATH": path, "PYTEST_ADDOPTS": "", "OMP_NUM_THREADS": "1"},
             capture_output=True,
             text=True,
         )

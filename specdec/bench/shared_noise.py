@@ -29,9 +29,9 @@ TEMPERATURES = (0.6, 1.0)
 
 
 class Unshared(Keyed):
-    """Keeps the target's noise from drafters."""
+    """Keeps the target's noise from drafters, who take any `Chance` and so know what None means."""
 
-    def noise(self, key: Key, size: int) -> None:
+    def noise(self, key: Key, size: int) -> None:  # type: ignore[override]
         return None
 
 
