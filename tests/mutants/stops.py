@@ -14,7 +14,10 @@ def _ends(cut) -> Patch:
 
 @mutant(63, "past_eos", "JOINT", "EAGLE, UMbreLLa; vLLM 56101; HF 47912")
 def past_eos():
-    differs((Ends, "_first_end", lambda self, context, row, tokens: len(tokens) - 1 if set(tokens) & self._tokens else None))
+    def first_end(self, context, row, tokens):
+        return len(tokens) - 1 if set(tokens) & self._tokens else None
+
+    differs((Ends, "_first_end", first_end))
 
 
 @mutant(64, "length_overrun", "JOINT, SHAPE", "EAGLE, koboldcpp 1276, SGLang 39826")
