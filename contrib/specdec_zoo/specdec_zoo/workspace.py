@@ -1,0 +1,71 @@
+"""Where the recipe keeps what it makes."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from specdec_zoo import dataset, tokenizer
+from specdec_zoo.corpus import PACKAGE_CAP_BYTES, Document
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How large one side of the corpus is."""
+
+    files: int
+    bytes: int
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folders under the recipe's output."""
+
+    root: Path
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data"
+
+    @property
+    def tokenizer(self) -> Path:
+        return self.data / "tokenizer"
+
+    @property
+    def prompts(self) -> Path:
+        return self.root / "prompts"
+
+    def run(self, name: str) -> Path:
+        return self.root / name
+
+    def model(self, name: str) -> Path:
+        return self.root / "models" / name
+
+    def corpus(self) -> dict[str, Any]:
+        return dict(json.loads((self.data / "corpus.json").read_text()))
+
+
+TOKENIZER_SAMPLE = 1500
+
+
+def prepare(workspace: Workspace, documents: Sequence[Document], cap: int = PACKAGE_CAP_BYTES) -> None:
+    """Trains the tokenizer and writes both token streams and what is in them."""
+    workspace.data.mkdir(parents=True, exist_ok=True)
+    training = [document for document in documents if not document.held_out]
+    held_out = [document for document in documents if document.held_out]
+    bpe = tokenizer.train(document.text for document in training[:TOKENIZER_SAMPLE])
+    bpe.save_pretrained(workspace.tokenizer)
+    record = {
+        "package_cap_bytes": cap,
+        "train": asdict(_write(workspace, "train", training)),
+        "held_out": asdict(_write(workspace, "held_out", held_out)),
+    }
+    (workspace.data / "corpus.json").write_text(json.dumps(record, indent=2) + "\n")
+
+
+def _write(workspace: Workspace, side: str, documents: Sequence[Document]) -> Extent:
+    bpe = tokenizer.load(workspace.tokenizer)
+    tokens = dataset.write(documents, bpe, workspace.data / f"{side}.bin")
+    return Extent(len(documents), sum(len(document.text.encode()) for document in documents), tokens)

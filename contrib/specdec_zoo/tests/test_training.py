@@ -1,0 +1,77 @@
+"""Training, at a tiny size."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import small_roots
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from specdec_zoo import corpus, recipe, tokenizer
+from specdec_zoo.loops import loops
+from specdec_zoo.muon import orthogonal
+from specdec_zoo.schedule import rate
+from specdec_zoo.train import Plan, ZooTrainer, train
+from specdec_zoo.unloop import repeats
+from specdec_zoo.workspace import Workspace
+
+PLAN = Plan("target", "tiny", steps=6, block=32, batch=2, save_every=3, log_every=1)
+
+
+def losses(trainer: ZooTrainer) -> dict[int, float]:
+    return {int(entry["step"]): entry["loss"] for entry in trainer.state.log_history if "loss" in entry}
+
+
+def test_resumed_run_has_the_losses_of_an_uninterrupted_one(workspace: Workspace, tmp_path: Path) -> None:
+    bpe = tokenizer.load(workspace.tokenizer)
+    whole = train(PLAN, bpe, workspace.data, tmp_path / "whole")
+    shutil.copytree(tmp_path / "whole" / "checkpoint-3", tmp_path / "cut" / "checkpoint-3")
+    resumed = train(PLAN, bpe, workspace.data, tmp_path / "cut")
+    assert losses(resumed) == pytest.approx(losses(whole), rel=1e-6)
+    assert sorted(losses(whole)) == [1, 2, 3, 4, 5, 6]
+
+
+def test_recipe_makes_loadable_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corpus, "default_roots", small_roots)
+    run: list[Any] = ["--size", "tiny", "--output", str(tmp_path), "--steps", "2", "--block", "32"]
+    for stage in ("tokenizer", "prompts", "target", "draft"):
+        recipe.main([*run, "--stage", stage, "--unloop-steps", "1"])
+    recipe.main([*run, "--stage", "export", "--held-out-blocks", "4"])
+    for name in ("target", "draft"):
+        folder = tmp_path / "models" / name
+        ids = AutoTokenizer.from_pretrained(folder)("def f(", return_tensors="pt").input_ids
+        logits = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)(ids).logits
+        assert torch.isfinite(logits).all()
+        assert "| unlikelihood | 1 |" in (folder / "README.md").read_text()
+
+
+def test_budget_in_minutes_ends_a_run(workspace: Workspace, tmp_path: Path) -> None:
+    plan = Plan("draft", "tiny", steps=10**9, minutes=0.02, block=32, batch=2)
+    trainer = train(plan, tokenizer.load(workspace.tokenizer), workspace.data, tmp_path)
+    assert 0 < trainer.state.global_step < 10_000
+    assert list(tmp_path.glob("checkpoint-*"))
+
+
+def test_rate_warms_up_stays_and_decays() -> None:
+    assert [rate(step, step / 100, 10) for step in (0, 9, 50, 85, 100)] == pytest.approx([0.1, 1, 1, 0.5, 0])
+
+
+def test_orthogonal_flattens_the_spectrum() -> None:
+    for shape in ((2, 8, 24), (2, 24, 8)):
+        values = torch.linalg.svdvals(
+            orthogonal(torch.randn(shape, generator=torch.Generator().manual_seed(0)))
+        )
+        assert values.min() > 0.6 and values.max() < 1.3
+
+
+def test_repeats_mark_the_ends_of_known_grams() -> None:
+    row = torch.tensor([[1, 2, 3, 4, 5, 1, 2, 3, 4, 9]])
+    assert repeats(row).nonzero().tolist() == [[0, 8]]
+
+
+def test_loops_are_told_from_text() -> None:
+    assert loops([1, 2, 3] * 40)
+    assert not loops(range(128))
+    assert not loops([7, 7, 7])
