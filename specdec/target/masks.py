@@ -1,12 +1,14 @@
 """Attention masks for trees that stand behind rows of different lengths."""
 
+from functools import cached_property
+
 import numpy as np
 import torch
 from attrs import frozen
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from specdec.tree import array
+from specdec.tree import Array, array
 
 
 @frozen(eq=False)
@@ -21,22 +23,22 @@ class Layout:
     depths: Int[Tensor, "R C"]
     visible: Bool[Tensor, "R M C"]
 
-    @property
+    @cached_property
     def end(self) -> int:
         """How far the longest row reaches."""
         return int(self.lengths.max()) + self.depths.shape[1]
 
-    @property
+    @cached_property
     def start(self) -> int:
         """How many nodes were read in earlier passes."""
         return self.visible.shape[2] - self.visible.shape[1]
 
-    @property
+    @cached_property
     def positions(self) -> Int[Tensor, "R M"]:
         """Positions of the nodes read now, the root's being the row's length."""
         return self.lengths[:, None] + self.depths[:, self.start :]
 
-    @property
+    @cached_property
     def columns(self) -> Int[Tensor, "R M"]:
         """Columns that the nodes read now are written to."""
         return self.lengths[:, None] + torch.arange(self.start, self.depths.shape[1])
@@ -48,12 +50,17 @@ class Layout:
         """
         rows, count, nodes = self.visible.shape
         seen = np.zeros((rows, count, self.end), bool)
-        at = np.broadcast_to(np.arange(self.end), (rows, self.end)).copy()  # position of what stands in each column
         for row, length in enumerate(self.lengths.tolist()):
             seen[row, :, :length] = True
             seen[row, :, length : length + nodes] = array(self.visible[row])
-            at[row, length : length + nodes] = length + array(self.depths[row])
         if window is not None:
-            seen &= array(self.positions)[..., None] - at[:, None] < window
+            seen &= array(self.positions)[..., None] - self._stands()[:, None] < window
         mask = torch.full(seen.shape, torch.finfo(dtype).min, dtype=dtype)
         return mask.masked_fill_(torch.from_numpy(seen), 0.0)[:, None]
+
+    def _stands(self) -> Array:
+        """The position of what stands in each column, [R, T]."""
+        stands = np.tile(np.arange(self.end), (len(self.depths), 1))
+        for row, length in enumerate(self.lengths.tolist()):
+            stands[row, length : length + self.depths.shape[1]] = length + array(self.depths[row])
+        return stands
