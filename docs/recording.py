@@ -15,7 +15,7 @@ def record(path: Path) -> None:
     """Decode with the zoo's models, as the command without options does, and keep what was shown."""
     console = Console(record=True, width=100, force_terminal=True, highlight=False, file=StringIO())
     console.print(f'[bold]$[/] specdec generate "{PROMPT}" --compare', soft_wrap=True)
-    fast, plain = parts.load(parts.choose(None, None, "chain", "match"), "cpu")
+    fast, plain = parts.load(parts.choose(None, None, None, "match"), "cpu")
     job, screen = runs.Job(PROMPT, Sampling(), Stop(max_tokens=160)), show.Screen(console)
     runs.warm_up(job, plain, fast)
     screen.begin(job.prompt, fast)

@@ -12,7 +12,7 @@ def generate(
     prompt: options.Prompt = None,
     target: options.Target = None,
     drafter: options.Drafter = None,
-    policy: options.Policy = "chain",
+    policy: options.Policy = None,
     rule: options.Rule = "match",
     temperature: options.Temperature = 0.0,
     top_p: options.TopP = None,

@@ -10,7 +10,9 @@ Drafter = Annotated[
     str | None,
     Option(metavar="NAME[:PATH]", help="What guesses; else the zoo's small model, or ngram for a target of yours."),
 ]
-Policy = Annotated[str, Option(metavar="NAME[:k=v,...]", help="The shape of the guesses.")]
+Policy = Annotated[
+    str | None, Option(metavar="NAME[:k=v,...]", help="The shape of the guesses; else one that suits the drafter.")
+]
 Rule = Annotated[str, Option(metavar="NAME[:k=v,...]", help="What decides which guesses are kept.")]
 Temperature = Annotated[float, Option(metavar="T", help="0 is greedy.")]
 TopP = Annotated[float | None, Option(metavar="P", help="Sample among the likeliest tokens that reach P together.")]

@@ -14,6 +14,9 @@ from specdec.target import Target
 TARGET, DRAFT = "zoo", "zoo-draft"
 """Models of `contrib/specdec_zoo`."""
 
+SHAPES = {"ngram": "chain:length=3", "small_model": "static:levels=4x3"}
+"""What was fastest with the zoo on two CPU cores; others begin with a chain."""
+
 
 @frozen
 class Names:
@@ -26,7 +29,7 @@ class Names:
     rule: str
 
 
-def choose(target: str | None, drafter: str | None, policy: str, rule: str) -> Names:
+def choose(target: str | None, drafter: str | None, policy: str | None, rule: str) -> Names:
     """Fill in what was not said: the zoo's two models, or `ngram` for a target of one's own.
 
     Raises:
@@ -36,7 +39,7 @@ def choose(target: str | None, drafter: str | None, policy: str, rule: str) -> N
     name, _, path = written.partition(":")
     if target is None and name == "small_model" and not path:
         path = DRAFT
-    return Names(_folder(target), written, path or None, policy, rule)
+    return Names(_folder(target), written, path or None, policy or SHAPES.get(name, "chain"), rule)
 
 
 def load(names: Names, device: str | None) -> tuple[Decoder, Decoder]:
