@@ -10,10 +10,9 @@ from specdec.data import Context
 from specdec.errors import OptionError
 from specdec.grow import Frontier, grow
 from specdec.interfaces import Drafter, TreePolicy
-from specdec.tree import Tree
+from specdec.tree import Array, Tree
 
 Tokens = np.ndarray[tuple[int], np.dtype[np.int64]]
-Counts = np.ndarray[tuple[int], np.dtype[np.float32]]
 
 
 @frozen
@@ -34,23 +33,25 @@ class Ngram(Drafter):
 
     def propose(self, context: Context, policy: TreePolicy) -> Tree:
         rows = [np.array(context.row(row), dtype=np.int64) for row in range(len(context.sampling))]
+        ends = [tokens[-self.longest :].tolist() for tokens in rows]
         size = int(context.tokens.max()) + 1
 
         def score(tree: Tree, frontier: Frontier) -> Float[Tensor, "B M V"]:
             counts = np.zeros((*frontier.nodes.shape, size), dtype=np.float32)
+            tokens = tree.tokens.tolist()
             for row, nodes in enumerate(frontier.nodes.tolist()):
                 for index, node in enumerate(nodes):
                     if node >= 0:
-                        path = tree.tokens[row, tree.path(row, node)].numpy()
-                        suffix = np.concatenate([rows[row][-self.longest :], path])[-self.longest :]
-                        self._count(rows[row], suffix, counts[row, index])
+                        path = [tokens[row][above] for above in tree.path(row, node)]
+                        suffix = [*ends[row], *path][-self.longest :]
+                        counts[row, index] = self._count(rows[row], suffix, size)
             return torch.from_numpy(counts).log()
 
         return grow(context, policy, score)
 
-    def _count(self, tokens: Tokens, suffix: Tokens, counts: Counts) -> None:
+    def _count(self, tokens: Tokens, suffix: list[int], size: int) -> Array:
         """Count what followed the longest end of `suffix` that occurred before."""
-        ends = np.flatnonzero(tokens[:-1] == suffix[-1])
+        ends = (tokens[:-1] == suffix[-1]).nonzero()[0]
         length = 1
         while length < len(suffix):
             longer = ends[ends >= length]
@@ -58,5 +59,7 @@ class Ngram(Drafter):
             if len(longer) == 0:
                 break
             ends, length = longer, length + 1
-        if length >= self.shortest:
-            np.add.at(counts, tokens[ends + 1], 1 + 0.01 * ends / len(tokens))
+        if length < self.shortest:
+            return np.zeros(size)
+        counts: Array = np.bincount(tokens[ends + 1], 1 + 0.01 * ends / len(tokens), minlength=size)
+        return counts

@@ -10,11 +10,12 @@ from transformers import PreTrainedModel
 
 from specdec.data import Context
 from specdec.errors import PromptError
+from specdec.frontier import at
 from specdec.grow import Frontier, grow_with_log
 from specdec.interfaces import Drafter, TreePolicy
 from specdec.target.engine import Engine, Slot
 from specdec.target.loading import Name, load_model
-from specdec.tree import PADDING, Tree
+from specdec.tree import PADDING, Tree, array
 
 
 class SmallModel(Drafter):
@@ -58,7 +59,7 @@ class SmallModel(Drafter):
         self._read = torch.empty(len(self._slots), 0, dtype=torch.int64)
 
         def score(tree: Tree, frontier: Frontier) -> Float[Tensor, "B M V"]:
-            self._read = torch.cat([self._read, frontier.nodes], 1)
+            self._read = frontier.read
             if frontier.start == 0:
                 return self._read_roots(frontier.tokens[:, 0], missing)
             return self._read_nodes(tree, frontier)
@@ -121,17 +122,20 @@ class SmallModel(Drafter):
         return logits[torch.arange(len(chains)), last][:, None]
 
     def _read_nodes(self, tree: Tree, frontier: Frontier) -> Float[Tensor, "B M V"]:
-        depths = tree.depths.gather(1, self._read.clamp(min=0)).masked_fill(self._read < 0, 0)
+        depths = torch.from_numpy(at(tree.depths, array(frontier.read), 0))
         return self._engine_read(frontier.tokens, depths, frontier.visible)
 
     def _engine_read(self, tokens: Tensor, depths: Tensor, visible: Tensor) -> Float[Tensor, "B M V"]:
         """Read for the rows that still have slots, in the order of these."""
         rows = [row for row, slot in enumerate(self._slots) if slot is not None]
         rows.sort(key=lambda row: self._slot(row).index)
-        said = self._engine.read([self._slot(row) for row in rows], tokens[rows], depths[rows], visible[rows]).logits
+        complete = rows == list(range(len(self._slots)))
+        if not complete:
+            tokens, depths, visible = tokens[rows], depths[rows], visible[rows]
+        said = self._engine.read([self._slot(row) for row in rows], tokens, depths, visible).logits
         if said is None:
             raise RuntimeError("a pass over a tree gives logits")
-        if rows == list(range(len(self._slots))):
+        if complete:
             return said
         logits = said.new_zeros(len(self._slots), *said.shape[1:])
         logits[rows] = said

@@ -1,0 +1,43 @@
+"""What others call the parts of a head: the formats of EAGLE itself, and of vLLM's `speculators`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from specdec.errors import WrongCheckpoint
+
+_RENAMED = {
+    "eagle": {"fusion_fc.": "fc.", "transformer.": "layers.0."},
+    "eagle3": {"layers.0.": "midlayer."},
+}
+_UNKNOWN = ("fc_norm", "norm_output")
+"""Switches of `speculators` that change what is computed, and have no counterpart here."""
+
+
+def plain(fields: Mapping[str, Any], tensors: dict[str, Tensor], path: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Give configuration and tensors of any format under EAGLE's own names.
+
+    Raises:
+        WrongCheckpoint: it is a head of `speculators` that computes something else.
+    """
+    kind = fields.get("speculators_model_type")
+    if kind is None:
+        return dict(fields), tensors
+    if kind not in _RENAMED:
+        raise WrongCheckpoint(f"expected {path} to be a head of type {' or '.join(_RENAMED)}, got {kind}")
+    for name in _UNKNOWN:
+        if fields.get(name):
+            raise WrongCheckpoint(f"expected a head without {name} in {path}, got {name} {fields[name]}")
+    layer = {**fields.get("transformer_layer_config", {})}
+    own = {name: value for name, value in fields.items() if name not in ("transformer_layer_config", "architectures")}
+    if "fusion_bias" in own:
+        own["bias"] = own["fusion_bias"]
+    return {**layer, **own, "model_type": kind}, {_renamed(kind, name): tensor for name, tensor in tensors.items()}
+
+
+def _renamed(kind: str, name: str) -> str:
+    for theirs, ours in _RENAMED[kind].items():
+        if name.startswith(theirs):
+            return ours + name.removeprefix(theirs)
+    return name

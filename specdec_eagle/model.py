@@ -1,0 +1,95 @@
+"""The heads themselves: one layer that turns a feature and the next token into the next feature."""
+
+from abc import abstractmethod
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaRotaryEmbedding
+
+from specdec_eagle.config import EagleConfig
+from specdec_eagle.layer import Heads, attend, decoder_layer, finish, project
+
+
+class EagleHead(PreTrainedModel):
+    """What EAGLE-1/2 and EAGLE-3 have in common.
+
+    A pair (feature of token i, token i + 1) stands at position i and gives the feature of token i + 1, as predicted.
+    """
+
+    config_class = EagleConfig
+    base_model_prefix = ""
+    _no_split_modules = ("LlamaDecoderLayer",)
+
+    def __init__(self, config: EagleConfig) -> None:
+        super().__init__(config)
+        self.rotary = LlamaRotaryEmbedding(config)
+
+    @property
+    @abstractmethod
+    def layer(self) -> LlamaDecoderLayer:
+        """The one layer."""
+
+    @abstractmethod
+    def fuse(
+        self, embedded: Float[Tensor, "B M E"], features: Float[Tensor, "B M E"]
+    ) -> tuple[Float[Tensor, "B M W"], Float[Tensor, "B M E"]]:
+        """Make of pairs what the attention reads, and what it adds to."""
+
+    @abstractmethod
+    def score(self, features: Float[Tensor, "*M E"], head: nn.Module) -> Float[Tensor, "*M V"]:
+        """Give logits over the target's vocabulary; `head` is the target's."""
+
+    def forward(
+        self,
+        embedded: Float[Tensor, "B M E"],
+        features: Float[Tensor, "B M E"],
+        positions: Int[Tensor, "#B M"],
+    ) -> Float[Tensor, "B M E"]:
+        """Predict the feature after each pair of a sequence, all at once."""
+        heads, residual = self.enter(embedded, features, positions)
+        return self.leave(residual, attend(heads.queries, heads.keys, heads.values))
+
+    def enter(
+        self,
+        embedded: Float[Tensor, "B M E"],
+        features: Float[Tensor, "B M E"],
+        positions: Int[Tensor, "#B M"],
+    ) -> tuple[Heads, Float[Tensor, "B M E"]]:
+        """Go as far as attention."""
+        inputs, residual = self.fuse(embedded, features)
+        return project(self.layer, inputs, self.rotary(inputs, positions)), residual
+
+    def leave(self, residual: Float[Tensor, "B M E"], read: Float[Tensor, "B H M D"]) -> Float[Tensor, "B M E"]:
+        """Go on from what attention read."""
+        return finish(self.layer, residual, read)
+
+
+class EagleModel(EagleHead):
+    """EAGLE-1 and EAGLE-2, which differ in their trees alone.
+
+    Li et al., arXiv 2401.15077 and 2406.16858. The feature is the target's last hidden state after its final norm, so
+    its output head scores predicted features as they are.
+    """
+
+    def __init__(self, config: EagleConfig) -> None:
+        super().__init__(config)
+        self.fc = nn.Linear(2 * config.hidden_size, config.hidden_size, bias=config.bias)
+        self.layers = nn.ModuleList([decoder_layer(config, config.hidden_size)])
+        if not config.input_layernorm:
+            self.layer.input_layernorm = nn.Identity()
+        self.post_init()
+
+    @property
+    def layer(self) -> LlamaDecoderLayer:
+        layer: LlamaDecoderLayer = self.layers[0]
+        return layer
+
+    def fuse(self, embedded: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+        fused: Tensor = self.fc(torch.cat([embedded, features], -1))
+        return self.layer.input_layernorm(fused), fused
+
+    def score(self, features: Float[Tensor, "*M E"], head: nn.Module) -> Float[Tensor, "*M V"]:
+        logits: Tensor = head(features)
+        return logits

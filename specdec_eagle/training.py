@@ -1,0 +1,152 @@
+"""Training of an EAGLE-1/2 head: its losses, the noise on what it reads, its authors' recipe."""
+
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from attrs import frozen
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn.functional import smooth_l1_loss
+from transformers import PreTrainedModel
+
+from specdec.data import Needs
+from specdec.drafters.borrowed import Borrowed, fingerprint
+from specdec.training import Lesson, Method, Progress, Recipe, Schedule, option, soft_cross_entropy, takes
+from specdec_eagle.config import EagleConfig
+from specdec_eagle.drafter import EagleDrafter
+from specdec_eagle.model import EagleModel
+
+
+@frozen
+class Options:
+    """What EAGLE and its version in the code of MoA do differently; the defaults are EAGLE's own."""
+
+    noise: float = option(0.2, "Width of the uniform noise on features; 0 for none.")
+    per_length: bool = option(True, "Scale the noise of a text by 512 over its length; MoA's version: not.")
+    noisy_embeddings: bool = option(False, "The same noise on embeddings; MoA's version: yes.")
+    vocabulary: float = option(0.1, "Weight of the loss over the vocabulary.")
+    feature: float = option(1.0, "Weight of the regression of features.")
+    rate: float = option(3e-5, "Highest learning rate; MoA's version: 6e-4.")
+    last_rate: float = option(0.0, "Learning rate at the end of its fall; MoA's version: 3e-5.")
+    warmup: int = option(2000, "Steps until the highest rate; MoA's version: 50.")
+    decay: int = option(798_000, "Steps from the highest rate to the last; 0: the rest of the first pass, as MoA's.")
+    clip_value: float = option(0.5, "Bound on each gradient; 0 for none, as in MoA's version.")
+    clip: float = option(0.0, "Bound on the norm of all gradients; 0 for none; MoA's version: 1.")
+    weight_decay: float = option(0.01, "Weight decay; MoA's version: 0.")
+    seed: int = 0
+
+    @property
+    def recipe(self) -> Recipe:
+        """How these options optimise; EAGLE's own batch of 4 texts and 20 passes."""
+        schedule = Schedule(self.rate, self.last_rate, self.warmup, self.decay or None)
+        return Recipe(
+            schedule, weight_decay=self.weight_decay, clip=self.clip, clip_value=self.clip_value, epochs=20, batch=4
+        )
+
+
+class EagleMethod(Method):
+    """Regresses the target's next feature, and what that says of the token after it (`drafters.md`, section 8.1)."""
+
+    head: EagleModel
+
+    def __init__(self, head: EagleModel, parts: Borrowed, options: Options | None = None) -> None:
+        super().__init__()
+        self.head, self.parts, self.options = head.train(), parts, options or Options()
+        self.needs, self.recipe = Needs(), self.options.recipe
+
+    def forward(self, lesson: Lesson, progress: Progress) -> dict[str, Float[Tensor, ""]]:
+        """Give `loss` and its parts, means over the pairs of features that are learnt from and tokens after them."""
+        batch, options, last = lesson.batch, self.options, lesson.last
+        embedded = self.parts.embed(batch.tokens[:, 1:]).to(self.head.dtype)
+        features = last[:, :-1].to(self.head.dtype)
+        if options.noise > 0:
+            embedded, features = self._disturbed(lesson, progress, embedded, features)
+        predicted: Tensor = self.head(embedded, features, batch.positions[:, :-1])
+        counted = batch.response[:, :-1] & batch.real[:, 1:]
+        return self._losses(predicted, last[:, 1:], counted)
+
+    def drafter(self) -> EagleDrafter:
+        """Draft with the head as it is."""
+        return EagleDrafter(self.head, self.parts)
+
+    def _losses(
+        self, predicted: Float[Tensor, "B T E"], truth: Float[Tensor, "B T E"], counted: Bool[Tensor, "B T"]
+    ) -> dict[str, Tensor]:
+        options, weights = self.options, counted.flatten().float()
+        total = weights.sum() + 1e-5
+        summed = soft_cross_entropy(predicted.flatten(0, 1), truth.flatten(0, 1), weights, self.parts.head)
+        distance = smooth_l1_loss(predicted.float(), truth.float(), reduction="none").mean(-1)
+        vocabulary, feature = summed / total, (distance.flatten() * weights).sum() / total
+        loss = options.vocabulary * vocabulary + options.feature * feature
+        return {"loss": loss, "vocabulary": vocabulary, "feature": feature}
+
+    def _disturbed(
+        self, lesson: Lesson, progress: Progress, embedded: Float[Tensor, "B T E"], features: Float[Tensor, "B T E"]
+    ) -> tuple[Tensor, Tensor]:
+        batch, options = lesson.batch, self.options
+        count = 2 if options.noisy_embeddings else 1
+        noise = draw(batch.indices, progress, options, (count, *features.shape[1:]), features.device)
+        scale = torch.full((len(noise),), options.noise, device=noise.device)
+        if options.per_length:
+            scale = scale * 512 / batch.real.sum(1)
+        noise = (noise * scale[:, None, None, None]).to(features.dtype)
+        return embedded + noise[:, 1] if options.noisy_embeddings else embedded, features + noise[:, 0]
+
+
+def draw(
+    indices: Int[Tensor, " B"], progress: Progress, options: Options, shape: tuple[int, ...], device: torch.device
+) -> Float[Tensor, "B ..."]:
+    """Draw numbers between -1/2 and 1/2 for each text, by seed, pass and place in the data alone.
+
+    However the run is cut into batches, processes or sittings, they are the same.
+    """
+    noise = torch.empty(len(indices), *shape, device=device)
+    for row, index in enumerate(indices.tolist()):
+        seeds = np.random.SeedSequence([options.seed, index, int(progress.epoch)])
+        chance = torch.Generator(device).manual_seed(int(seeds.generate_state(1, np.uint64)[0] >> np.uint64(1)))
+        noise[row].uniform_(-0.5, 0.5, generator=chance)
+    return noise
+
+
+def chosen_sizes(sizes: str) -> dict[str, int]:
+    """Read `field=value+field=value`."""
+    return {name: int(size) for name, _, size in (part.partition("=") for part in sizes.split("+") if part)}
+
+
+MOA = Options(
+    per_length=False,
+    noisy_embeddings=True,
+    rate=6e-4,
+    last_rate=3e-5,
+    warmup=50,
+    decay=0,
+    clip_value=0.0,
+    clip=1.0,
+    weight_decay=0.0,
+)
+"""The version that MoA was compared with, which has an `input_layernorm` too."""
+
+
+@takes(Options)
+def method(
+    model: PreTrainedModel,
+    tokenizer: Any = None,
+    seed: int = 0,
+    input_layernorm: Annotated[bool, "A norm before attention; EAGLE: not; MoA's version: yes."] = False,
+    bias: Annotated[bool, "Whether fc has a bias; MoA's version and heads for Llama 3: not."] = True,
+    sizes: Annotated[str, "Sizes of the head other than the target's layer: field=value+field=value."] = "",
+    **options: Any,
+) -> EagleMethod:
+    """Begin a head for a target; `options` are those of `Options`."""
+    config = model.config.get_text_config()
+    head = EagleModel(
+        EagleConfig.for_target(
+            config,
+            bias=bias,
+            input_layernorm=input_layernorm,
+            target=fingerprint(config, tokenizer),
+            **chosen_sizes(sizes),
+        )
+    )
+    return EagleMethod(head, Borrowed.of(model), Options(seed=seed, **options))

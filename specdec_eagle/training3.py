@@ -1,0 +1,152 @@
+"""Training of an EAGLE-3 head: by the drafts that it would make from every token, and by its authors' recipe."""
+
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from attrs import frozen
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import pad
+from transformers import PreTrainedModel
+
+from specdec.data import Needs
+from specdec.drafters.borrowed import Borrowed, fingerprint
+from specdec.errors import OptionError
+from specdec.training import Examples, Lesson, Method, Progress, Recipe, Schedule, option, takes
+from specdec_eagle.config import Eagle3Config
+from specdec_eagle.drafter import Eagle3Drafter
+from specdec_eagle.loss import soft_cross_entropies
+from specdec_eagle.model3 import Eagle3Model
+from specdec_eagle.training import chosen_sizes
+from specdec_eagle.unrolled import unroll
+
+PUBLISHED = 32_000
+"""Size of the published heads' draft vocabularies."""
+
+
+@frozen
+class Options:
+    """What may be chosen; the defaults are EAGLE-3's own."""
+
+    steps: int = option(7, "Tokens drafted from each token of a text.")
+    discount: float = option(0.8, "What the loss of each further drafted token counts, as a share of the one before.")
+    rate: float = option(5e-5, "Highest learning rate.")
+    last_rate: float = option(0.0, "Learning rate at the end of its fall.")
+    warmup: int = option(12_000, "Steps until the highest rate.")
+    decay: int = option(788_000, "Steps from the highest rate to the last; 0: the rest of the first pass.")
+    clip: float = option(0.5, "Bound on the norm of all gradients; 0 for none.")
+    clip_value: float = option(0.0, "Bound on each gradient; 0 for none.")
+    weight_decay: float = option(0.0, "Weight decay.")
+    seed: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        if self.steps < 1:
+            raise OptionError(f"expected at least 1 step, got {self.steps}")
+
+    @property
+    def recipe(self) -> Recipe:
+        """How these options optimise; EAGLE-3's own batch of 2 texts and 40 passes."""
+        schedule = Schedule(self.rate, self.last_rate, self.warmup, self.decay or None)
+        return Recipe(
+            schedule, weight_decay=self.weight_decay, clip=self.clip, clip_value=self.clip_value, epochs=40, batch=2
+        )
+
+
+class Eagle3Method(Method):
+    """Learns what the target would say next after each of the first tokens drafted from any place in a text.
+
+    Features are not regressed. The head's own output stands for them from the second drafted token on
+    (`drafters.md`, section 8.4).
+    """
+
+    head: Eagle3Model
+
+    def __init__(
+        self, head: Eagle3Model, parts: Borrowed, options: Options | None = None, *, copied: bool = False
+    ) -> None:
+        """Train a head; with `copied`, its output head begins as the target's."""
+        super().__init__()
+        self.head, self.parts, self.options, self._copied = head.train(), parts, options or Options(), copied
+        self.needs = Needs(head.config.eagle_aux_hidden_state_layer_ids or ())
+        self.recipe = self.options.recipe
+        self._copy()
+
+    def prepare(self, examples: Examples) -> None:
+        """Make the tokens that the texts' answers use most the draft vocabulary."""
+        if not self.head.reduced:
+            return
+        counts = np.zeros(self.head.config.vocab_size, np.int64)
+        for example in examples.examples:
+            counts += np.bincount(example.tokens[example.response], minlength=len(counts))
+        most = np.argsort(-counts, kind="stable")[: self.head.config.draft_vocab_size]
+        self.head.choose(torch.from_numpy(np.sort(most)).to(self.head.device))
+        self._copy()
+
+    def forward(self, lesson: Lesson, progress: Progress) -> dict[str, Float[Tensor, ""]]:
+        """Give `loss`, a mean over tokens of a sum over steps, and each step's own part of it, not discounted."""
+        batch, options, hidden = lesson.batch, self.options, lesson.features.hidden
+        if hidden is None:
+            raise OptionError("expected the target's hidden states, got none")
+        embedded = self.parts.embed(batch.tokens[:, 1:]).to(self.head.dtype)
+        given = unroll(self.head, embedded, self.head.mix(hidden[:, :-1]), batch.positions[:, :-1], options.steps)
+        wanted = batch.response[:, :-1] & batch.real[:, 1:]
+        states = torch.stack([_shifted(self.head.norm(one), step)[wanted] for step, one in enumerate(given)])
+        begun = torch.arange(wanted.shape[1], device=wanted.device).expand_as(wanted)[wanted]  # chains that reach there
+        steps = torch.arange(options.steps, device=begun.device)[:, None]
+        weights = (begun >= steps) * options.discount**steps
+        total, each = soft_cross_entropies(
+            states,
+            lesson.last[:, 1:][wanted],
+            weights.to(states),
+            self.head.lm_head.weight,
+            self.parts.head,
+            self.head.tokens(),
+        )
+        count = batch.real.sum()
+        parts = {f"step_{step}": part / options.discount**step / count for step, part in enumerate(each)}
+        return {"loss": total / count, **parts}
+
+    def drafter(self) -> Eagle3Drafter:
+        """Draft with the head as it is."""
+        return Eagle3Drafter(self.head, self.parts)
+
+    @torch.no_grad()
+    def _copy(self) -> None:
+        if self._copied:
+            head: Any = self.parts.head
+            self.head.lm_head.weight.copy_(head.weight[self.head.tokens()])
+
+
+@takes(Options)
+def method(
+    model: PreTrainedModel,
+    tokenizer: Any = None,
+    seed: int = 0,
+    draft_vocab: Annotated[int, "Size of the draft vocabulary; 0: the published 32,000, or all if fewer."] = 0,
+    copied: Annotated[bool, "Begin with the target's norm and output head; EAGLE-3: not."] = False,
+    layers: Annotated[str, "Layers of the target whose inputs are read, as 2+6+9; the published rule if empty."] = "",
+    sizes: Annotated[str, "Sizes of the head other than the target's layer: field=value+field=value."] = "",
+    **options: Any,
+) -> Eagle3Method:
+    """Begin a head for a target; `options` are those of `Options`."""
+    config = model.config.get_text_config()
+    head = Eagle3Model(
+        Eagle3Config.for_target(
+            config,
+            draft_vocab_size=min(draft_vocab or PUBLISHED, config.vocab_size),
+            eagle_aux_hidden_state_layer_ids=[int(layer) for layer in str(layers).split("+") if layer],
+            target=fingerprint(config, tokenizer),
+            **chosen_sizes(sizes),
+        )
+    )
+    if copied:
+        head.norm.load_state_dict(model.base_model.norm.state_dict())
+    return Eagle3Method(head, Borrowed.of(model), Options(seed=seed, **options), copied=copied)
+
+
+def _shifted(given: Float[Tensor, "B P E"], step: int) -> Float[Tensor, "B P E"]:
+    """Lay what a step gives at i to where what it predicts is, at i + step."""
+    size = given.shape[1]
+    step = min(step, size)
+    return pad(given[:, : size - step], (0, 0, step, 0))

@@ -1,0 +1,152 @@
+"""Whatever the head says, the text is the target's; and what it says depends on the row alone."""
+
+import pytest
+import torch
+from attrs import evolve
+
+from specdec import Context, Decoder, Sampling, Step, Stop, Target, Tree, TreePolicy, Verifier
+from specdec.policies import Chain, Dynamic
+from specdec.testing import check_drafter
+from specdec_eagle import EagleDrafter
+from tests.plain import decode_plainly
+from tests.specdec.grid import POLICIES
+from tests.specdec_eagle.heads import FAMILIES, NAMES, drafter, target
+from tests.toys import RAGGED
+
+COUNT = 6
+POLICY = Dynamic(depth=4, width=3, size=9)
+
+
+def check_text(name: str, kind: str, policy: TreePolicy, temperature: float, prompts: list[list[int]]) -> None:
+    model, sampling = target(kind), Sampling(temperature, seed=3)
+    said = Decoder(drafter(name, model), Target(model), policy).generate(prompts, sampling, Stop(COUNT, tokens=()))
+    expected = [
+        decode_plainly(model, tuple(prompt), options, COUNT)
+        for prompt, options in zip(prompts, sampling.spread(len(prompts)), strict=True)
+    ]
+    assert list(said.tokens) == expected
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("name", NAMES)
+def test_text_is_the_targets(name: str, policy: str, temperature: float) -> None:
+    for prompts in (RAGGED[:1], RAGGED[:3]):
+        check_text(name, "llama", POLICIES[policy], temperature, prompts)
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("name", NAMES)
+def test_families(name: str, kind: str, temperature: float) -> None:
+    for prompts in (RAGGED[:1], RAGGED):
+        check_text(name, kind, POLICY, temperature, prompts)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_passes_the_kit(name: str) -> None:
+    """With a target of two layers, and the whole vocabulary."""
+
+    def factory(verifier: Verifier) -> EagleDrafter:
+        return drafter(name, verifier.model, **({} if name == "eagle" else {"draft_vocab_size": 0}))  # type: ignore[attr-defined]
+
+    check_drafter(factory)
+
+
+class Recorder:
+    """Keeps the trees of a drafter."""
+
+    def __init__(self, drafter: EagleDrafter) -> None:
+        self.trees: list[Tree] = []
+        propose = drafter.propose
+        drafter.propose = lambda *given: self._keep(propose(*given))  # type: ignore[method-assign]
+
+    def _keep(self, tree: Tree) -> Tree:
+        self.trees.append(tree)
+        return tree
+
+
+def record(name: str, kind: str, prompts: list[list[int]], verifier: Target | None = None) -> list[Tree]:
+    guess = drafter(name, target(kind))
+    recorder, sampling = Recorder(guess), [Sampling(0.7, seed=2)] * len(prompts)
+    Decoder(guess, verifier or Target(target(kind)), POLICY).generate(prompts, sampling, Stop(COUNT, tokens=()))
+    return recorder.trees
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("blind", [False, True])
+def test_rows_do_not_see_each_other(name: str, blind: bool) -> None:
+    verifier = Unreachable(target(), range(2, 4)) if blind else None
+    together = record(name, "llama", RAGGED, verifier)
+    for row, prompt in enumerate(RAGGED):
+        verifier = Unreachable(target(), range(2, 4)) if blind else None
+        for alone, batch in zip(record(name, "llama", [prompt], verifier), together, strict=False):
+            nodes = batch.nodes[row]
+            assert alone.tokens[0, alone.nodes[0]].tolist() == batch.tokens[row, nodes].tolist()
+            torch.testing.assert_close(alone.scores[0, alone.nodes[0]], batch.scores[row, nodes])
+
+
+class Unreachable(Target):
+    """Gives no features in some of the steps, as a verifier does whose target is out of reach."""
+
+    def __init__(self, model: object, gone: range) -> None:
+        super().__init__(model)  # type: ignore[arg-type]
+        self.gone, self.steps = gone, 0
+
+    def prefill(self, *args: object) -> Step:
+        step, self.steps = super().prefill(*args), 0  # type: ignore[arg-type]
+        return evolve(step, features=None) if 0 in self.gone else step
+
+    def verify(self, tree: Tree) -> Step:
+        step, self.steps = super().verify(tree), self.steps + 1
+        return evolve(step, features=None) if self.steps in self.gone else step
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("gone", [range(3, 6), range(4), range(99)])
+def test_goes_on_without_features(name: str, gone: range) -> None:
+    model = target()
+    said = Decoder(drafter(name, model), Unreachable(model, gone), Chain(2)).generate(
+        RAGGED[:3], stop=Stop(COUNT, tokens=())
+    )
+    for row, prompt in enumerate(RAGGED[:3]):
+        assert said.tokens[row] == decode_plainly(model, tuple(prompt), Sampling(seed=row), COUNT)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_drafts_on_from_its_own_features(name: str) -> None:
+    """Cut off, it drafts after its own tree's path what it would have drafted in a deeper tree."""
+    guess = drafter(name, target())
+    context = read(guess, RAGGED[0])
+    deep = guess.propose(context, Chain(6)).tokens[0].tolist()
+    guess.begin(context)
+    short = guess.propose(context, Chain(2)).tokens[0].tolist()
+    assert short == deep[:3]
+    step = Step(torch.tensor([deep[1:4]]), torch.tensor([3]), torch.tensor([2]))
+    assert guess.propose(context.extend(step, context.done), Chain(3)).tokens[0].tolist() == deep[3:]
+
+
+def read(guess: EagleDrafter, prompt: list[int]) -> Context:
+    tokens, lengths = torch.tensor([prompt]), torch.tensor([len(prompt)])
+    step = Target(target()).prefill(tokens, lengths, guess.needs, [Sampling()])
+    context = Context(tokens, lengths, lengths + 20, torch.tensor([False]), (Sampling(),), step)
+    guess.begin(context)
+    return context
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_proposes_the_same_twice(name: str) -> None:
+    guess = drafter(name, target())
+    context = read(guess, RAGGED[0])
+    first, second = (guess.propose(context, POLICY) for _ in range(2))
+    assert torch.equal(first.tokens, second.tokens)
+    torch.testing.assert_close(first.scores, second.scores)
+
+
+def test_drafts_no_token_outside_of_the_draft_vocabulary() -> None:
+    guess = drafter("eagle3", target())
+    tree = guess.propose(read(guess, RAGGED[0]), Dynamic(depth=4, width=50, size=300))
+    drafted = set(tree.tokens[0, 1:].tolist())
+    assert drafted <= set(guess.model.tokens().tolist())
+    assert len(drafted) > 30
