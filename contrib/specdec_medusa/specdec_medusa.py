@@ -1,0 +1,246 @@
+"""Medusa heads, a drafter in one file: each guesses one of the tokens to come, all from one hidden state.
+
+Cai et al., "Medusa: Simple LLM Inference Acceleration Framework with Multiple Decoding Heads", arXiv 2401.10774;
+trained as Medusa-1, with the target left as it is. `docs/writing/drafter.md` walks through this file.
+"""
+
+import hashlib
+import json
+from math import cos, pi
+from os import PathLike
+from pathlib import Path
+from typing import Annotated, Any, no_type_check
+
+import torch
+from attrs import frozen
+from jaxtyping import Float, Int
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, silu
+from torch.utils.checkpoint import checkpoint
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import cached_file
+
+from specdec import Context, Drafter, Frontier, Needs, Tree, TreePolicy, Verifier, grow, hookimpl
+from specdec.errors import OptionError, WrongCheckpoint
+from specdec.hookspecs import Register
+from specdec.training import Lesson, Method, Progress, Recipe, Schedule
+
+DECAY = 0.8
+"""How much less each head counts in training than the one before it."""
+CHUNK = 1024
+"""Tokens whose scores exist at a time in training; they are worked out a second time on the way back."""
+
+
+@no_type_check  # transformers makes it a dataclass that takes more than its fields
+class MedusaConfig(PreTrainedConfig):
+    """Sizes of the heads, and the target that they are made for; `vocabulary` is a hash of its tokenizer's."""
+
+    model_type = "specdec_medusa"
+
+    vocab_size: int = 32000
+    hidden_size: int = 4096
+    heads: int = 4
+    own_output: bool = True
+    vocabulary: str | None = None
+
+
+class MedusaModel(PreTrainedModel):
+    """Head k is `output(h + silu(W h))`: W begins as zero, and the output layer as the target's (section 2.1.1)."""
+
+    config_class = MedusaConfig
+
+    def __init__(self, config: MedusaConfig) -> None:
+        super().__init__(config)
+        size, outputs = config.hidden_size, config.heads if config.own_output else 0
+        self.blocks = nn.ModuleList(nn.Linear(size, size, bias=False) for _ in range(config.heads))
+        self.outputs = nn.ModuleList(nn.Linear(size, config.vocab_size, bias=False) for _ in range(outputs))
+        self.post_init()
+
+    def forward(self, states: Float[Tensor, "R E"], shared: nn.Module | None) -> Float[Tensor, "R K V"]:
+        """Score the K tokens after the one that each state predicts; `shared` is the target's own output layer."""
+        return torch.stack([self.score(head, states, shared) for head in range(len(self.blocks))], 1)
+
+    def score(self, head: int, states: Float[Tensor, "R E"], shared: nn.Module | None) -> Float[Tensor, "R V"]:
+        """Score the token `head + 1` places after the one that each state predicts."""
+        output = shared if shared is not None else self.outputs[head]
+        logits: Tensor = output(states + silu(self.blocks[head](states)))
+        return logits
+
+
+class MedusaDrafter(Drafter):
+    """Drafts as many levels as there are heads; what follows a node depends on its depth alone."""
+
+    needs = Needs(hidden_states=(-1,))
+
+    def __init__(self, model: MedusaModel, shared: nn.Module | None = None) -> None:
+        """Use loaded heads; `shared` is the target's output layer, for heads that have none."""
+        self.model, self.shared = model, shared
+        self.vocab_size = int(model.config.vocab_size)
+
+    def begin(self, context: Context) -> None:
+        rows, heads = len(context.sampling), int(self.model.config.heads)
+        shape = (rows, heads + 1, int(self.model.config.vocab_size))  # the last guesses nothing, for want of a head
+        self._logits = torch.full(shape, -torch.inf, dtype=self.model.dtype, device=self.model.device)
+        self._lengths = torch.full((rows,), -heads)  # of each row, when its logits were made
+
+    def propose(self, context: Context, policy: TreePolicy) -> Tree:
+        self._learn(context)
+        rows, nothing = torch.arange(len(context.done))[:, None], self._logits.shape[1] - 1
+        late = (context.lengths - self._lengths)[:, None]  # tokens decided since, if there were no features
+
+        def score(tree: Tree, frontier: Frontier) -> Float[Tensor, "B M V"]:
+            return self._logits[rows, (late + frontier.depths).clamp(max=nothing)]
+
+        return grow(context, policy, score)
+
+    @torch.no_grad()
+    def _learn(self, context: Context) -> None:
+        """Have the heads speak of what follows the root: they read the state that predicted the root."""
+        step = context.step
+        rows = ((step.lengths > 0) & ~context.done).nonzero()[:, 0]
+        if step.features is None or step.features.hidden is None or len(rows) == 0:
+            return
+        states = step.features.hidden[rows, step.lengths[rows] - 1, 0].to(self._logits)
+        self._logits[rows, :-1] = self.model(states, self.shared)
+        self._lengths[rows] = context.lengths[rows]
+
+
+@frozen
+class Cosine(Schedule):
+    """Rise to `peak` in `warmup` steps, fall to `base` along half a cosine in the rest of the run."""
+
+    def rate(self, step: int, epoch_steps: int, steps: int) -> float:
+        """Give the learning rate of a step, counted from 0."""
+        if step < self.warmup:
+            return self.peak * step / self.warmup
+        fallen = min((step - self.warmup) / max(steps - self.warmup, 1), 1.0)
+        return self.base + (self.peak - self.base) * (1 + cos(pi * fallen)) / 2
+
+
+class MedusaMethod(Method):
+    """Cross-entropy of each head with the token that did come, head k weighted by 0.8^k (equation 1)."""
+
+    head: MedusaModel
+    needs = Needs()  # the last state is part of every lesson
+    recipe = Recipe(Cosine(peak=1e-3, base=0.0, warmup=40), betas=(0.9, 0.999), epochs=2, batch=128)
+
+    def __init__(self, head: MedusaModel, model: PreTrainedModel) -> None:
+        super().__init__()
+        self.head = head.train()
+        self._shared = (borrowed(head, model),)  # in a tuple, so that it is no submodule
+
+    def forward(self, lesson: Lesson, progress: Progress) -> dict[str, Float[Tensor, ""]]:
+        """Give `loss`, and of each head the mean over the tokens that are learnt from."""
+        tokens, counted, states = lesson.batch.tokens, lesson.batch.response, lesson.last.to(self.head.dtype)
+        losses = {}
+        for head in range(len(self.head.blocks)):
+            after = head + 2  # the state at t predicts token t + 1 by the target's own head
+            learnt = counted[:, after:]
+            said = states[:, : learnt.shape[1]][learnt]
+            losses[f"head_{head + 1}"] = self._mean(head, said, tokens[:, after:][learnt])
+        weighted = [DECAY**power * loss for power, loss in enumerate(losses.values(), 1)]
+        return {"loss": torch.stack(weighted).sum(), **losses}
+
+    def drafter(self) -> MedusaDrafter:
+        """Draft with the heads as they are."""
+        return MedusaDrafter(self.head, *self._shared)
+
+    def _mean(self, head: int, states: Float[Tensor, "M E"], tokens: Int[Tensor, " M"]) -> Float[Tensor, ""]:
+        def summed(states: Tensor, tokens: Tensor) -> Tensor:
+            return cross_entropy(self.head.score(head, states, *self._shared).float(), tokens, reduction="sum")
+
+        chunks = zip(torch.split(states, CHUNK), torch.split(tokens, CHUNK), strict=True)
+        sums = [checkpoint(summed, *chunk, use_reentrant=False) for chunk in chunks]
+        return torch.stack(sums).sum() / max(len(tokens), 1)
+
+
+def method(
+    model: PreTrainedModel,
+    tokenizer: Any = None,
+    heads: Annotated[int, "Heads: how many tokens are guessed."] = 4,
+    own_output: Annotated[bool, "An output layer for each head, as published, or the target's for all."] = True,
+) -> MedusaMethod:
+    """Begin heads for a target.
+
+    Raises:
+        OptionError: there is no head.
+    """
+    if heads < 1:
+        raise OptionError(f"expected at least one head, got {heads}")
+    output: Any = model.get_output_embeddings()
+    sizes = dict(zip(("vocab_size", "hidden_size"), output.weight.shape, strict=True))
+    made = MedusaModel(MedusaConfig(**sizes, heads=heads, own_output=own_output, vocabulary=fingerprint(tokenizer)))
+    with torch.no_grad():
+        for weight in made.blocks.parameters():
+            weight.zero_()
+        for weight in made.outputs.parameters():
+            weight.copy_(output.weight)
+    return MedusaMethod(made, model)
+
+
+def medusa(path: str | PathLike[str], target: Verifier) -> MedusaDrafter:
+    """Load heads for a target, which need not be on this machine if they have output layers of their own.
+
+    Raises:
+        WrongCheckpoint: the files are missing, damaged, of another kind, or made for another target.
+        OptionError: the heads share the output layer of a target that is not on this machine.
+    """
+    head, model = load(path), getattr(target, "model", None)
+    found = {"vocab_size": target.vocab_size, "vocabulary": fingerprint(target.tokenizer)}
+    if isinstance(model, PreTrainedModel):
+        found["hidden_size"] = model.config.get_text_config().hidden_size
+        head = head.to(model.device, model.dtype)
+    elif not head.config.own_output:
+        raise OptionError(f"expected a target on this machine to take the output layer from, got {target!r}")
+    for name, value in found.items():
+        made_for = getattr(head.config, name)
+        if None not in (value, made_for) and value != made_for:
+            raise WrongCheckpoint(f"expected heads for a target of {name} {value}, got {path}, made for {made_for}")
+    return MedusaDrafter(head, borrowed(head, model))
+
+
+def borrowed(head: MedusaModel, model: PreTrainedModel | None) -> nn.Module | None:
+    """Take the target's output layer, for heads that have none of their own."""
+    output: nn.Module | None = None if head.config.own_output or model is None else model.get_output_embeddings()
+    return output
+
+
+def load(path: str | PathLike[str]) -> MedusaModel:
+    """Read heads from a folder or the hub.
+
+    Raises:
+        WrongCheckpoint: the files are missing, damaged or of another kind.
+    """
+    try:
+        fields = json.loads(Path(cached_file(path, "config.json")).read_text(encoding="utf-8"))
+        kind = fields.get("model_type") if isinstance(fields, dict) else None
+        if kind != MedusaConfig.model_type:
+            raise WrongCheckpoint(f"expected Medusa heads in {path}, got a model of type {kind!r}")
+        with torch.device("meta"):
+            model = MedusaModel(MedusaConfig(**fields))
+        model.load_state_dict(load_file(cached_file(path, "model.safetensors")), assign=True)
+    except (OSError, SafetensorError, RuntimeError, TypeError, ValueError) as error:
+        raise WrongCheckpoint(f"expected whole Medusa heads in {path}, got: {error}") from error
+    model.requires_grad_(False)
+    return model
+
+
+def fingerprint(tokenizer: PreTrainedTokenizerBase | None) -> str | None:
+    """Hash a tokenizer's vocabulary, to know it again."""
+    if tokenizer is None:
+        return None
+    return hashlib.sha256(json.dumps(sorted(tokenizer.get_vocab().items())).encode()).hexdigest()
+
+
+@hookimpl
+def register_drafters(register: Register) -> None:
+    """Bring `medusa`."""
+    register("medusa", medusa)
+
+
+@hookimpl
+def register_methods(register: Register) -> None:
+    """Bring the training of `medusa`."""
+    register("medusa", method)
