@@ -5,15 +5,26 @@ from importlib import resources
 from pathlib import Path
 
 MODELS = ("target", "draft")
+HEADS = (
+    "moa",
+    "moa-tli1",
+    "moa-tli2",
+    "moa-without-lsa",
+    "moa-without-blocks",
+    "eagle",
+    "eagle-wide",
+    "eagle3",
+    "medusa",
+)
 PROMPTS = ("functions", "classes", "tests", "tuning")
 
-__all__ = ["MODELS", "PROMPTS", "path", "prompts"]
+__all__ = ["HEADS", "MODELS", "PROMPTS", "path", "prompts"]
 __version__ = "0.1.0"
 
 
 def path(name: str) -> Path:
-    """The folder of a model, for `from_pretrained`."""
-    return _data("model", name, MODELS) / "models" / name
+    """The folder of a model, for `from_pretrained`, or of a head, for `specdec.load_drafter`."""
+    return _data("model", name, (*MODELS, *HEADS)) / "models" / name
 
 
 def prompts(name: str) -> list[str]:

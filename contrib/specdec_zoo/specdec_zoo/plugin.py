@@ -1,11 +1,12 @@
-"""Makes the models known to specdec, as `zoo` and `zoo-draft`."""
+"""Makes the models known to specdec, as `zoo` and `zoo-draft`, and the sets of prompts by their names."""
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pluggy
 
-from specdec_zoo import path
+from specdec_zoo import HEADS, PROMPTS, path
 
 hookimpl = pluggy.HookimplMarker("specdec")
 
@@ -14,4 +15,16 @@ hookimpl = pluggy.HookimplMarker("specdec")
 def register_models(register: Any) -> None:
     """Name the folders."""
     register("zoo", partial(path, "target"))
-    register("zoo-draft", partial(path, "draft"))
+    for name in ("draft", *HEADS):
+        register(f"zoo-{name}", partial(path, name))
+
+
+@hookimpl
+def register_prompts(register: Any) -> None:
+    """Name the files."""
+    for name in PROMPTS:
+        register(name, partial(_questions, name))
+
+
+def _questions(name: str) -> Path:
+    return path("target").parents[1] / "prompts" / f"{name}.jsonl"

@@ -1,4 +1,7 @@
-"""How the zoo is made: the stages `tokenizer`, `prompts`, `target`, `draft` and `export`, in this order."""
+"""How the zoo is made: the stages `tokenizer`, `prompts`, `target`, `draft`, `export`, and then `head`.
+
+Heads are trained for the target that ships in the package; the stage makes one, or all that ship.
+"""
 
 import argparse
 from collections.abc import Sequence
@@ -13,7 +16,7 @@ from specdec_zoo.unloop import unloop
 from specdec_zoo.workspace import Workspace, prepare
 
 MODELS = ("target", "draft")
-STAGES = ("tokenizer", "prompts", *MODELS, "export")
+STAGES = ("tokenizer", "prompts", *MODELS, "export", "head")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -29,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for name in MODELS:
             if workspace.run(name).exists():
                 print(name, export(workspace, name, blocks=options.held_out_blocks))
+    elif options.stage == "head":
+        _heads(workspace, options)
     else:
         _train(workspace, _plan(options), options)
 
@@ -43,6 +48,14 @@ def _train(workspace: Workspace, plan: Plan, options: argparse.Namespace) -> Non
             steps=options.unloop_steps or plan.steps,
         )
         unloop(gentle, bpe, workspace.data, workspace.run(plan.name), workspace.run(f"{plan.name}-unloop"))
+
+
+def _heads(workspace: Workspace, options: argparse.Namespace) -> None:
+    from specdec_zoo import heads  # needs specdec, as nothing else here does
+
+    for name in [options.head] if options.head else heads.HEADS:
+        stream = workspace.data / "train.bin"
+        heads.ship(name, stream, workspace.run(name), workspace.model(name), options.tokens)
 
 
 def _plan(options: argparse.Namespace) -> Plan:
@@ -69,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch", type=int, default=Plan.batch, help="blocks in a step")
     parser.add_argument("--save-every", type=int, default=Plan.save_every, help="steps between checkpoints")
     parser.add_argument("--package-cap", type=int, default=corpus.PACKAGE_CAP_BYTES)
+    parser.add_argument("--head", help="head: this one only")
     parser.add_argument("--held-out-blocks", type=int, help="export: measure on this many blocks only")
     return parser
 

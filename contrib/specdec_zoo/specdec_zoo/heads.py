@@ -1,0 +1,83 @@
+"""Heads: drafters that read what the target computes, all trained on the same tokens in the same batches.
+
+They need specdec itself, and `medusa` needs the package of that plugin.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import torch
+from specdec.training import Examples, Method, Schedule, load_method
+from specdec.training.dataset import Example
+from specdec.training.trainer import HeadTrainer, Plan
+from transformers import LlamaForCausalLM, set_seed
+
+from specdec_zoo import head_card, path, tokenizer
+from specdec_zoo.dataset import Blocks
+from specdec_zoo.head import BATCH, LENGTH, MUON, Head
+from specdec_zoo.muon import MuonAdamW
+
+# `moa-tli2` and those without something are for the ablations; `eagle-wide` is as large as `moa`.
+# A token costs twice as much to train `eagle3` on as `moa`.
+HEADS = {
+    "moa": Head("moa"),
+    "moa-tli1": Head("moa", {"tli": 1}),
+    "moa-tli2": Head("moa", {"tli": 2}),
+    "moa-without-lsa": Head("moa", {"lsa": False}),
+    "moa-without-blocks": Head("moa", {"block": "none"}),
+    "eagle": Head("eagle"),
+    "eagle-wide": Head("eagle", {"sizes": "intermediate_size=908"}),
+    "eagle3": Head("eagle3", tokens=750_000),
+    "medusa": Head("medusa", rate=1e-3),
+}
+
+
+def ship(name: str, stream: Path, output: Path, folder: Path, tokens: int | None = None) -> None:
+    """Trains a head, and writes it in float16, with its model card."""
+    method = train(name, stream, output, tokens)
+    method.head.half()
+    method.save(str(folder))
+    text = head_card.write(name, HEADS[name], method.head.num_parameters(), output)
+    (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def train(name: str, stream: Path, output: Path, tokens: int | None = None) -> Method:
+    """Trains a head for the target that ships; goes on from the last checkpoint in `output`."""
+    set_seed(0)
+    head, bpe = HEADS[name], tokenizer.load(path("target"))
+    target = LlamaForCausalLM.from_pretrained(path("target"))
+    method = load_method(head.method, target, bpe, **head.options)
+    # Published rates are for heads of a quarter of a billion parameters; small ones learn faster with more.
+    schedule = Schedule(head.rate, head.rate / 20, warmup=50)
+    method.recipe = attrs.evolve(method.recipe, schedule=schedule, clip=1.0, clip_value=0.0)
+    plan = Plan(str(output), epochs=1, batch=BATCH, save_steps=250)
+    ZooHeadTrainer(method, target, examples(stream, tokens or head.tokens), plan).run()
+    return method
+
+
+def examples(stream: Path, tokens: int) -> Examples:
+    """The same random pieces of the corpus for every head; all of a piece is learnt from."""
+    blocks = Blocks(stream, LENGTH)
+    chosen = np.random.default_rng(0).permutation(len(blocks))[: max(tokens // LENGTH, 1)]
+    pieces = (blocks[int(index)]["input_ids"].numpy().astype(np.int32) for index in chosen)
+    return Examples([Example(piece, np.ones(LENGTH, dtype=bool)) for piece in pieces])
+
+
+class ZooHeadTrainer(HeadTrainer):
+    """Trains matrices with Muon, as the zoo's models were; output layers and all else with AdamW."""
+
+    def create_optimizer(self, *_: Any) -> torch.optim.Optimizer:
+        if self.optimizer is None:
+            recipe, vocabulary = self.method.recipe, self.teacher.model.config.vocab_size
+            trained = [parameter for parameter in self.method.parameters() if parameter.requires_grad]
+            matrices = [each for each in trained if each.ndim == 2 and vocabulary not in each.shape]
+            others = [each for each in trained if each.ndim != 2 or vocabulary in each.shape]
+            groups = [  # the schedule multiplies these rates
+                {"params": matrices, "muon": True, "lr": MUON / recipe.schedule.peak, "weight_decay": 0.0},
+                {"params": others, "muon": False, "lr": 1.0, "weight_decay": 0.0},
+            ]
+            self.optimizer = MuonAdamW([group for group in groups if group["params"]], betas=recipe.betas)
+        optimizer: torch.optim.Optimizer = self.optimizer
+        return optimizer
