@@ -29,7 +29,7 @@ HEADS = {
     "moa-without-blocks": Head("moa", {"block": "none"}),
     "eagle": Head("eagle"),
     "eagle-wide": Head("eagle", {"sizes": "intermediate_size=908"}),
-    "eagle3": Head("eagle3", tokens=750_000),
+    "eagle3": Head("eagle3", {"copied": True}, tokens=750_000),
     "medusa": Head("medusa", rate=1e-3),
 }
 
