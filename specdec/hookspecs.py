@@ -54,6 +54,11 @@ def register_models(register: Register) -> None:
 
 
 @hookspec
+def register_prompts(register: Register) -> None:
+    """Bring sets of prompts: `factory()` gives a file of questions, the name then stands for it in benchmarks."""
+
+
+@hookspec
 def register_methods(register: Register) -> None:
     """Bring training methods: `factory(model, tokenizer, seed, **options)`, of which it is given what it names."""
 

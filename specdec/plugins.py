@@ -23,6 +23,7 @@ KINDS = {
     "transport": "register_transports",
     "rule": "register_rules",
     "model": "register_models",
+    "prompts": "register_prompts",
     "method": "register_methods",
 }
 
@@ -90,6 +91,18 @@ class Plugins:
         """Stop sending events to a plugin; what it registered stays until the process ends."""
         self.manager.unregister(plugin)
 
+    def entry(self, kind: str, name: str) -> Entry:
+        """Find what is registered under a name.
+
+        Raises:
+            UnknownName: nothing is; the message lists what is.
+        """
+        entry = self._entries.get((kind, name))
+        if entry is None:
+            known = ", ".join(sorted(other for of, other in self._entries if of == kind)) or "none"
+            raise UnknownName(f"no {kind} is called {name!r}; there are: {known}")
+        return entry
+
     def make(self, kind: str, name: str, given: dict[str, Any], options: dict[str, Any]) -> Any:
         """Call a factory with what it names of `given`, and with all `options`.
 
@@ -97,10 +110,7 @@ class Plugins:
             UnknownName: nothing is registered under that name.
             OptionError: an option that the factory does not take or cannot use, or a missing one.
         """
-        entry = self._entries.get((kind, name))
-        if entry is None:
-            known = ", ".join(sorted(other for of, other in self._entries if of == kind)) or "none"
-            raise UnknownName(f"no {kind} is called {name!r}; there are: {known}")
+        entry = self.entry(kind, name)
         taken = inspect.signature(entry.factory).parameters
         if "path" in given:
             given = given | {"path": self.folder(given["path"])}

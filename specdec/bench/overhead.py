@@ -1,7 +1,8 @@
 """What a step costs beside the models' own passes: `python -m specdec.bench.overhead`.
 
 The time of each step less the time inside the forward passes of target and drafter, at 16 drafted nodes, on random
-models. The median over the steps counts.
+models. The median over the steps counts. The drafter `free` costs nothing to ask, so that what is left is the
+library's own.
 """
 
 import json
@@ -19,12 +20,14 @@ from rich.console import Console
 from rich.table import Table
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
-from specdec.data import Sampling, Stop
+from specdec.data import Context, Sampling, Stop
 from specdec.decode import Decoder
 from specdec.drafters import Ngram, SmallModel
+from specdec.grow import grow
 from specdec.interfaces import Drafter, TreePolicy
-from specdec.policies import Chain, Dynamic
+from specdec.policies import Chain, Dynamic, Static
 from specdec.target import Target
+from specdec.tree import Tree
 
 NODES = 16
 WORDS = 64
@@ -32,9 +35,10 @@ SIZES = {"tiny": (64, 2), "small": (256, 8)}
 """Hidden size and layers."""
 POLICIES: dict[str, TreePolicy] = {
     f"chain of {NODES}": Chain(NODES),
+    "static, 4x3": Static((4, 3)),
     f"dynamic, {NODES} nodes": Dynamic(depth=4, width=4, size=NODES),
 }
-DRAFTERS = ("ngram", "small_model")
+DRAFTERS = ("free", "ngram", "small_model")
 TEMPERATURES = (0.0, 1.0)
 
 
@@ -49,6 +53,16 @@ class Cost:
     nodes: float
     overhead: float
     models: float
+
+
+class Free(Drafter):
+    """Says the same after every node."""
+
+    def __init__(self, vocabulary: int) -> None:
+        self._logits = 3 * torch.randn(1, NODES, vocabulary, generator=torch.Generator().manual_seed(0))
+
+    def propose(self, context: Context, policy: TreePolicy) -> Tree:
+        return grow(context, policy, lambda tree, frontier: self._logits[:, : frontier.nodes.shape[1]])
 
 
 class Stopwatch:
@@ -78,8 +92,12 @@ class Stopwatch:
 def measure(size: str, drafter: str, policy: str, temperature: float, tokens: int, watch: Stopwatch) -> Cost:
     """Decode once to warm up, once on the clock."""
     model, draft = llama(*SIZES[size]), llama(64, 1)
-    guesser: Drafter = Ngram() if drafter == "ngram" else SmallModel(draft)
-    decoder = Decoder(guesser, Target(model), POLICIES[policy])
+    guessers: dict[str, Callable[[], Drafter]] = {
+        "free": lambda: Free(int(draft.config.vocab_size)),
+        "ngram": Ngram,
+        "small_model": lambda: SmallModel(draft),
+    }
+    decoder = Decoder(guessers[drafter](), Target(model), POLICIES[policy])
     with ExitStack() as watched:
         for each in (model, draft):
             watched.enter_context(watch.around(each))

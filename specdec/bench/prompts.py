@@ -1,9 +1,8 @@
 """What measurements go on from: beginnings of Python code, or a file of questions."""
 
-import json
 from pathlib import Path
 
-from specdec.errors import PromptError
+from specdec.bench import questions
 
 PYTHON = (
     "def quicksort(items):",
@@ -31,7 +30,4 @@ def read(file: Path | None, count: int | None = None) -> list[str]:
     """
     if file is None:
         return list(PYTHON[:count])
-    try:
-        return [json.loads(line)["turns"][0] for line in file.read_text("utf-8").splitlines() if line.strip()][:count]
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise PromptError(f"expected lines of JSON with 'turns' in {file}, got {error!r}") from error
+    return [question.prompt for question in questions.read(file)][:count]

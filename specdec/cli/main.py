@@ -7,8 +7,12 @@ import typer
 from typer.core import TyperGroup
 
 from specdec.cli.audit import audit
+from specdec.cli.bench import bench
 from specdec.cli.generate import generate
+from specdec.cli.methods import MethodCommand
 from specdec.cli.plugins import plugins
+from specdec.cli.regenerate import regenerate
+from specdec.cli.train import train
 from specdec.errors import SpecdecError
 
 
@@ -31,8 +35,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(audit)
+app.command()(bench)
 app.command()(generate)
 app.command()(plugins)
+app.command()(regenerate)
+app.command(cls=MethodCommand)(train)
 
 if __name__ == "__main__":
     app()

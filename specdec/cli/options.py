@@ -8,7 +8,10 @@ Prompt = Annotated[str | None, Argument(help="What to go on from; read from stan
 Target = Annotated[str | None, Option(metavar="NAME|PATH|HUB-ID", help="The model that speaks; else the zoo's.")]
 Drafter = Annotated[
     str | None,
-    Option(metavar="NAME[:PATH]", help="What guesses; else the zoo's small model, or ngram for a target of yours."),
+    Option(
+        metavar="NAME[:PATH][:k=v,...]",
+        help="What guesses; else the zoo's small model, or ngram for a target of yours.",
+    ),
 ]
 Policy = Annotated[
     str | None, Option(metavar="NAME[:k=v,...]", help="The shape of the guesses; else one that suits the drafter.")

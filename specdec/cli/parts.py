@@ -5,9 +5,11 @@ from attrs import frozen
 from huggingface_hub.utils import logging as hub_logging
 from transformers.utils import logging
 
+from specdec.cli import drafters
 from specdec.decode import Decoder
 from specdec.drafters import NoDrafter
 from specdec.errors import ModelError
+from specdec.interfaces import Drafter
 from specdec.plugins import load_drafter, load_policy, load_rule, parse, plugins
 from specdec.target import Target
 
@@ -20,13 +22,17 @@ SHAPES = {"ngram": "chain:length=3", "small_model": "static:levels=4x3"}
 
 @frozen
 class Names:
-    """What was asked for; `drafter` is as it was written, `drafter_path` where its model is."""
+    """What was asked for."""
 
     target: str
-    drafter: str
-    drafter_path: str | None
+    wanted: drafters.Wanted
     policy: str
     rule: str
+
+    @property
+    def drafter(self) -> str:
+        """The drafter as it was written."""
+        return self.wanted.written
 
 
 def choose(target: str | None, drafter: str | None, policy: str | None, rule: str) -> Names:
@@ -35,27 +41,44 @@ def choose(target: str | None, drafter: str | None, policy: str | None, rule: st
     Raises:
         ModelError: the zoo is needed and not installed.
     """
-    written = drafter or ("small_model" if target is None else "ngram")
-    name, _, path = written.partition(":")
-    if target is None and name == "small_model" and not path:
-        path = DRAFT
-    return Names(_folder(target), written, path or None, policy or SHAPES.get(name, "chain"), rule)
+    folder = find_target(target)
+    wanted = drafters.read(drafter or ("small_model" if target is None else "ngram"), is_zoo(target))
+    return Names(folder, wanted, policy or shape(wanted.name), rule)
+
+
+def shape(drafter: str) -> str:
+    """Give the policy that suits a drafter."""
+    return SHAPES.get(drafter, "chain")
+
+
+def is_zoo(target: str | None) -> bool:
+    """Say whether a target is the zoo's, whose drafters need no path."""
+    return target in (None, TARGET)
 
 
 def load(names: Names, device: str | None) -> tuple[Decoder, Decoder]:
     """Load the parts; give a decoder of them, and a plain one with the same target."""
-    _hush()
     policy_name, policy_options = parse(names.policy)
     policy = load_policy(policy_name, **policy_options)
-    rule_name, rule_options = parse(names.rule)
-    rule = load_rule(rule_name, **rule_options)
-    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    target = Target.from_pretrained(names.target, rule, device=place)
-    drafter = load_drafter(names.drafter.partition(":")[0], names.drafter_path, target=target)
+    target = load_target(names.target, names.rule, device)
+    drafter = make(names.wanted, target)
     return Decoder(drafter, target, policy), Decoder(NoDrafter(), target)
 
 
-def _folder(target: str | None) -> str:
+def load_target(folder: str, rule: str, device: str | None) -> Target:
+    """Load a target, and keep others from talking into the text."""
+    hush()
+    name, options = parse(rule)
+    chosen = load_rule(name, **options)
+    return Target.from_pretrained(folder, chosen, device=device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def make(wanted: drafters.Wanted, target: Target) -> Drafter:
+    """Load a drafter for a target."""
+    return load_drafter(wanted.name, wanted.path, target=target, **wanted.options)
+
+
+def find_target(target: str | None) -> str:
     """Find the target, by default the one that ships with specdec's repository."""
     folder = str(plugins().folder(target or TARGET))
     if target is None and folder == TARGET:
@@ -66,7 +89,7 @@ def _folder(target: str | None) -> str:
     return folder
 
 
-def _hush() -> None:
+def hush() -> None:
     """Keep transformers and the hub from talking into the text."""
     hub_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     logging.set_verbosity_error()

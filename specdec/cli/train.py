@@ -1,93 +1,131 @@
 """`specdec train`: a head for a target."""
 
+import os
+import sys
+from importlib.util import find_spec
 from typing import Annotated, Any
 
-from typer import Argument, Context, Option
+from typer import Argument, Option
 
+from specdec.cli.methods import Own
 from specdec.errors import OptionError
 
 Name = Annotated[str, Argument(metavar="METHOD", help="What to train: moa, or what a plugin brings.")]
-Target = Annotated[str, Option(metavar="PATH|HUB-ID", help="The model that the head is for.")]
 Data = Annotated[list[str], Option(metavar="FILE", help="JSONL or plain text; may be repeated.")]
 Output = Annotated[str, Option(metavar="FOLDER", help="Where the head goes, and what is needed to go on.")]
-Prompts = Annotated[str | None, Option(metavar="FILE", help="Held-out prompts, one a line, to measure the drafts on.")]
-EvalSteps = Annotated[int | None, Option(metavar="N", help="Measure every N steps; else at the end.")]
-Epochs = Annotated[float | None, Option(metavar="N", help="Passes over the data; else the method's own.")]
+Target = Annotated[str | None, Option(metavar="NAME|PATH|HUB-ID", help="The model the head is for; else the zoo's.")]
+Prompts = Annotated[str | None, Option(metavar="NAME|FILE", help="Held-out questions to measure acceptance length on.")]
+EvalSteps = Annotated[int | None, Option(metavar="N", min=1, help="Measure every N steps, not only at the end.")]
+EvalLimit = Annotated[int, Option(metavar="N", min=1, help="Most questions to measure on.")]
+EvalTokens = Annotated[int, Option(metavar="N", min=1, help="Most tokens of each answer measured.")]
+Epochs = Annotated[float | None, Option(metavar="N", min=0, help="Passes over the data; else the method's own.")]
 MaxSteps = Annotated[int, Option(metavar="N", help="End after N steps; -1: when the epochs end.")]
-Batch = Annotated[int | None, Option(metavar="N", help="Texts per step and device; else the method's own.")]
+Batch = Annotated[int | None, Option(metavar="N", min=1, help="Texts at a time and device; else the method's own.")]
+Accumulate = Annotated[int, Option(metavar="N", min=1, help="Batches whose gradients make one step.")]
 MaxLength = Annotated[int, Option(metavar="N", help="Cut texts at N tokens.")]
-SaveSteps = Annotated[int, Option(metavar="N", help="Write a checkpoint every N steps.")]
-Seed = Annotated[int, Option(metavar="N", help="The same seed gives the same run.")]
+SaveSteps = Annotated[int, Option(metavar="N", min=1, help="Write a checkpoint every N steps.")]
+LogSteps = Annotated[int, Option(metavar="N", min=1, help="Log every N steps.")]
+Seed = Annotated[int, Option(metavar="N", min=0, help="The same seed gives the same run.")]
 Skip = Annotated[bool, Option("--skip-malformed", help="Skip and count lines that cannot be used.")]
-Restart = Annotated[bool, Option("--restart", help="Begin anew, whatever checkpoints there are.")]
-Precision = Annotated[str, Option(metavar="fp32|bf16|fp16", help="Precision of the computation; weights stay fp32.")]
-
-CONTEXT = {"allow_extra_args": True, "ignore_unknown_options": True}
-"""How the command is registered: what it does not know goes to the method."""
+Restart = Annotated[bool, Option("--restart", help="Begin anew, and remove the checkpoints that there are.")]
+Precision = Annotated[
+    str, Option(metavar="fp32|bf16|fp16", help="Of target and computation; the head's weights stay fp32.")
+]
 
 
 def train(
-    context: Context,
-    name: Name,
-    target: Target,
+    method: Name,
     data: Data,
     output: Output,
+    target: Target = None,
     prompts: Prompts = None,
     eval_steps: EvalSteps = None,
+    eval_limit: EvalLimit = 16,
+    eval_tokens: EvalTokens = 64,
     epochs: Epochs = None,
     max_steps: MaxSteps = -1,
     batch: Batch = None,
+    accumulate: Accumulate = 1,
     max_length: MaxLength = 2048,
     save_steps: SaveSteps = 500,
+    log_steps: LogSteps = 10,
     seed: Seed = 0,
     skip_malformed: Skip = False,
     restart: Restart = False,
     precision: Precision = "fp32",
+    own: Own = None,
 ) -> None:
     """Train a head for a target; goes on where a run into the same folder stopped.
 
-    Options of the method itself, as --tli 1 for moa, may follow.
+    `specdec train METHOD --help` lists the method's own options too.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
+    mixed = _mixed(precision)
+    from transformers import set_seed
 
-    from specdec.training import Examples, load_method
-    from specdec.training.trainer import Plan
-    from specdec.training.trainer import train as run
+    from specdec.cli import parts
+    from specdec.target.loading import load_model, load_tokenizer
+    from specdec.training import Examples, checkpoints, load_method
+    from specdec.training.trainer import HeadTrainer, Plan
 
-    chosen = _options(context.args)
+    folder, held_out = parts.find_target(target), _read(prompts, eval_limit)
+    parts.hush()
+    tokenizer = load_tokenizer(folder)
+    examples = Examples.read(data, tokenizer, max_length, skip_malformed=skip_malformed)
+    if _first():
+        print(f"{len(examples)} texts, {examples.skipped} malformed lines skipped")
+    made_of = {"method": method, **own, "batch": batch, "accumulate": accumulate, "seed": seed}
+    if _first():
+        made_of |= {"precision": precision, "data": examples.fingerprint}
+        checkpoints.begin(output, made_of, resume=not restart)
+    model = load_model(folder, dtype=_dtype(precision))
+    set_seed(seed)
+    head = load_method(method, model, tokenizer, seed, **own)
+    options = {**mixed, "gradient_accumulation_steps": accumulate, "logging_steps": log_steps}
+    fields = {
+        "save_steps": save_steps,
+        "eval_steps": eval_steps,
+        "eval_tokens": eval_tokens,
+        "seed": seed,
+        "resume": not restart,
+    }
+    plan = Plan(output, epochs, max_steps, batch, **fields, options=tuple(options.items()))  # type: ignore[arg-type]
+    HeadTrainer(head, model, examples, plan, held_out, tokenizer).run()
+    if _first():
+        used = f"--target {target} --drafter" if target else "--drafter"
+        print(f"the head is in {output}: specdec generate {used} {method}:{output}")
+
+
+def _mixed(precision: str) -> dict[str, bool]:
+    """Check what training needs of the machine; give the trainer's own options of a precision."""
+    import torch
+
+    if missing := [name for name in ("accelerate", "tensorboard") if find_spec(name) is None]:
+        needed = "`pip install 'specdec-kit[train]'`"
+        raise OptionError(f"expected what training needs to be installed, by {needed}; there is no {missing[0]}")
     if precision not in ("fp32", "bf16", "fp16"):
         raise OptionError(f"expected a precision of fp32, bf16 or fp16, got {precision!r}")
-    tokenizer = AutoTokenizer.from_pretrained(target)
-    examples = Examples.read(data, tokenizer, max_length, skip_malformed=skip_malformed)
-    if examples.skipped:
-        print(f"skipped {examples.skipped} malformed lines")
-    model = AutoModelForCausalLM.from_pretrained(target, dtype=None if precision == "fp32" else "auto")
-    set_seed(seed)
-    method = load_method(name, model, tokenizer, seed, **chosen)
-    mixed = () if precision == "fp32" else ((precision, True),)
-    plan = Plan(output, epochs, max_steps, batch, save_steps, eval_steps, seed=seed, resume=not restart, options=mixed)
-    run(method, model, examples, plan, _lines(prompts), tokenizer)
+    gpu = torch.cuda.is_available()
+    if precision == "fp16" and not gpu:
+        raise OptionError("expected fp32 or bf16 without a GPU, got fp16")
+    if precision == "bf16" and not gpu and _first():
+        print("specdec: bf16 without a GPU may be far slower than fp32", file=sys.stderr)
+    return {} if precision == "fp32" else {precision: True}
 
 
-def _options(arguments: list[str]) -> dict[str, Any]:
-    """Read `--key value` pairs, as `specdec.plugins.parse` reads values."""
-    from specdec.plugins import parse
+def _dtype(precision: str) -> Any:
+    import torch
 
-    pairs = zip(arguments[::2], arguments[1::2], strict=False)
-    if len(arguments) % 2 or not all(key.startswith("--") for key in arguments[::2]):
-        raise OptionError(f"expected options of the method as --key value, got {' '.join(arguments)}")
-    return {
-        name: value
-        for key, text in pairs
-        for name, value in parse(f"method:{key[2:].replace('-', '_')}={text}")[1].items()
-    }
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
 
 
-def _lines(path: str | None) -> list[str]:
-    if path is None:
+def _read(prompts: str | None, limit: int) -> list[str]:
+    from specdec.bench import questions
+
+    if prompts is None:
         return []
-    try:
-        with open(path, encoding="utf-8") as file:
-            return [line.strip() for line in file if line.strip()]
-    except OSError as error:
-        raise OptionError(f"expected a file of prompts at {path}, got: {error}") from error
+    return [question.prompt for group in questions.load([prompts]).values() for question in group][:limit]
+
+
+def _first() -> bool:
+    """Whether this is the process that speaks."""
+    return os.environ.get("RANK", "0") == "0"

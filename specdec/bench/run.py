@@ -1,0 +1,126 @@
+"""The runs of a benchmark: every prompt by all contenders in turn."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from attrs import evolve, field, frozen
+from transformers import PreTrainedTokenizerBase
+
+from specdec.bench.contender import Contender, Trace
+from specdec.bench.questions import Question
+from specdec.data import Sampling
+from specdec.errors import OptionError, PromptError
+from specdec.text import encode
+
+WARM_UP = 16
+
+
+def _several(_: object, attribute: Any, value: int) -> None:
+    if value < 1:
+        raise OptionError(f"expected {attribute.name} of at least 1, got {value}")
+
+
+def _temperatures(given: Sequence[int | float]) -> tuple[float, ...]:
+    return tuple(map(float, given))
+
+
+@frozen
+class Plan:
+    """How much is run: each prompt at each temperature, `repeats` times.
+
+    The n-th prompt of a set, from 0, is sampled with `seed + n`, the same in each repeat: repeats tell how time
+    varies, prompts how everything else does.
+    """
+
+    temperatures: tuple[float, ...] = field(default=(0.0,), converter=_temperatures)
+    max_tokens: int = field(default=128, validator=_several)
+    repeats: int = field(default=3, validator=_several)
+    seed: int = 0
+
+    @temperatures.validator
+    def _are_some(self, _: object, temperatures: tuple[float, ...]) -> None:
+        if not temperatures or len(set(temperatures)) < len(temperatures):
+            raise OptionError(f"expected different temperatures, at least one, got {temperatures}")
+        for temperature in temperatures:
+            Sampling(temperature, seed=self.seed)
+
+
+@frozen(eq=False)
+class Task:
+    """One prompt as it is decoded."""
+
+    prompt_set: str
+    question: Question
+    prompt: tuple[int, ...]
+    sampling: Sampling
+
+
+@frozen(eq=False)
+class Run:
+    """One contender's decoding of a task; `repeat` counts from 0."""
+
+    contender: str
+    task: Task
+    repeat: int
+    trace: Trace
+
+
+def tasks(
+    sets: Mapping[str, Sequence[Question]],
+    plan: Plan,
+    tokenizer: PreTrainedTokenizerBase | None,
+    longest: int | None = None,
+) -> list[Task]:
+    """Make tokens of all prompts, and check that they and what follows fit the target's `longest` row.
+
+    Raises:
+        PromptError: a prompt that does not, or is empty; or there is none.
+    """
+    if not any(sets.values()):
+        raise PromptError("expected at least one prompt, got none")
+    made = []
+    for name, questions in sets.items():
+        for temperature in plan.temperatures:
+            for number, question in enumerate(questions):
+                prompt = tuple(encode(question.prompt, tokenizer))
+                if longest is not None and len(prompt) + plan.max_tokens > longest:
+                    raise PromptError(
+                        f"expected question {question.question_id} of {name} and {plan.max_tokens} tokens more to fit "
+                        f"the target's {longest} positions, got a prompt of {len(prompt)} tokens"
+                    )
+                sampling = Sampling(temperature, seed=(plan.seed + number) % 2**64)
+                made.append(Task(name, question, prompt, sampling))
+    return made
+
+
+def measure(
+    contenders: Sequence[Contender],
+    todo: Sequence[Task],
+    plan: Plan,
+    on_run: Callable[[Run], None] | None = None,
+) -> list[Run]:
+    """Warm up, then run: within a repeat each task by all contenders, a different one first each time.
+
+    `on_run` is told of each run when it is over.
+    """
+    warm_up(contenders, todo, plan)
+    runs, turn = list[Run](), 0
+    for repeat in range(plan.repeats):
+        for task in todo:
+            first = turn % len(contenders)
+            for contender in [*contenders[first:], *contenders[:first]]:
+                trace = contender.decode(task.prompt, task.sampling, plan.max_tokens)
+                runs.append(Run(contender.name, task, repeat, trace))
+                if on_run is not None:
+                    on_run(runs[-1])
+            turn += 1
+    return runs
+
+
+def warm_up(contenders: Sequence[Contender], todo: Sequence[Task], plan: Plan) -> None:
+    """Let each contender decode the longest prompt a little, so that no run pays for first times."""
+    longest, few = max(todo, key=lambda task: len(task.prompt)), min(WARM_UP, plan.max_tokens)
+    for temperature in plan.temperatures:
+        sampling = evolve(longest.sampling, temperature=temperature)
+        for contender in contenders:
+            contender.decode(longest.prompt, sampling, few)

@@ -1,0 +1,128 @@
+"""How much memory a step of training takes beside the two models: `python -m specdec.bench.training_memory`.
+
+On a random target of the sizes of Llama 3 8B; its layers share their weights, which leaves what is measured as it is.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
+from typing import Annotated, Any
+
+import numpy as np
+import psutil  # type: ignore[import-untyped]
+import torch
+import typer
+from attrs import asdict, frozen
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
+
+from specdec.training import Batch, Examples, Method, Progress, Teacher, load_method
+from specdec.training.dataset import Example, collate
+
+GIB = 2**30
+
+
+@frozen
+class Cost:
+    """Memory in GiB: of both models, and at its peak above them, without and with the gradients of the head."""
+
+    models: float
+    peak: float
+    gradients: float
+    parameters: int
+
+
+class Peak:
+    """Watches how much memory the process has."""
+
+    def __init__(self, pause: float = 0.002) -> None:
+        self.pause, self.bytes = pause, 0
+        self._process = psutil.Process()
+
+    @contextmanager
+    def watching(self) -> Iterator[int]:
+        """Watch in a thread; gives what there is at the start."""
+        start, done = self._resident(), Event()
+
+        def watch() -> None:
+            while not done.wait(self.pause):
+                self.bytes = max(self.bytes, self._resident())
+
+        self.bytes = start
+        thread = Thread(target=watch, daemon=True)
+        thread.start()
+        try:
+            yield start
+        finally:
+            done.set()
+            thread.join()
+
+    def _resident(self) -> int:
+        return int(self._process.memory_info().rss)
+
+
+def target(vocabulary: int, hidden: int, layers: int, intermediate: int) -> PreTrainedModel:
+    """Make a random target whose layers share their weights."""
+    config = LlamaConfig(
+        vocab_size=vocabulary,
+        hidden_size=hidden,
+        intermediate_size=intermediate,
+        num_hidden_layers=layers,
+        num_attention_heads=hidden // 128,
+        num_key_value_heads=max(hidden // 512, 1),
+        max_position_embeddings=8192,
+    )
+    model = LlamaForCausalLM(config)
+    first, *others = model.model.layers
+    for layer in others:
+        layer.mlp = first.mlp
+        for name in ("q_proj", "k_proj", "v_proj", "o_proj"):
+            setattr(layer.self_attn, name, getattr(first.self_attn, name))
+    return model
+
+
+def measure(model: PreTrainedModel, method: Method, batch: Batch) -> Cost:
+    """Do the forward and the backward pass of one step."""
+    teacher, peak = Teacher(model, method.needs), Peak()
+    parameters = sum(parameter.numel() for parameter in method.parameters())
+    with peak.watching() as start:
+        method(teacher.read(batch), Progress(0.0, 1.0))["loss"].backward()
+    gradients = sum(p.grad.nbytes for p in method.parameters() if p.grad is not None)
+    above = (peak.bytes - start) / GIB
+    return Cost(start / GIB, above - gradients / GIB, above, parameters)
+
+
+def texts(vocabulary: int, tokens: int) -> Batch:
+    """Draw one text; three quarters of it are learnt from."""
+    drawn = np.random.default_rng(0).integers(vocabulary, size=tokens, dtype=np.int32)
+    batch: Any = collate([Examples([Example(drawn, np.arange(tokens) >= tokens // 4)])[0]])
+    return batch["batch"]  # type: ignore[no-any-return]
+
+
+def main(
+    name: Annotated[str, typer.Argument(metavar="METHOD", help="What is trained.")] = "moa",
+    vocabulary: Annotated[int, typer.Option(metavar="V", help="Size of the vocabulary.")] = 128_256,
+    hidden: Annotated[int, typer.Option(metavar="E", help="Width of the target.")] = 4096,
+    layers: Annotated[int, typer.Option(metavar="L", help="Layers of the target.")] = 32,
+    intermediate: Annotated[int, typer.Option(metavar="F", help="Width of the target's feed-forward part.")] = 14336,
+    tokens: Annotated[int, typer.Option(metavar="N", help="Tokens of the text.")] = 2048,
+    threads: Annotated[int, typer.Option(metavar="N", help="Threads that torch may use.")] = 2,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Print the peak of memory of one step above the target and the head, in float32."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    model = target(vocabulary, hidden, layers, intermediate)
+    cost = measure(model, load_method(name, model), texts(vocabulary, tokens))
+    if as_json:
+        print(json.dumps(asdict(cost)))
+    else:
+        print(
+            f"{name}, {tokens} tokens, vocabulary of {vocabulary}: {cost.peak:.2f} GiB above the two models "
+            f"({cost.models:.2f} GiB resident), {cost.gradients:.2f} GiB with the gradients of the head's "
+            f"{cost.parameters / 1e6:.0f} million weights"
+        )
+
+
+if __name__ == "__main__":
+    typer.run(main)

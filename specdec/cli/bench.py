@@ -1,0 +1,81 @@
+"""`specdec bench`: drafters side by side, and whether each says what plain decoding says."""
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Exit, Option
+
+from specdec.cli import options
+
+Drafters = Annotated[
+    str | None,
+    Option(
+        metavar="D,D,...",
+        help="What is compared, each as NAME[:PATH][:k=v,...]; also transformers' own hf, hf-assisted[:PATH] and "
+        "hf-lookup[:tokens=N]. Else none, ngram and for the zoo small_model. none is always measured.",
+    ),
+]
+Prompts = Annotated[
+    str | None,
+    Option(metavar="SET|FILE,...", help="Sets, or files as FastChat's question.jsonl; else functions,classes,tests."),
+]
+Policy = Annotated[
+    str, Option(metavar="NAME[:k=v,...]|tuned", help="One shape for all drafters; tuned: what suits each on two cores.")
+]
+Temperature = Annotated[str, Option(metavar="T,T,...", help="0 is greedy.")]
+Repeat = Annotated[int, Option(metavar="R", help="Decode each prompt R times; the median time counts.")]
+Limit = Annotated[int | None, Option(metavar="N", min=1, help="The first N prompts of each set; else all.")]
+Tune = Annotated[bool, Option("--tune", help="First search the fastest shape for each drafter, on other prompts.")]
+TuningPrompts = Annotated[str, Option(metavar="SET|FILE", help="The prompts for --tune.")]
+Json = Annotated[Path | None, Option("--json", metavar="OUT", help="Write all figures and runs as one JSON object.")]
+Plot = Annotated[Path | None, Option(metavar="OUT.png", help="Draw them; the ending says the kind: png, svg or pdf.")]
+Html = Annotated[Path | None, Option(metavar="OUT.html", help="Write one page with tables and plot.")]
+Answers = Annotated[Path | None, Option(metavar="FOLDER", help="Write the texts as FastChat and Spec-Bench keep them.")]
+Cpu = Annotated[bool, Option("--cpu", help="Count the thread's processor time, for a machine busy with other things.")]
+
+DYNAMIC = "dynamic:depth=6,width=8,size=62"
+"""The tree of the comparisons that the literature has: EAGLE-2's and Mixture of Attentions' own."""
+
+
+def bench(
+    drafters: Drafters = None,
+    target: options.Target = None,
+    prompts: Prompts = None,
+    policy: Policy = DYNAMIC,
+    rule: options.Rule = "match",
+    temperature: Temperature = "0",
+    max_tokens: options.MaxTokens = 128,
+    repeat: Repeat = 3,
+    limit: Limit = None,
+    tune: Tune = False,
+    tuning_prompts: TuningPrompts = "tuning",
+    seed: options.Seed = 0,
+    device: options.Device = None,
+    json: Json = None,
+    plot: Plot = None,
+    html: Html = None,
+    answers: Answers = None,
+    cpu: Cpu = False,
+) -> None:
+    """Compare drafters on the same prompts, in one process, in turn.
+
+    Plain decoding is always measured beside. A drafter whose text differs from it gets no speed-up,
+    is told where, and the exit code is 1.
+    """
+    from time import perf_counter, thread_time
+
+    from specdec.bench import report
+    from specdec.bench.run import Plan
+    from specdec.cli import comparing
+    from specdec.cli.outputs import Outputs
+
+    outputs, screen = Outputs(json, plot, html, answers), report.console()
+    outputs.check()
+    plan = Plan(comparing.temperatures(temperature), max_tokens, repeat, seed)
+    tuning = tuning_prompts if tune else None
+    asked = comparing.Asked(drafters, target, prompts, policy, rule, limit, tuning, device)
+    result = comparing.hold(asked, plan, thread_time if cpu else perf_counter, screen)
+    report.show(result, screen)
+    outputs.write(result)
+    if result.differences:
+        raise Exit(1)

@@ -1,0 +1,190 @@
+"""`specdec bench`, called as a program is."""
+
+import json
+import re
+from io import StringIO
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from specdec.cli import drafters, parts
+from specdec.cli.drafters import Wanted
+from specdec.cli.main import app
+from specdec.cli.progress import Progress
+from specdec.errors import ModelError
+from specdec.plugins import Entry, Plugins, plugins
+from tests.bench.runs import run, task
+
+
+@pytest.fixture
+def bench(target, tmp_path):
+    """Run on a toy target and two prompts."""
+    file = tmp_path / "mine.jsonl"
+    lines = [{"question_id": number, "turns": [text]} for number, text in ((5, "abcabcabc"), (6, "héllo abc abc"))]
+    file.write_text("\n".join(map(json.dumps, lines)))
+
+    def run(*args):
+        given = ["bench", "--target", target, "--prompts", str(file), "--max-tokens", 10, "--repeat", 1, *args]
+        return CliRunner().invoke(app, [str(arg) for arg in given])
+
+    return run
+
+
+def test_all_outputs_of_one_run(bench, draft, tmp_path):
+    out = {kind: tmp_path / f"out.{kind}" for kind in ("json", "png", "html")}
+    files = ["--json", out["json"], "--plot", out["png"], "--html", out["html"], "--answers", tmp_path / "answers"]
+    asked = f"none,ngram,small_model:{draft},hf,hf-assisted:{draft},hf-lookup:tokens=3"
+    result = bench("--drafters", asked, "--policy", "chain:length=2", "--temperature", "0,1", *files)
+    read = json.loads(out["json"].read_text())
+
+    assert result.exit_code == 0, result.stderr
+    assert result.stderr == ""
+    assert "mine, temperature 1: 2 prompts, up to 10 tokens each, 1 time" in result.stdout
+    assert [row["drafter"] for row in read["rows"]] == asked.split(",") * 2
+    assert (read["machine"]["clock"], read["machine"]["dtype"]) == ("wall", "float32")
+    assert (read["policy"], read["rule"], read["plan"]["temperatures"]) == ("chain:length=2", "match", [0, 1])
+    assert [row["equal"] for row in read["rows"]] == [True] * 6 + [True] * 3 + [None] * 3
+    assert all((row["speedup"] is None) == (row["equal"] is None) for row in read["rows"])
+    assert all(max(row["acceptance_by_position"], default=0) <= 1 for row in read["rows"])
+    assert [row["parameters"] > 0 for row in read["rows"][:6]] == [False, False, True, False, True, False]
+    assert out["png"].read_bytes().startswith(b"\x89PNG")
+    assert all(f"{row['tokens_per_second']:.1f}" in out["html"].read_text() for row in read["rows"])
+    assert len(list((tmp_path / "answers").iterdir())) == 12
+
+
+def test_a_lossy_rule_is_refused_a_speed_up_and_the_exit_code_says_so(bench, draft, tmp_path):
+    out = tmp_path / "out.json"
+    rule = ["--rule", "typical:threshold=0.001,alpha=0.001", "--temperature", 1, "--max-tokens", 40]
+    result = bench("--drafters", f"small_model:{draft}", "--policy", "static:levels=8x8", *rule, "--json", out)
+    plain, row = json.loads(out.read_text())["rows"]
+
+    assert result.exit_code == 1
+    assert (plain["equal"], row["equal"], row["speedup"], row["speedup_low"]) == (True, False, None, None)
+    assert "refused" in result.stdout
+    assert re.search(r"question [56] of mine, temperature 1, seed [01]: from new token \d+ on", result.stdout)
+
+
+def test_tuning_is_shown_and_used(bench, tmp_path, monkeypatch):
+    monkeypatch.setattr("specdec.cli.comparing.CANDIDATES", ("chain:length=1", "chain:length=2"))
+    out, tuning = tmp_path / "out.json", tmp_path / "mine.jsonl"
+    result = bench("--drafters", "ngram", "--tune", "--tuning-prompts", tuning, "--json", out)
+    read = json.loads(out.read_text())
+    chosen = [trial["policy"] for trial in read["trials"] if trial["chosen"]]
+
+    assert result.exit_code == 0, result.stderr
+    assert "shapes for ngram" in result.stdout
+    assert read["policy"] == "tuned"
+    assert [row["policy"] for row in read["rows"]] == [None, *chosen]
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--drafters", "ngram,nobody"], "no drafter is called 'nobody'; there are: .*ngram"),
+        (["--drafters", "small_model"], "drafter 'small_model' needs 'path'"),
+        (["--drafters", "ngram,ngram"], "each drafter once, got 'ngram' twice"),
+        (["--drafters", "hf:somewhere"], "expected hf without a path, got 'hf:somewhere'"),
+        (["--drafters", "hf-assisted"], "expected hf-assisted:PATH, got 'hf-assisted'"),
+        (["--drafters", "hf-lookup:n=3"], "expected hf-lookup without the option 'n'"),
+        (["--prompts", "poems"], "a file of questions or a set of prompts, got 'poems'"),
+        (["--policy", "what"], "no policy is called 'what'"),
+        (["--rule", "what"], "no rule is called 'what'"),
+        (["--temperature", "warm"], "temperatures as 0,1, got 'warm'"),
+        (["--temperature", "0,0"], "different temperatures"),
+        (["--repeat", "0"], "repeats of at least 1, got 0"),
+        (["--max-tokens", "1000"], "fit the target's 256 positions"),
+        (["--plot", "picture.gif"], "ends in .png, .svg, .pdf, got 'picture.gif'"),
+        (["--json", "/not/there/out.json"], "a file in a folder that exists, got '/not/there/out.json'"),
+    ],
+)
+def test_errors_are_one_line_before_anything_runs(bench, args, message):
+    result = bench(*args)
+
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1
+    assert re.search(message, result.stderr)
+
+
+class TestDrafters:
+    @pytest.mark.parametrize(
+        ("written", "expected"),
+        [
+            ("ngram", ("ngram", None, {})),
+            ("ngram:longest=4,shortest=2", ("ngram", None, {"longest": 4, "shortest": 2})),
+            ("moa:/a/b", ("moa", "/a/b", {})),
+            ("moa:/a/b:tli=1,cut=raw", ("moa", "/a/b", {"tli": 1, "cut": "raw"})),
+            ("moa:C:\\heads\\a", ("moa", "C:\\heads\\a", {})),
+            ("moa:C:\\heads\\a:tli=1", ("moa", "C:\\heads\\a", {"tli": 1})),
+            ("small_model:org/model", ("small_model", "org/model", {})),
+        ],
+    )
+    def test_name_path_and_options_are_told_apart(self, written, expected):
+        assert drafters.read(written) == Wanted(written, *expected)
+
+    def test_a_list_keeps_options_with_their_drafter(self):
+        written = "none,moa:/a:tli=1,cut=raw, eagle ,ngram:longest=4"
+
+        assert drafters.split(written) == ["none", "moa:/a:tli=1,cut=raw", "eagle", "ngram:longest=4"]
+
+    def test_the_zoos_own_models_are_filled_in(self, monkeypatch):
+        models = [Entry("model", name, dict, "test") for name in ("zoo-moa", "zoo-moa-tli1")]
+        monkeypatch.setattr(drafters, "plugins", lambda: SimpleNamespace(entries=plugins().entries + models))
+
+        assert drafters.read("moa", zoo=True).path == "zoo-moa"
+        assert drafters.read("moa:tli=1", zoo=True).path == "zoo-moa-tli1"
+        assert drafters.read("moa:cut=raw,tli=1", zoo=True).path == "zoo-moa-tli1"
+        assert drafters.read("moa:/a:tli=1", zoo=True).path == "/a"
+        assert drafters.read("moa", zoo=False).path is None
+
+    def test_a_model_that_the_zoo_lacks_is_asked_for(self, monkeypatch):
+        found = [entry for entry in plugins().entries if entry.kind == "drafter"]
+        monkeypatch.setattr(drafters, "plugins", lambda: SimpleNamespace(entries=found))
+        with pytest.raises(ModelError, match=r"a model for 'moa', as moa:PATH; the zoo .* has no 'zoo-moa'"):
+            drafters.read("moa", zoo=True)
+
+
+def test_progress_is_shown_in_a_terminal_with_the_time_left_and_nowhere_else():
+    shown, hidden = StringIO(), StringIO()
+    for file, terminal in ((shown, True), (hidden, False)):
+        with Progress("comparing", 4, Console(file=file, force_terminal=terminal, width=120)) as progress:
+            progress.on_run(run("ngram", task(), 1.0))
+            progress.on_run(run("moa", task(), 1.0))
+
+    assert re.search(r"comparing.*2/4.*time left.*moa", shown.getvalue())
+    assert hidden.getvalue() == ""
+
+
+def test_generate_takes_options_of_a_drafter_too(target):
+    args = ["generate", "abcabc", "--target", target, "--drafter", "ngram:longest=2", "--max-tokens", "6", "--json"]
+    result = CliRunner().invoke(app, args)
+
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["drafter"] == "ngram:longest=2"
+
+
+def test_without_the_zoo_a_target_is_asked_for(bench, monkeypatch, tmp_path):
+    monkeypatch.setattr(parts, "plugins", lambda: Plugins(group="none"))
+    result = CliRunner().invoke(app, ["bench", "--drafters", "ngram", "--prompts", str(tmp_path / "mine.jsonl")])
+
+    assert result.exit_code == 2
+    assert "pip install ./contrib/specdec_zoo" in result.stderr
+
+
+@pytest.mark.slow
+def test_the_zoo_is_compared_by_default(tmp_path):
+    pytest.importorskip("specdec_zoo")
+    out = tmp_path / "out.json"
+    args = ["--limit", "1", "--max-tokens", "8", "--repeat", "1", "--json", str(out)]
+    result = CliRunner().invoke(app, ["bench", *args])
+    read = json.loads(out.read_text())
+
+    assert result.exit_code == 0, result.stderr
+    assert [(row["prompt_set"], row["drafter"]) for row in read["rows"]] == [
+        (name, drafter)
+        for name in ("functions", "classes", "tests", "all")
+        for drafter in ("none", "ngram", "small_model")
+    ]
+    assert all(row["equal"] for row in read["rows"])
