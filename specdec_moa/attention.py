@@ -1,61 +1,133 @@
 """The two halves of a transformers decoder layer, apart, so that keys may come from elsewhere than queries."""
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
+from attrs import frozen
 from jaxtyping import Bool, Float
-from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
-from transformers.models.llama.modeling_llama import LlamaDecoderLayer, rotate_half
+from torch import Tensor, nn
+from torch.nn.functional import linear, rms_norm, scaled_dot_product_attention
+from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer
+
+from specdec_moa.rotary import Rotary, rotate
 
 Layer: TypeAlias = LlamaDecoderLayer | Qwen2DecoderLayer
 
-Rotary = tuple[Float[Tensor, "#B M D"], Float[Tensor, "#B M D"]]
-"""Cosines and sines of the positions at hand."""
-KeysValues = tuple[Float[Tensor, "B H C D"], Float[Tensor, "B H C D"]]
+KeysValues = tuple[Float[Tensor, "B G C D"], Float[Tensor, "B G C D"]]
 """Keys, after rotary embedding, and values."""
+Visible = Bool[Tensor, "B 1 #M C"] | Float[Tensor, "B 1 #M C"] | None
+"""Which keys each query sees, or what is added to its scores; with none of either, all see all."""
+
+Weights = tuple[Float[Tensor, "W E"], Float[Tensor, " W"] | None, Float[Tensor, " E"] | None]
 
 
-def project(layer: Layer, states: Float[Tensor, "B M E"]) -> KeysValues:
-    """Make keys and values of what a layer reads; the keys are not rotated yet."""
-    normed, attention, size = layer.input_layernorm(states), layer.self_attn, layer.self_attn.head_dim
-    return split_heads(attention.k_proj(normed), size), split_heads(attention.v_proj(normed), size)
+@frozen(eq=False)
+class Block:
+    """A layer's weights, those that read the same states side by side, so that one product serves them all.
 
-
-def rotate(heads: Float[Tensor, "B H M D"], rotary: Rotary) -> Float[Tensor, "B H M D"]:
-    """Turn keys or queries to their positions."""
-    cosines, sines = rotary[0][:, None], rotary[1][:, None]
-    turned: Tensor = heads * cosines + rotate_half(heads) * sines
-    return turned
-
-
-def attend(
-    layer: Layer,
-    states: Float[Tensor, "B M E"],
-    memory: KeysValues,
-    rotary: Rotary,
-    visible: Bool[Tensor, "B 1 #M C"] | Float[Tensor, "B 1 #M C"] | None = None,
-) -> Float[Tensor, "B M E"]:
-    """Run a layer on `states`, which read `memory`; without `visible` all see all.
-
-    Where a boolean mask lets nothing be seen, attention adds nothing.
+    `reads` makes queries, keys and values, `widens` both inputs of the activation; each is weight, bias and the weight
+    of the norm before it, if that is not part of the others. `sizes` are the widths of queries, keys and values.
     """
-    attention = layer.self_attn
-    queries = attention.q_proj(layer.input_layernorm(states))
-    queries = rotate(split_heads(queries, attention.head_dim), rotary)
-    blind = None
-    if visible is not None and visible.dtype == torch.bool:
-        blind = ~visible.any(-1, keepdim=True)
-        visible = visible | blind
-    read = scaled_dot_product_attention(queries, *memory, attn_mask=visible, enable_gqa=True)
-    if blind is not None:
-        read = read.masked_fill(blind, 0.0)
-    states = states + attention.o_proj(read.transpose(1, 2).flatten(2))
-    out: Tensor = states + layer.mlp(layer.post_attention_layernorm(states))
-    return out
+
+    layer: Layer
+    reads: Weights
+    widens: Weights
+    sizes: tuple[int, int, int]
+
+    @staticmethod
+    def of(layer: Layer) -> "Block":
+        """Put a layer's weights together: as a copy that gradients lead back from, or without gradients in place.
+
+        In place, the layer's parameters become views of what the block holds; a second block costs nothing. The copy
+        takes the norms' weights in, so that where the states need no gradient none is worked out for these.
+        """
+        attention, mlp = layer.self_attn, layer.mlp
+        reads = [attention.q_proj, attention.k_proj, attention.v_proj]
+        return Block(
+            layer,
+            _weights(layer.input_layernorm, reads),
+            _weights(layer.post_attention_layernorm, [mlp.gate_proj, mlp.up_proj]),
+            (reads[0].out_features, reads[1].out_features, reads[2].out_features),
+        )
+
+    def query(self, states: Float[Tensor, "B M E"], rotary: Rotary) -> Float[Tensor, "B H M D"]:
+        """Make queries of what the layer reads."""
+        return rotate(self._made(states, slice(self.sizes[0])), rotary)
+
+    def project(self, states: Float[Tensor, "B M E"]) -> KeysValues:
+        """Make keys and values of what the layer reads; the keys are not rotated yet."""
+        keys, values = self._made(states, slice(self.sizes[0], None)).chunk(2, 1)
+        return keys, values
+
+    def query_and_project(
+        self, states: Float[Tensor, "B M E"], rotary: Rotary
+    ) -> tuple[Float[Tensor, "B H M D"], KeysValues]:
+        """Make queries, keys and values of the same states."""
+        asked, _, kept = (size // self.layer.self_attn.head_dim for size in self.sizes)
+        turned, values = torch.split(self._made(states, slice(None)), [asked + kept, kept], 1)
+        queries, keys = torch.split(rotate(turned, rotary), [asked, kept], 1)
+        return queries, (keys, values)
+
+    def attend(
+        self,
+        states: Float[Tensor, "B M E"],
+        queries: Float[Tensor, "B H M D"],
+        memory: KeysValues,
+        visible: Visible = None,
+        blind: Bool[Tensor, "B 1 #M 1"] | None = None,
+        *,
+        mean: bool = False,
+    ) -> Float[Tensor, "B _ E"]:
+        """Run the layer on `states`, whose queries read `memory`; give all, or their mean.
+
+        Attention adds nothing to what is `blind`, whatever the mask says.
+        """
+        read = scaled_dot_product_attention(queries, *memory, attn_mask=visible, enable_gqa=True)
+        if blind is not None:
+            read = read.masked_fill(blind, 0.0)
+        layer, mlp = self.layer, self.layer.mlp
+        states = states + layer.self_attn.o_proj(read.transpose(1, 2).flatten(2))
+        gate, up = _read(layer.post_attention_layernorm, states, self.widens).chunk(2, -1)
+        widened = mlp.act_fn(gate) * up
+        if mean:  # what is left is linear
+            states, widened = states.mean(1, keepdim=True), widened.mean(1, keepdim=True)
+        out: Tensor = states + mlp.down_proj(widened)
+        return out
+
+    def _made(self, states: Float[Tensor, "B M E"], rows: slice) -> Float[Tensor, "B H M D"]:
+        weight, bias, scale = self.reads
+        part = weight[rows], bias if bias is None else bias[rows], scale
+        return split_heads(_read(self.layer.input_layernorm, states, part), self.layer.self_attn.head_dim)
 
 
 def split_heads(states: Float[Tensor, "B M W"], size: int) -> Float[Tensor, "B H M D"]:
     """Lay heads of this size out apart."""
     return states.view(*states.shape[:2], states.shape[-1] // size, size).transpose(1, 2)
+
+
+def _read(norm: Any, states: Float[Tensor, "B M E"], weights: Weights) -> Float[Tensor, "B M W"]:
+    """Apply what follows a norm over root mean squares, and the norm."""
+    weight, bias, scale = weights
+    scale = scale if scale is None else scale.to(states.dtype)
+    return linear(rms_norm(states, states.shape[-1:], scale, norm.variance_epsilon), weight, bias)
+
+
+def _weights(norm: Any, layers: list[nn.Linear]) -> Weights:
+    trained = torch.is_grad_enabled()
+    join = torch.cat if trained else _settled
+    weight = join([layer.weight for layer in layers])
+    bias = None if layers[0].bias is None else join([layer.bias for layer in layers])
+    return (weight * norm.weight, bias, None) if trained else (weight, bias, norm.weight)
+
+
+def _settled(parts: list[Tensor]) -> Tensor:
+    """Give what `torch.cat` would, and make the parts views of it; where they are already, nothing is done."""
+    first, ends = parts[0], [part.data_ptr() + part.nbytes for part in parts]
+    together = first.untyped_storage().data_ptr() == parts[-1].untyped_storage().data_ptr()
+    if together and [part.data_ptr() for part in parts[1:]] == ends[:-1]:
+        return first.data.as_strided((sum(map(len, parts)), *first.shape[1:]), first.stride())
+    whole = torch.cat([part.data for part in parts])
+    for part, piece in zip(parts, torch.split(whole, [len(part) for part in parts]), strict=True):
+        part.data = piece
+    return whole

@@ -11,14 +11,14 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
-from transformers.utils import cached_file
 
 from specdec.errors import WrongCheckpoint
 from specdec_moa.config import MoAConfig
 from specdec_moa.model import MoAModel
+from specdec_moa.weights import WEIGHTS, find
 
 Shapes = dict[str, tuple[int, ...]]
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
+CONFIG = "config.json"
 _SIZES = ("model_type", "hidden_size", "num_hidden_layers", "num_key_value_heads", "vocab_size")
 
 
@@ -28,7 +28,7 @@ def load(path: str, target: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase
     Raises:
         WrongCheckpoint: the file is damaged, is no such head, or was made for another target.
     """
-    fields, weights = _fields(_find(path, CONFIG)), _find(path, WEIGHTS)
+    fields, weights = _fields(find(path, CONFIG)), find(path, WEIGHTS)
     try:
         with safe_open(weights, "pt") as file:
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
@@ -72,16 +72,6 @@ def check_target(
             raise WrongCheckpoint(
                 f"expected a head for a target with {name} {found[name]}, got {path}, made for {name} {value}"
             )
-
-
-def _find(path: str, name: str) -> Path:
-    try:
-        found = cached_file(path, name, _raise_exceptions_for_missing_entries=False)
-    except OSError as error:
-        raise WrongCheckpoint(f"expected {name} in {path}, found none: {error}") from error
-    if found is None:
-        raise WrongCheckpoint(f"expected {name} in {path}, found none")
-    return Path(found)
 
 
 def _fields(path: Path) -> dict[str, Any]:

@@ -42,6 +42,8 @@ class MoAConfig(PreTrainedConfig):
     """Apply the target's rotary scaling in all three blocks, not in the self-attention over tokens alone."""
     random_norms: bool = False
     """Draw the norms' weights as those of linear layers before training, as the released code does."""
+    feature_scale: float = 1.0
+    """Size of the target's features that the head predicts, which it multiplies its output by; published heads: 1."""
     target: dict[str, Any] | None = None
     """Fingerprint of the target, see `specdec_moa.checkpoint`."""
 

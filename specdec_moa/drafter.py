@@ -1,7 +1,8 @@
 """Drafting with a Mixture of Attentions head."""
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from specdec.data import Context, Needs
@@ -9,7 +10,7 @@ from specdec.errors import PromptError
 from specdec.grow import Frontier, grow
 from specdec.interfaces import Drafter, TreePolicy
 from specdec.target import Layout
-from specdec.tree import Tree
+from specdec.tree import Array, Tree, array
 from specdec_moa.encoder import MoAEncoder
 from specdec_moa.model import MoAModel
 from specdec_moa.parts import TargetParts
@@ -35,7 +36,6 @@ class MoADrafter(Drafter):
         self.encoder = MoAEncoder(self.model, len(parts.layers), cut)
         self.needs = self._needs(cut)
         self._rows = Rows(model, parts, 0)
-        self._read = torch.empty(0, 0, dtype=torch.int64)  # [R, C], the nodes read, in reading order
 
     def begin(self, context: Context) -> None:
         """Forget the last batch.
@@ -49,19 +49,20 @@ class MoADrafter(Drafter):
         self._rows = Rows(self.model, self.parts, len(context.sampling))
 
     def propose(self, context: Context, policy: TreePolicy) -> Tree:
-        active = (~context.done).nonzero()[:, 0]
+        active = (~array(context.done)).nonzero()[0]
+        with torch.inference_mode():
+            self._learn(context)
+            self._recalled = self._rows.recall(active)
 
-        def score(tree: Tree, frontier: Frontier) -> Float[Tensor, "B M V"]:
-            with torch.no_grad():
-                part = self._score(context, tree.depths[active], frontier, active)
+        def score(_: Tree, frontier: Frontier) -> Float[Tensor, "B M V"]:
+            with torch.inference_mode():
+                part = self._score(context, frontier, active)
             if len(active) == len(context.done):
                 return part
             logits = part.new_zeros(len(context.done), *part.shape[1:])
             logits[active] = part
             return logits
 
-        with torch.no_grad():
-            self._learn(context)
         return grow(context, policy, score)
 
     def close(self) -> None:
@@ -82,30 +83,31 @@ class MoADrafter(Drafter):
         parcel = self.encoder.open(step.features, layer.num_key_value_heads, self.model.config.head_dim)
         self._rows.learn(parcel, context.lengths - step.lengths - 1, step.lengths)
 
-    def _score(
-        self, context: Context, depths: Int[Tensor, "R N"], frontier: Frontier, active: Int[Tensor, " R"]
-    ) -> Float[Tensor, "R M V"]:
-        nodes = frontier.nodes[active]
+    def _score(self, context: Context, frontier: Frontier, active: Array) -> Float[Tensor, "R M V"]:
         if frontier.start == 0:
-            self._read = nodes
+            self._depths = array(frontier.depths)[active]
             return self._read_roots(context, active)
-        self._read = torch.cat([self._read, nodes], 1)
-        depths = depths.gather(1, self._read.clamp(min=0)).masked_fill(self._read < 0, 0)
-        layout = Layout(context.lengths[active] - 1, depths, frontier.visible[active])
-        return self._rows.read(frontier.tokens[active], layout, active)
+        tokens, depths, visible = (
+            array(part) if len(active) == len(part) else array(part)[active]
+            for part in (frontier.tokens, frontier.depths, frontier.visible)
+        )
+        self._depths = np.concatenate([self._depths, depths], 1)
+        lengths = array(context.lengths)[active] - 1
+        layout = Layout(*(torch.from_numpy(part) for part in (lengths, self._depths, visible)))
+        return self._rows.read(torch.from_numpy(tokens), layout, self._recalled)
 
-    def _read_roots(self, context: Context, active: Int[Tensor, " R"]) -> Float[Tensor, "R 1 V"]:
+    def _read_roots(self, context: Context, active: Array) -> Float[Tensor, "R 1 V"]:
         """Read each root behind what was decided before it, of which some may be new."""
-        ends = context.lengths[active] - 1
-        starts = torch.minimum(self._rows.settled[active], ends) if self.parts.layers else ends
-        self._rows.follow(context.tokens[active], starts, active)
+        ends, rows = array(context.lengths)[active] - 1, torch.from_numpy(active)
+        starts = np.minimum(self._rows.settled[active], ends) if self.parts.layers else ends
+        self._rows.follow(context.tokens[rows], starts, active)
         size = int((ends - starts).max()) + 1
         depths = torch.arange(size).expand(len(active), -1)
-        columns = (starts[:, None] + depths).clamp(max=context.tokens.shape[1] - 1)
-        tokens = context.tokens[active].gather(1, columns)
-        layout = Layout(starts, depths, _causal(size, len(active)))
-        logits = self._rows.read(tokens, layout, active, only=ends - starts)
-        self._rows.settled[active] = torch.maximum(self._rows.settled[active], ends)
+        columns = (torch.from_numpy(starts)[:, None] + depths).clamp(max=context.tokens.shape[1] - 1)
+        tokens = context.tokens[rows].gather(1, columns)
+        layout = Layout(torch.from_numpy(starts), depths, _causal(size, len(active)))
+        logits = self._rows.read(tokens, layout, self._recalled, only=torch.from_numpy(ends - starts))
+        self._rows.settled[active] = np.maximum(self._rows.settled[active], ends)
         return logits
 
 

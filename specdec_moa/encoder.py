@@ -7,7 +7,7 @@ from torch import Tensor
 
 from specdec.data import Encoder, Features
 from specdec.errors import OptionError
-from specdec_moa.attention import KeysValues, project, split_heads
+from specdec_moa.attention import Block, KeysValues, split_heads
 from specdec_moa.model import MoAModel
 
 CHUNK = 256
@@ -46,14 +46,14 @@ class MoAEncoder(Encoder):
     def encode(self, features: Features) -> Float[Tensor, "B K W"]:
         memory = self.remember(features)
         if self.cut == "projected":
-            memory = torch.cat([_flat(part) for part in project(self.model.cross_attention, memory)], -1)
+            memory = torch.cat([_flat(part) for part in Block.of(self.model.cross_attention).project(memory)], -1)
         tails = self._last(features)
         return torch.cat([memory, *(part.flatten(2).to(memory) for part in tails)], -1) if self.layers else memory
 
     def open(self, features: Features, heads: int, size: int) -> Parcel:
         """Unpack what crossed over; `heads` of `size` are those of the target's keys and values."""
         if features.encoded is None:
-            return Parcel(project(self.model.cross_attention, self.remember(features)), *self._last(features))
+            return Parcel(Block.of(self.model.cross_attention).project(self.remember(features)), *self._last(features))
         count, width = self.layers * heads * size, features.encoded.shape[-1]
         encoded, keys, values = torch.split(
             features.encoded.to(self.model.dtype), [width - 2 * count, count, count], -1
@@ -76,7 +76,7 @@ class MoAEncoder(Encoder):
 
     def _projected(self, encoded: Float[Tensor, "B K W"]) -> KeysValues:
         if self.cut == "memory":
-            return project(self.model.cross_attention, encoded)
+            return Block.of(self.model.cross_attention).project(encoded)
         keys, values = encoded.chunk(2, -1)
         size = self.model.config.head_dim
         return split_heads(keys, size), split_heads(values, size)

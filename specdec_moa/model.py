@@ -10,8 +10,9 @@ from transformers.initialization import normal_
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaRMSNorm, LlamaRotaryEmbedding
 from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer, Qwen2RMSNorm
 
-from specdec_moa.attention import KeysValues, Layer, Rotary, attend, project, rotate
+from specdec_moa.attention import Block, Layer
 from specdec_moa.config import MoAConfig
+from specdec_moa.rotary import angles, rotate
 
 
 class MoAModel(PreTrainedModel):
@@ -49,53 +50,25 @@ class MoAModel(PreTrainedModel):
 
         Token i sees the tokens that `own` says at [i, j], and of the target's memory what `remembered` says.
         """
-        keys, values = self.own_keys_values(embedded, positions)
-        states = self.read_own(embedded, (keys, values), positions, own[:, None])
-        placed = self.place(project(self.cross_attention, memory), positions)
-        return self.read_memory(states, placed, positions, remembered[:, None])
+        block, rotary = Block.of(self.self_attention), angles(self.self_rotary, embedded, positions)
+        states = block.attend(embedded, *block.query_and_project(embedded, rotary), own[:, None])
+        block, rotary = Block.of(self.cross_attention), angles(self.cross_rotary, embedded, positions)
+        keys, values = block.project(memory)
+        blind = ~remembered.any(-1)[:, None, :, None]
+        read = rotate(keys, rotary), values
+        return block.attend(states, block.query(states, rotary), read, remembered[:, None] | blind, blind)
 
     def remember(self, keys: Float[Tensor, "B K L H D"], values: Float[Tensor, "B K L H D"]) -> Float[Tensor, "B K E"]:
         """Make each token's memory of its keys, after rotary embedding, and values in all layers of the target."""
-        memory: Tensor = self.Ekv2E(self.mix_layers(pack(keys, values)).mean(2))
+        memory: Tensor = self.Ekv2E(self.mix_layers(pack(keys, values)))
         return memory
 
-    def mix_layers(self, packed: Float[Tensor, "B K L W"]) -> Float[Tensor, "B K L W"]:
-        """Let the layers of each token see each other, both ways; tokens do not mix."""
-        states, layers = packed.flatten(0, 1), packed.shape[2]
-        rotary = self.layer_rotary(states, torch.arange(layers, device=states.device)[None])
-        keys, values = project(self.layer_self_attention, states)
-        mixed = attend(self.layer_self_attention, states, (rotate(keys, rotary), values), rotary)
-        return mixed.view(packed.shape)
-
-    def own_keys_values(self, embedded: Float[Tensor, "B M E"], positions: Int[Tensor, "B M"]) -> KeysValues:
-        """Make the self-attention's keys and values of tokens; they depend on nothing but token and position."""
-        keys, values = project(self.self_attention, embedded)
-        return rotate(keys, self.self_rotary(embedded, positions)), values
-
-    def read_own(
-        self,
-        embedded: Float[Tensor, "B M E"],
-        memory: KeysValues,
-        positions: Int[Tensor, "B M"],
-        visible: Bool[Tensor, "B 1 M C"] | Float[Tensor, "B 1 M C"],
-    ) -> Float[Tensor, "B M E"]:
-        """Run the self-attention over the row's own tokens."""
-        return attend(self.self_attention, embedded, memory, self.self_rotary(embedded, positions), visible)
-
-    def place(self, memory: KeysValues, positions: Int[Tensor, "B K"]) -> KeysValues:
-        """Turn the cross-attention's keys to the positions of the tokens they remember."""
-        return rotate(memory[0], self.cross_rotary(memory[0], positions)), memory[1]
-
-    def read_memory(
-        self,
-        states: Float[Tensor, "B M E"],
-        memory: KeysValues,
-        positions: Int[Tensor, "B M"],
-        visible: Bool[Tensor, "B 1 #M C"],
-    ) -> Float[Tensor, "B M E"]:
-        """Run the cross-attention: what it gives is the target's feature as predicted."""
-        rotary: Rotary = self.cross_rotary(states, positions)
-        return attend(self.cross_attention, states, memory, rotary, visible)
+    def mix_layers(self, packed: Float[Tensor, "B K L W"]) -> Float[Tensor, "B K W"]:
+        """Let the layers of each token see each other, both ways, and take their mean; tokens do not mix."""
+        states, block = packed.flatten(0, 1), Block.of(self.layer_self_attention)
+        rotary = angles(self.layer_rotary, states, torch.arange(states.shape[1], device=states.device)[None])
+        mixed = block.attend(states, *block.query_and_project(states, rotary), mean=True)
+        return mixed.view(*packed.shape[:2], packed.shape[-1])
 
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)

@@ -4,12 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from attrs import frozen
-from jaxtyping import Float, Int
+from attrs import evolve, frozen
+from jaxtyping import Float
 from torch import Tensor, nn
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
-from specdec.errors import UnsupportedModel
+from specdec.errors import ModelError, UnsupportedModel
+from specdec_moa.rotary import Pair
+from specdec_moa.weights import fill
 
 FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
 MaskFor = Callable[[int | None], Tensor]
@@ -35,15 +37,32 @@ class TargetParts:
             UnsupportedModel: it is of a family that was never tried, or has fewer layers than that.
         """
         config, base = model.config.get_text_config(), model.base_model
-        if config.model_type not in FAMILIES:
-            raise UnsupportedModel(f"expected a target of {', '.join(FAMILIES)} for MoA, got {config.model_type}")
-        if not 0 <= layers < config.num_hidden_layers:
-            raise UnsupportedModel(
-                f"expected target layer inference with 0 to {config.num_hidden_layers - 1} layers, got {layers}"
-            )
+        _check(config, layers)
         last = tuple(base.layers[config.num_hidden_layers - layers :])
         head = model.get_output_embeddings()
         return cls(config, model.get_input_embeddings(), last, base.norm, base.rotary_emb, head)
+
+    @classmethod
+    def read(cls, path: str, layers: int = 0, device: str | torch.device = "cpu") -> "TargetParts":
+        """Load the parts alone, from a folder or the hub: a target that is elsewhere need not be held whole.
+
+        Raises:
+            UnsupportedModel: as `of` does.
+            WrongCheckpoint: the files are damaged, lack a tensor, or are no safetensors.
+            ModelError: there is no such model.
+        """
+        config, place = read_config(path), torch.device(device)
+        _check(config, layers)
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config).eval().requires_grad_(False)
+        parts = cls.of(model, layers)
+        tied = parts.head.weight is parts.embed.weight
+        wanted = [parts.embed, *parts.layers, parts.norm, *(() if tied else (parts.head,))]
+        fill({name: module for name, module in model.named_modules() if module in wanted}, path, place)
+        if tied:
+            parts.head.weight = parts.embed.weight
+        with place:
+            return evolve(parts, rotary=type(parts.rotary)(parts.config))
 
     @property
     def dtype(self) -> torch.dtype:
@@ -74,7 +93,7 @@ class TargetParts:
     def finish(
         self,
         states: Float[Tensor, "R M E"],
-        positions: Int[Tensor, "R M"],
+        rotary: Pair,
         mask: MaskFor,
         cache: Any = None,
     ) -> Float[Tensor, "R M E"]:
@@ -84,15 +103,35 @@ class TargetParts:
         """
         if not self.layers:
             return states
-        rotary = self.rotary(states, positions)
         for layer, window in zip(self.layers, self.windows, strict=True):
             states = layer(
                 states,
                 attention_mask=mask(window),
-                position_ids=positions,
                 past_key_values=cache,
                 use_cache=cache is not None,
                 position_embeddings=rotary,
             )
         normed: Tensor = self.norm(states)
         return normed
+
+
+def _check(config: PreTrainedConfig, layers: int) -> None:
+    if config.model_type not in FAMILIES:
+        raise UnsupportedModel(f"expected a target of {', '.join(FAMILIES)} for MoA, got {config.model_type}")
+    if not 0 <= layers < config.num_hidden_layers:
+        raise UnsupportedModel(
+            f"expected target layer inference with 0 to {config.num_hidden_layers - 1} layers, got {layers}"
+        )
+
+
+def read_config(path: str) -> PreTrainedConfig:
+    """Read what a target is made of, from a folder or the hub.
+
+    Raises:
+        ModelError: there is no such model.
+    """
+    try:
+        config: PreTrainedConfig = AutoConfig.from_pretrained(path).get_text_config()
+    except (OSError, ValueError) as error:
+        raise ModelError(f"no model can be read from {path!r}: {str(error).strip().splitlines()[0]}") from error
+    return config

@@ -2,15 +2,19 @@
 
 from typing import Any
 
+import numpy as np
 import torch
-from jaxtyping import Float, Int
+from attrs import frozen
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from specdec.target import Layout, SlotCache, Window
-from specdec_moa.attention import KeysValues
+from specdec.tree import Array, array
+from specdec_moa.attention import Block, KeysValues
 from specdec_moa.encoder import Parcel
 from specdec_moa.model import MoAModel
 from specdec_moa.parts import TargetParts
+from specdec_moa.rotary import Turns, rotate
 
 _Pair = tuple[Tensor, Tensor]
 
@@ -22,12 +26,21 @@ class _LastLayers(SlotCache):
         super().__init__(*args)
         self._first = first
 
-    def reserve(self, slots: int, columns: int) -> None:
-        if self._shapes:
-            super().reserve(slots, columns)
-
     def update(self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any) -> _Pair:
         return super().update(key_states, value_states, layer_idx - self._first, *args, **kwargs)
+
+
+@frozen(eq=False)
+class Recalled:
+    """What some rows read of the memory in one step; without masks, all of it.
+
+    Attention gives nothing to rows that are `blind`, which know nothing yet.
+    """
+
+    slots: Int[Tensor, " R"]
+    memory: KeysValues
+    visible: Bool[Tensor, "R 1 1 C"] | None = None
+    blind: Bool[Tensor, "R 1 1 1"] | None = None
 
 
 class Rows:
@@ -39,107 +52,126 @@ class Rows:
 
     def __init__(self, model: MoAModel, parts: TargetParts, count: int) -> None:
         self.model, self.parts, self.count = model, parts, count
-        config, device = model.config, parts.device
+        config, self.device, self.dtype = model.config, parts.device, model.dtype
+        self._last_dtype = parts.dtype
         size = config.head_dim
         own = (config.self_attention_num_key_value_heads, size)
         memory = (config.cross_attention_num_key_value_heads, size)
         last = (int(parts.config.num_key_value_heads), size)
-        self._own = SlotCache([own, own], model.dtype, device)
-        self._memory = SlotCache([memory, memory], model.dtype, device)
-        self._last = _LastLayers(parts.first, [last, last] * len(parts.layers), parts.dtype, device)
-        self._known = torch.zeros(count, 0, dtype=torch.bool)  # which columns of the memory are filled
-        self._own_lengths = torch.zeros(count, dtype=torch.int64)
-        self.settled = torch.zeros(count, dtype=torch.int64)
+        with torch.no_grad():
+            self._self, self._cross = Block.of(model.self_attention), Block.of(model.cross_attention)
+        self._shape = (config.cross_attention_num_key_value_heads, 0, size)
+        self._own = SlotCache([own, own], self.dtype, self.device)
+        self._memory = SlotCache([memory, memory], self.dtype, self.device)
+        self._last = _LastLayers(parts.first, [last, last] * max(len(parts.layers), 1), parts.dtype, self.device)
+        self._own_turns, self._memory_turns = Turns(model.self_rotary), Turns(model.cross_rotary)
+        self._last_turns = Turns(parts.rotary, lambda rotary, states, positions: rotary(states, positions))
+        self._known: Array = np.zeros((count, 0), bool)  # which columns of the memory are filled
+        self._own_lengths: Array = np.zeros(count, np.int64)
+        self.settled: Array = np.zeros(count, np.int64)
         """How many tokens of each row the last layers have keys and values of, computed or predicted."""
 
     def learn(self, parcel: Parcel, starts: Int[Tensor, " B"], lengths: Int[Tensor, " B"]) -> None:
         """Take in what the target computed of `lengths` decided tokens from each row's `starts` on."""
-        rows, size = torch.arange(self.count), parcel.memory[0].shape[2]
-        columns = starts.clamp(min=0)[:, None] + torch.arange(size)
-        valid = torch.arange(size) < lengths[:, None]
-        end = int(columns[valid].max()) + 1
-        columns = torch.where(valid, columns, end)  # one spare column takes what means nothing
-        self._look(self._memory, rows, columns, end + 1)
-        self._memory.update(*self.model.place(parcel.memory, self._to(columns)), 0)
-        self._known = torch.nn.functional.pad(self._known, (0, max(end - self._known.shape[1], 0)))
-        self._known[rows[:, None].expand_as(columns)[valid], columns[valid]] = True
+        counts, ends = array(lengths), array(starts + lengths)
+        places, end = np.arange(parcel.memory[0].shape[2]), int(ends[counts > 0].max())
+        valid = places < counts[:, None]
+        columns = np.where(valid, array(starts)[:, None] + places, end)  # one spare column takes what means nothing
+        window = Window(self._to(torch.arange(self.count)), self._to(torch.from_numpy(columns)), end + 1)
+        keys, values = parcel.memory
+        self._look(self._memory, window)
+        self._memory.update(rotate(keys, self._memory_turns(keys, window.columns, end + 1)), values, 0)
+        self._known = np.pad(self._known, ((0, 0), (0, max(end - self._known.shape[1], 0))))
+        row, place = valid.nonzero()
+        self._known[row, columns[row, place]] = True
         if self.parts.layers:
-            self._look(self._last, rows, columns, end + 1)
+            self._look(self._last, window)
             for layer in range(len(self.parts.layers)):
                 keys, values = (part[:, :, layer].transpose(1, 2) for part in (parcel.keys, parcel.values))
                 self._last.update(keys.to(self.parts.dtype), values.to(self.parts.dtype), self.parts.first + layer)
-        self.settled = torch.where(lengths > 0, torch.maximum(self.settled, starts + lengths), self.settled)
+        self.settled = np.where(counts > 0, np.maximum(self.settled, ends), self.settled)
 
-    def follow(self, tokens: Int[Tensor, "R T"], ends: Int[Tensor, " R"], rows: Int[Tensor, " R"]) -> None:
+    def follow(self, tokens: Int[Tensor, "R T"], ends: Array, rows: Array) -> None:
         """Bring the tokens' own keys and values up to each row's `ends`, not included."""
-        starts = torch.minimum(self._own_lengths[rows], ends)
+        starts = np.minimum(self._own_lengths[rows], ends)
         size = int((ends - starts).max())
         if size > 0:
-            columns = starts[:, None] + torch.arange(size)
-            chain = tokens.gather(1, columns.clamp(max=tokens.shape[1] - 1))
-            self._look(self._own, rows, columns, int(columns.max()) + 1)
-            self._own.update(*self.model.own_keys_values(self._embed(chain), self._to(columns)), 0)
+            columns = torch.from_numpy(starts[:, None] + np.arange(size))
+            chain, end = tokens.gather(1, columns.clamp(max=tokens.shape[1] - 1)), int(starts.max()) + size
+            window = Window(self._to(torch.from_numpy(rows)), self._to(columns), end)
+            embedded = self._embed(chain)
+            self._look(self._own, window)
+            keys, values = self._self.project(embedded)
+            self._own.update(rotate(keys, self._own_turns(embedded, window.columns, end)), values, 0)
         self._own_lengths[rows] = ends
+
+    def recall(self, rows: Array) -> Recalled:
+        """Gather what some rows read of the memory, until more is learnt."""
+        known = self._known[rows]
+        slots = self._to(torch.from_numpy(rows))
+        self._look(self._memory, Window(slots, slots[:, None][:, :0], known.shape[1]))
+        nothing = torch.empty(len(rows), *self._shape, dtype=self.dtype, device=self.device)
+        memory: KeysValues = self._memory.update(nothing, nothing, 0)
+        if known.all() and known.shape[1]:
+            return Recalled(slots, memory)
+        visible = self._to(torch.from_numpy(known))[:, None, None]
+        blind = ~visible.any(-1, keepdim=True)
+        return Recalled(slots, memory, visible | blind, blind)
 
     def read(
         self,
         tokens: Int[Tensor, "R M"],
         layout: Layout,
-        rows: Int[Tensor, " R"],
+        recalled: Recalled,
         only: Int[Tensor, " R"] | None = None,
     ) -> Float[Tensor, "R _ V"]:
         """Give logits of what follows nodes that stand behind `layout.lengths` decided tokens.
 
         If only one node per row is asked about, by its place among them, the others are read for those behind it.
         """
-        positions, masks = self._to(layout.positions), _Masks(layout, self.parts)
+        window = Window(recalled.slots, self._to(layout.columns), layout.end)
+        positions, masks = self._to(layout.positions), _Masks(layout, self._last_dtype, self.device)
         embedded = self._embed(tokens)
-        self._look(self._own, rows, layout.columns, layout.end)
-        own = self._own.update(*self.model.own_keys_values(embedded, positions), 0)
-        states = self.model.read_own(embedded, own, positions, masks(None).to(embedded.dtype))
-        states = self._recall(states, rows, positions).to(self.parts.dtype)
-        self._look(self._last, rows, layout.columns, layout.end)
-        states = self.parts.finish(states, positions, masks, self._last)
+        self._look(self._own, window)
+        queries, own = self._self.query_and_project(embedded, self._own_turns(embedded, positions, layout.end))
+        states = self._self.attend(embedded, queries, self._own.update(*own, 0), masks(None).to(self.dtype))
+        queries = self._cross.query(states, self._memory_turns(states, positions, layout.end))
+        states = self.predict(states, queries, recalled)
+        if self.parts.layers:
+            self._look(self._last, window)
+            states = states.to(self._last_dtype)
+            states = self.parts.finish(states, self._last_turns(states, positions, layout.end), masks, self._last)
         if only is not None:
-            states = states[torch.arange(len(rows)), self._to(only)][:, None]
-        logits: Tensor = self.parts.head(states)
+            states = states[torch.arange(len(tokens)), self._to(only)][:, None]
+        logits: Tensor = self.parts.head(states.to(self._last_dtype))
         return logits
 
-    def _recall(
-        self, states: Float[Tensor, "R M E"], rows: Int[Tensor, " R"], positions: Int[Tensor, "R M"]
+    def predict(
+        self, states: Float[Tensor, "R M E"], queries: Float[Tensor, "R H M D"], recalled: Recalled
     ) -> Float[Tensor, "R M E"]:
-        known = self._known[rows]
-        none = torch.empty(len(rows), 0, dtype=torch.int64)
-        self._look(self._memory, rows, none, known.shape[1])
-        memory: KeysValues = self._memory.update(*self._nothing(len(rows)), 0)
-        return self.model.read_memory(states, memory, positions, self._to(known)[:, None, None])
-
-    def _nothing(self, rows: int) -> KeysValues:
-        config = self.model.config
-        none = torch.empty(rows, config.cross_attention_num_key_value_heads, 0, config.head_dim, dtype=self.model.dtype)
-        return self._to(none), self._to(none)
+        """Read the memory: what that gives is the target's feature as predicted."""
+        return self._cross.attend(states, queries, recalled.memory, recalled.visible, recalled.blind)
 
     def _embed(self, tokens: Int[Tensor, "R M"]) -> Float[Tensor, "R M E"]:
-        embedded: Tensor = self.parts.embed(self._to(tokens.clamp(min=0))).to(self.model.dtype)
+        embedded: Tensor = self.parts.embed(self._to(tokens.clamp(min=0))).to(self.dtype)
         return embedded
 
-    def _look(self, cache: SlotCache, rows: Int[Tensor, " R"], columns: Int[Tensor, "R M"], end: int) -> None:
-        cache.reserve(self.count, end)
-        cache.look(Window(self._to(rows), self._to(columns), end))
+    def _look(self, cache: SlotCache, window: Window) -> None:
+        cache.reserve(self.count, window.end)
+        cache.look(window)
 
     def _to(self, tensor: Tensor) -> Tensor:
-        return tensor.to(self.parts.device, non_blocking=True)
+        return tensor.to(self.device, non_blocking=True)
 
 
 class _Masks:
     """Builds each mask of a layout once."""
 
-    def __init__(self, layout: Layout, parts: TargetParts) -> None:
-        self._layout, self._parts = layout, parts
+    def __init__(self, layout: Layout, dtype: torch.dtype, device: torch.device) -> None:
+        self._layout, self._dtype, self._device = layout, dtype, device
         self._built: dict[int | None, Tensor] = {}
 
     def __call__(self, window: int | None) -> Tensor:
         if window not in self._built:
-            mask = self._layout.mask(self._parts.dtype, window).to(self._parts.device)
-            self._built[window] = mask
+            self._built[window] = self._layout.mask(self._dtype, window).to(self._device)
         return self._built[window]

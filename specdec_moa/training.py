@@ -1,6 +1,6 @@
 """Training of a Mixture of Attentions head: its loss, its masks drawn anew in each pass, its authors' recipe."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from specdec.data import Needs
 from specdec.errors import OptionError
-from specdec.training import Lesson, Method, Progress, Recipe, Schedule, soft_cross_entropy
+from specdec.training import Lesson, Method, Progress, Recipe, Schedule, option, soft_cross_entropy, takes
 from specdec_moa.checkpoint import fingerprint
 from specdec_moa.config import MoAConfig
 from specdec_moa.drafter import MoADrafter
@@ -23,37 +23,46 @@ from specdec_moa.parts import TargetParts
 
 LARGE = 2**24
 """Numbers per batch in the memory's input above which it is made in parts, each a second time on the way back."""
+PART = 2**21
+"""Numbers in the input of such a part; what is kept of it on the way back is some 15 times as much."""
+CACHED = 256
+"""Tokens whose memory a CPU makes at a time, so that what it touches stays in its cache."""
 BLOCKS = ("variable", "whole", "none")
 
 
 @frozen
 class Options:
-    """What the paper and the released code leave open; the defaults are theirs unless said otherwise.
+    """What the paper and the released code leave open; the defaults are theirs unless said otherwise."""
 
-    `block`: answers are cut at multiples of a length that is drawn for each (`variable`), left `whole`, or not
-    hidden at all (`none`: every token sees the memory of all before it). `strict`: hide a block start's own memory from
-    it, as when drafting; the released code shows it. `staircase`: how many of the sequences see only
-    their own block in self-attention at the start, falling to none over the first half of training. `final`: share of
-    the feature loss that is taken after the target's last layers; the paper has none of it.
-    """
-
-    block: str = field(default="variable")
-    shortest: int = 6
-    longest: int = 14
-    strict: bool = True
-    staircase: float = 1.0
-    vocabulary: float = 0.1
-    feature: float = 1.0
-    final: float = 0.5
+    block: str = field(
+        default="variable",
+        metadata={"help": "Answers cut at multiples of a drawn length; or whole; or none: nothing is hidden."},
+    )
+    shortest: int = option(6, "Shortest block.")
+    longest: int = option(14, "Longest block.")
+    strict: bool = option(True, "Hide a block start's own memory from it, as in drafting; released: not.")
+    staircase: float = option(1.0, "Share of texts that see their own block alone, at first; 0 at half time.")
+    vocabulary: float = option(0.1, "Weight of the loss over the vocabulary.")
+    feature: float = option(1.0, "Weight of the regression of features.")
+    final: float = option(0.5, "With tli: share of that taken behind the target's last layers; paper: 0.")
+    rate: float = option(6e-4, "Highest learning rate.")
+    last_rate: float = option(3e-5, "Learning rate behind its fall.")
+    warmup: int = option(50, "Steps until the highest rate.")
+    decay: int = option(0, "Steps from the highest rate to the last; 0: the rest of the first pass.")
+    clip: float = option(1.0, "Bound on the norm of all gradients; 0 for none.")
+    weight_decay: float = option(0.0, "Weight decay.")
     seed: int = 0
+
+    @property
+    def recipe(self) -> Recipe:
+        """How these options optimise; the authors' 30 passes in batches of 32 texts."""
+        schedule = Schedule(self.rate, self.last_rate, self.warmup, self.decay or None)
+        return Recipe(schedule, weight_decay=self.weight_decay, clip=self.clip, epochs=30)
 
     @block.validator
     def _known(self, _: object, block: str) -> None:
         if block not in BLOCKS:
             raise OptionError(f"expected blocks of {', '.join(BLOCKS)}, got {block!r}")
-
-
-RECIPE = Recipe(Schedule(peak=6e-4, base=3e-5, warmup=50), epochs=30)
 
 
 class MoAMethod(Method):
@@ -64,11 +73,11 @@ class MoAMethod(Method):
     """
 
     head: MoAModel
-    recipe = RECIPE
 
     def __init__(self, head: MoAModel, parts: TargetParts, options: Options | None = None) -> None:
         super().__init__()
         self.head, self.parts, self.options = head.train(), parts, options or Options()
+        self.recipe = self.options.recipe
         last, layers = int(parts.config.num_hidden_layers), len(parts.layers)
         self._bare = bool(head.config.disable_LSA)
         hidden = ((last,) if self._bare else ()) + ((last - layers,) if layers else ())
@@ -90,8 +99,11 @@ class MoAMethod(Method):
         feature = torch.where(masks.given[..., None], truth, feature)
         if self.options.strict:  # what is given teaches nothing
             counted = counted & ~masks.given
-        final = self.parts.finish(feature.to(self.parts.dtype), batch.positions, _Causal(batch.positions, self.parts))
-        return self._losses(lesson, final, counted, _regression(feature, truth, counted))
+        feature_in = feature.to(self.parts.dtype)
+        rotary = self.parts.rotary(feature_in, batch.positions)
+        final = self.parts.finish(feature_in, rotary, _Causal(batch.positions, self.parts))
+        scale = self.head.config.feature_scale
+        return self._losses(lesson, final, counted, _regression(feature / scale, truth / scale, counted))
 
     def drafter(self) -> MoADrafter:
         """Draft with the head as it is."""
@@ -117,10 +129,12 @@ class MoAMethod(Method):
         if features.keys is None or features.values is None:
             raise OptionError("expected keys and values of all layers of the target, got none")
         keys, values = features.keys.to(dtype), features.values.to(dtype)
-        if 2 * keys.numel() <= LARGE:
-            return self.head.remember(keys, values)
-        step = max(keys.shape[1] * LARGE // (2 * keys.numel()), 1)
-        chunks = zip(torch.split(keys, step, 1), torch.split(values, step, 1), strict=True)
+        once, step = 2 * keys.numel() <= LARGE, keys.shape[1] * PART // (2 * keys.numel())
+        if once and keys.device.type == "cpu":
+            step = CACHED // len(keys)
+        chunks = zip(*(torch.split(part, max(step, 1), 1) for part in (keys, values)), strict=True)
+        if once:
+            return torch.cat([self.head.remember(*chunk) for chunk in chunks], 1)
         return torch.cat([checkpoint(self.head.remember, *chunk, use_reentrant=False) for chunk in chunks], 1)
 
     def _blocks(self, lesson: Lesson, progress: Progress) -> Blocks:
@@ -152,20 +166,22 @@ def draw(indices: Int[Tensor, " B"], progress: Progress, options: Options) -> tu
     return torch.tensor(lengths), torch.tensor(stairs)
 
 
+@takes(Options)
 def method(
     model: PreTrainedModel,
     tokenizer: Any = None,
     seed: int = 0,
-    tli: int = 0,
-    lsa: bool = True,
-    sizes: str = "",
+    tli: Annotated[int, "Layers of target layer inference: the target's last, run on what the head says."] = 0,
+    lsa: Annotated[bool, "Layer self-attention over the keys and values of all layers."] = True,
+    sizes: Annotated[str, "Sizes of the head other than the published proportions: field=value+field=value."] = "",
+    scale: Annotated[float, "Size of features before the final norm, with tli; 0: measured; released: 1."] = 0.0,
     **options: Any,
 ) -> MoAMethod:
     """Begin a head for a target: `tli` layers of target layer inference, `lsa` for layer self-attention.
 
     `sizes` replaces sizes of the head, as `field=value` joined by `+`; `options` are those of `Options`.
     """
-    config = model.config.get_text_config()
+    config, parts = model.config.get_text_config(), TargetParts.of(model, tli)
     chosen = {name: int(size) for name, _, size in (part.partition("=") for part in sizes.split("+") if part)}
     head = MoAModel(
         MoAConfig.for_target(
@@ -173,10 +189,26 @@ def method(
             target_layer_inference=tli,
             disable_LSA=not lsa,
             target=fingerprint(config, tokenizer),
+            feature_scale=scale or _size(model, tli),
             **chosen,
         )
     )
-    return MoAMethod(head, TargetParts.of(model, tli), Options(seed=seed, **options))
+    return MoAMethod(head, parts, Options(seed=seed, **options))
+
+
+@torch.no_grad()
+def _size(model: PreTrainedModel, layers: int) -> float:
+    """Measure what enters the target's last layers, which no norm bounds: the root mean square of a token's features.
+
+    Of random tokens, the median, for some models give enormous features to the first.
+    """
+    if not layers:
+        return 1.0
+    tokens = torch.randint(
+        model.config.get_text_config().vocab_size, (1, 256), generator=torch.Generator().manual_seed(0)
+    )
+    outputs = model(input_ids=tokens.to(model.device), output_hidden_states=True, logits_to_keep=1)
+    return float(outputs.hidden_states[-1 - layers].float().square().mean(-1).sqrt().median())
 
 
 def _regression(feature: Tensor, truth: Tensor, counted: Bool[Tensor, "B T"]) -> Float[Tensor, ""]:

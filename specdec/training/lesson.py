@@ -57,18 +57,14 @@ class Teacher:
     @torch.no_grad()
     def read(self, batch: Batch) -> Lesson:
         """Run the target over a batch, without its output head."""
-        cache = DynamicCache()
-        with self._caught() as caught:
+        kept = _Kept(self._layers)
+        with self._caught() as caught:  # padding stands last, so that nothing but padding could see it
             last = self.model.base_model(
-                input_ids=batch.tokens,
-                attention_mask=batch.real.long(),
-                position_ids=batch.positions,
-                past_key_values=cache if self._layers else None,
-                use_cache=bool(self._layers),
+                input_ids=batch.tokens, past_key_values=kept if self._layers else None, use_cache=bool(self._layers)
             ).last_hidden_state
         caught[self._last] = last
         hidden = torch.stack([caught[index] for index in self._hidden], 2) if self._hidden else None
-        keys, values = (_stack(cache, self._layers, part) for part in ("keys", "values"))
+        keys, values = kept.stacked()
         return Lesson(batch, Features(hidden, keys, values), last)
 
     @contextmanager
@@ -86,8 +82,24 @@ class Teacher:
             yield caught
 
 
-def _stack(cache: DynamicCache, layers: Sequence[int], part: str) -> Tensor | None:
-    """Stack keys or values of these layers as `[B, T, L, H, D]`."""
-    if not layers:
-        return None
-    return torch.stack([getattr(cache.layers[layer], part).transpose(1, 2) for layer in layers], 2)
+class _Kept(DynamicCache):
+    """Keeps what layers compute, as they give it, of those that are asked for."""
+
+    def __init__(self, layers: Sequence[int]) -> None:
+        super().__init__()
+        self._of: dict[int, tuple[Tensor, Tensor] | None] = dict.fromkeys(layers)
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        if layer_idx in self._of:
+            self._of[layer_idx] = key_states, value_states
+        return key_states, value_states
+
+    def stacked(self) -> tuple[Tensor | None, Tensor | None]:
+        """Give keys and values as `[B, T, L, H, D]` each."""
+        pairs = [pair for pair in self._of.values() if pair is not None]
+        if not pairs:
+            return None, None
+        keys, values = (torch.stack([part.transpose(1, 2) for part in parts], 2) for parts in zip(*pairs, strict=True))
+        return keys, values

@@ -17,11 +17,11 @@ def target(kind: str = "llama") -> PreTrainedModel:
     return build(kind, num_hidden_layers=4, **options)
 
 
-def head(model: PreTrainedModel, kind: type[MoAModel] = MoAModel, **options: object) -> MoAModel:
+def head(model: PreTrainedModel, **options: object) -> MoAModel:
     config = MoAConfig.for_target(model.config, initializer_range=0.3, **options)
     with torch.random.fork_rng():
         torch.manual_seed(5)
-        return kind(config).to(model.dtype).eval().requires_grad_(False)
+        return MoAModel(config).to(model.dtype).eval().requires_grad_(False)
 
 
 def drafter(model: PreTrainedModel, tli: int = 0, cut: str = "projected", **options: object) -> MoADrafter:

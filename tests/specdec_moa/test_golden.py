@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -14,13 +15,14 @@ from specdec.data import Features
 from specdec.policies import Dynamic
 from specdec.target import Layout
 from specdec.training import Batch, Teacher
-from specdec_moa.attention import project
+from specdec_moa.attention import Block
 from specdec_moa.checkpoint import load
 from specdec_moa.encoder import MoAEncoder
 from specdec_moa.masks import blocks
 from specdec_moa.model import pack
 from specdec_moa.parts import TargetParts
 from specdec_moa.plugin import moa
+from specdec_moa.rotary import angles, rotate
 from specdec_moa.rows import Rows
 from specdec_moa.training import MoAMethod, Options
 
@@ -57,7 +59,7 @@ def test_memory(golden_model: PreTrainedModel) -> None:
         for part in ("keys", "values")
     )
     close(pack(keys, values)[real], truth["kv_packed"][real])
-    close(model.mix_layers(truth["kv_packed"])[0, :8], truth["lsa_out"])
+    close(model.mix_layers(truth["kv_packed"])[0, :8], truth["lsa_out"].mean(-2))
     close(model.remember(keys, values)[real], truth["z"][real])
 
 
@@ -85,15 +87,15 @@ def test_drafting(golden_model: PreTrainedModel) -> None:
     features = Features(keys=keys, values=values)
     encoder, first, all_known = MoAEncoder(model), len(truth["prefix_ids"]), len(truth["cycle2.prefix_ids"])
     close(encoder.remember(features), truth["z"])
-    keys, values = model.place(project(model.cross_attention, truth["z"]), torch.arange(all_known)[None])
-    close(keys, truth["ca_key"])
+    keys, values = Block.of(model.cross_attention).project(truth["z"])
+    close(rotate(keys, angles(model.cross_rotary, keys, torch.arange(all_known)[None])), truth["ca_key"])
     close(values, truth["ca_value"])
     for cycle, start, end in (("cycle1", 0, first), ("cycle2", first, all_known)):
         part = Features(keys=features.keys[:, start:end], values=features.values[:, start:end])
         encoded = Features(encoded=encoder.encode(part))
         rows.learn(encoder.open(encoded, 2, 8), torch.tensor([start]), torch.tensor([end - start]))
         tokens = truth["cycle2.prefix_ids"][None]
-        rows.follow(tokens, torch.tensor([end]), torch.tensor([0]))
+        rows.follow(tokens, np.array([end]), np.array([0]))
         close(draft(rows, truth, cycle, end), truth[f"{cycle}.logits"])
 
 
@@ -106,7 +108,7 @@ def draft(rows: Rows, truth: dict[str, Tensor], cycle: str, length: int) -> Tens
         count = int((depths == depth).sum())
         visible = tree.ancestors[:, done : done + count, : done + count]
         layout = Layout(torch.tensor([length]), depths[None, : done + count], visible)
-        logits.append(rows.read(tree.tokens[:, done : done + count], layout, torch.tensor([0])))
+        logits.append(rows.read(tree.tokens[:, done : done + count], layout, rows.recall(np.array([0]))))
         done += count
     return torch.cat(logits, 1)[0].detach()
 

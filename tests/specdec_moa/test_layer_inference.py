@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,22 +11,22 @@ from torch import Tensor
 
 from specdec import Tree
 from specdec.target import Engine, Layout
-from specdec_moa import MoAModel, TargetParts
-from specdec_moa.attention import project
+from specdec_moa import TargetParts
+from specdec_moa.attention import Block
 from specdec_moa.encoder import Parcel
-from specdec_moa.rows import Rows
+from specdec_moa.rows import Recalled, Rows
 from tests.specdec_moa.heads import FAMILIES, head, target
 from tests.toys import VOCAB
 
 ROWS = 3
 
 
-class Oracle(MoAModel):
+class Oracle(Rows):
     """Knows the target's own hidden states."""
 
     truth: Tensor
 
-    def read_memory(self, states: Tensor, *args: Any) -> Tensor:
+    def predict(self, states: Tensor, queries: Tensor, recalled: Recalled) -> Tensor:
         return self.truth
 
 
@@ -48,8 +49,7 @@ def trees(draw: st.DrawFn) -> Tree:
 @given(data=st.data())
 def test_reproduces_the_target(kind: str, layers: int, data: st.DataObject) -> None:
     model = target(kind)
-    oracle = head(model, Oracle)
-    rows, engine = Rows(oracle, TargetParts.of(model, layers), ROWS), Engine(model)
+    rows, engine = Oracle(head(model), TargetParts.of(model, layers), ROWS), Engine(model)
     slots = [engine.open() for _ in range(ROWS)]
     read_prompts(engine, slots, [data.draw(st.integers(0, 14)) for _ in range(ROWS)])
     known = [0] * ROWS
@@ -62,9 +62,9 @@ def test_reproduces_the_target(kind: str, layers: int, data: st.DataObject) -> N
         start, size = 0, tree.tokens.shape[1]
         while start < size:
             end = data.draw(st.integers(start + 1, size))
-            oracle.truth = truth.hidden[:, start:end, 0]
+            rows.truth = truth.hidden[:, start:end, 0]
             layout = Layout(lengths, tree.depths[:, :end], tree.ancestors[:, start:end, :end])
-            said = rows.read(tree.tokens[:, start:end], layout, torch.arange(ROWS))
+            said = rows.read(tree.tokens[:, start:end], layout, rows.recall(np.arange(ROWS)))
             real = tree.nodes[:, start:end]
             torch.testing.assert_close(said[real], truth.logits[:, start:end][real])
             start = end
@@ -93,5 +93,6 @@ def learn(rows: Rows, engine: Engine, slots: list[Any], known: list[int], layers
     last = range(len(engine.layers) - layers, len(engine.layers))
     pairs = [engine.keys_values(layer, slots, columns) for layer in last]
     keys, values = (torch.stack(parts, 2) for parts in zip(*pairs, strict=True))
-    memory = project(rows.model.cross_attention, torch.zeros(ROWS, size, rows.model.config.hidden_size).double())
+    nothing = torch.zeros(ROWS, size, rows.model.config.hidden_size).double()
+    memory = Block.of(rows.model.cross_attention).project(nothing)
     rows.learn(Parcel(memory, keys, values), starts, lengths - starts)

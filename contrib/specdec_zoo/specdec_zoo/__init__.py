@@ -8,7 +8,6 @@ MODELS = ("target", "draft")
 HEADS = (
     "moa",
     "moa-tli1",
-    "moa-tli2",
     "moa-without-lsa",
     "moa-without-blocks",
     "eagle",

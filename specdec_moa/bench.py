@@ -1,0 +1,92 @@
+"""What a head costs beside its target: `python -m specdec_moa.bench`.
+
+Drafting 62 nodes in 6 levels, encoder included, against the target's own pass over them; a step of training against
+the target's own pass over its tokens. Medians of the thread's own time, each pair in turn, with heads untrained.
+"""
+
+from collections.abc import Callable
+from itertools import islice
+from statistics import median
+from time import thread_time
+from typing import Annotated, Any
+
+import torch
+import typer
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from specdec.data import Stop
+from specdec.decode import Decoder
+from specdec.plugins import plugins
+from specdec.policies import Dynamic
+from specdec.target import Target
+from specdec.target.loading import load_model
+from specdec.training import Batch, Progress, Teacher
+from specdec_moa.training import method
+
+TREE = Dynamic(depth=6, width=8, size=62)
+
+
+def timed(times: list[float], function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a function that does the same, and notes how many milliseconds that takes."""
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        start, result = thread_time(), function(*args, **kwargs)
+        times.append(1000 * (thread_time() - start))
+        return result
+
+    return run
+
+
+def decoding(model: PreTrainedModel, tli: int, length: int, steps: int) -> tuple[float, float]:
+    """Decode behind a prompt; give the milliseconds of drafting, and of the target's pass over what was drafted."""
+    drafter, target = method(model, tli=tli).drafter(), Target(model)
+    drafted, encoded, read = (list[float]() for _ in range(3))
+    drafter.model.remember = timed(encoded, drafter.model.remember)  # type: ignore[method-assign]
+    drafter.propose = timed(drafted, drafter.propose)  # type: ignore[method-assign]
+    target.engine.read = timed(read, target.engine.read)  # type: ignore[method-assign]
+    list(islice(Decoder(drafter, target, TREE).stream(tokens(model, length).tolist(), stop=Stop(tokens=())), steps))
+    return median(drafted[1:]) + median(encoded[1:]), median(read[1:])
+
+
+def training(model: PreTrainedModel, tli: int, steps: int) -> tuple[float, float]:
+    """Train on 8 texts of 256 tokens; give the milliseconds of a step, and of the target's own forward pass."""
+    learner, batch = method(model, tli=tli), tokens(model, 2048).view(8, 256)
+    teacher, real = Teacher(model, learner.needs), torch.ones_like(batch, dtype=torch.bool)
+    optimizer = torch.optim.AdamW(learner.parameters(), lr=1e-4)
+
+    def step() -> None:
+        lesson = teacher.read(Batch(batch, real, real, torch.arange(8)))
+        learner(lesson, Progress(0.5, 1.0))["loss"].backward()
+        torch.nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+
+    stepped, passed = list[float](), list[float]()
+    for _ in range(steps):
+        timed(stepped, step)()
+        with torch.no_grad():
+            timed(passed, model)(batch)
+    return median(stepped[1:]), median(passed[1:])
+
+
+def tokens(model: PreTrainedModel, count: int) -> Tensor:
+    """Draw tokens to read."""
+    return torch.randint(model.config.vocab_size, (count,), generator=torch.Generator().manual_seed(0))
+
+
+def main(target: Annotated[str, typer.Option(help="A folder, or a name on the hub.")] = "zoo", steps: int = 40) -> None:
+    """Print what drafting and training cost with one thread, beside the target's own passes."""
+    torch.set_num_threads(1)
+    model, table = load_model(plugins().folder(target)), Table("", "ms", "target, ms", "ratio", box=None)
+    measured = {f"draft, TLI {tli}, {n} tokens": decoding(model, tli, n, steps) for tli in (0, 1) for n in (100, 500)}
+    measured |= {f"training, TLI {tli}": training(model, tli, max(steps // 5, 2)) for tli in (0, 1)}
+    for what, pair in measured.items():
+        table.add_row(what, *(f"{time:.1f}" for time in pair), f"{pair[0] / pair[1]:.2f}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    typer.run(main)

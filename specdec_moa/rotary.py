@@ -1,0 +1,47 @@
+"""Rotary position embedding: how far queries and keys turn at each position."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+Rotary = tuple[Float[Tensor, "#B M D"], Float[Tensor, "#B M D"]]
+"""Cosines and sines of the positions at hand, the first half of the sines negated."""
+Pair = tuple[Float[Tensor, "#B M D"], Float[Tensor, "#B M D"]]
+"""Cosines and sines as transformers' models take them."""
+
+
+def angles(rotary: Any, states: Float[Tensor, "..."], positions: Int[Tensor, "#B M"]) -> Rotary:
+    """Work out how far to turn at these positions, in the type and place of `states`."""
+    cosines, sines = rotary(states, positions)
+    first, second = sines.chunk(2, -1)
+    return cosines, torch.cat([-first, second], -1)
+
+
+def rotate(heads: Float[Tensor, "B H M D"], rotary: Rotary) -> Float[Tensor, "B H M D"]:
+    """Turn keys or queries to their positions."""
+    cosines, sines = rotary[0][:, None], rotary[1][:, None]
+    return torch.addcmul(heads * cosines, heads.roll(heads.shape[-1] // 2, -1), sines)
+
+
+class Turns:
+    """Angles by position, worked out once and looked up ever after."""
+
+    def __init__(self, rotary: Any, make: Callable[[Any, Tensor, Tensor], Pair] = angles) -> None:
+        """Take a module of transformers, and what makes a pair of it for states at positions."""
+        self._rotary, self._make = rotary, make
+        kind = str(rotary.rope_type)
+        self._changing = "dynamic" in kind or kind == "longrope"  # these depend on the longest row
+        self._table: Float[Tensor, "P 2 D"] | None = None
+
+    def __call__(self, states: Float[Tensor, "..."], positions: Int[Tensor, "B M"], end: int) -> Pair:
+        """Give the pair at positions that are all before `end`."""
+        if self._changing:
+            return self._make(self._rotary, states, positions)
+        if self._table is None or self._table.shape[0] < end:
+            every = torch.arange(max(2 * end, 256), device=states.device)
+            self._table = torch.cat(self._make(self._rotary, states, every[None])).transpose(0, 1).contiguous()
+        cosines, sines = self._table[positions].unbind(2)
+        return cosines, sines

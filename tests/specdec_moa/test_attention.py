@@ -1,0 +1,91 @@
+"""A block is transformers' own layer, with and without gradients, and leaves the layer what it was."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
+
+from specdec_moa import MoAModel
+from specdec_moa.attention import Block
+from specdec_moa.rotary import Turns, angles
+from tests.specdec_moa.heads import head, target
+
+SIZE = 5
+
+
+def layer_and_block(kind: str, mean: bool) -> tuple[Tensor, Tensor, MoAModel]:
+    """Run the self-attention over a causal row as transformers does, and as a block."""
+    torch.manual_seed(1)
+    model = head(target(kind)).float().requires_grad_()
+    states, positions = torch.randn(2, SIZE, model.config.hidden_size), torch.arange(SIZE)[None]
+    causal = torch.full((2, 1, SIZE, SIZE), -1e9).triu(1)
+    rotary = model.self_rotary(states, positions)
+    model.self_attention.self_attn.config._attn_implementation = "eager"
+    expected = model.self_attention(states, attention_mask=causal, position_embeddings=rotary)
+    block = Block.of(model.self_attention)
+    turns = angles(model.self_rotary, states, positions)
+    said = block.attend(states, *block.query_and_project(states, turns), causal, mean=mean)
+    return expected.mean(1, keepdim=True) if mean else expected, said, model
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2"])
+@pytest.mark.parametrize("mean", [False, True])
+def test_is_the_layer(kind: str, mean: bool) -> None:
+    expected, said, model = layer_and_block(kind, mean)
+    torch.testing.assert_close(said, expected)
+    with torch.no_grad():
+        _, again, _ = layer_and_block(kind, mean)
+    torch.testing.assert_close(again, expected)
+    parameters = list(model.self_attention.parameters())
+    weight = torch.randn_like(said)
+    for one, two in zip(
+        *(torch.autograd.grad((way * weight).sum(), parameters) for way in (expected, said)), strict=True
+    ):
+        torch.testing.assert_close(one, two, atol=1e-4, rtol=1e-4)
+
+
+def test_weights_are_moved_once_and_stay_the_layers_own(tmp_path: Path) -> None:
+    model = head(target("qwen2"))
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with torch.no_grad():
+        blocks = [Block.of(model.self_attention) for _ in range(2)]
+    first, second = (block.reads[0].data_ptr() for block in blocks)
+    assert first == second == model.self_attention.self_attn.q_proj.weight.data_ptr()
+    model.save_pretrained(tmp_path)
+    read = MoAModel.from_pretrained(tmp_path).state_dict()
+    assert before.keys() == read.keys()
+    for name, tensor in before.items():
+        assert torch.equal(tensor, model.state_dict()[name]), name
+        assert torch.equal(tensor, read[name]), name
+
+
+def test_what_training_changes_a_block_shows() -> None:
+    """A step of the optimiser writes in place, so that a drafter made before it drafts with what is new."""
+    model = head(target())
+    with torch.no_grad():
+        block = Block.of(model.cross_attention)
+        model.cross_attention.self_attn.v_proj.weight += 1
+    keys = model.cross_attention.self_attn.v_proj.weight
+    assert torch.equal(block.reads[0][-len(keys) :], keys)
+
+
+@pytest.mark.parametrize("kind", ["default", *sorted(ROPE_INIT_FUNCTIONS.keys() - {"longrope", "proportional"})])
+def test_turns_are_those_of_the_module(kind: str) -> None:
+    config = head(target()).config.block("self_attention")
+    config.rope_parameters = {
+        "rope_type": kind,
+        "rope_theta": 10000.0,
+        "factor": 4.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 16,
+    }
+    rotary, states = LlamaRotaryEmbedding(config), torch.zeros(1, dtype=torch.float64)
+    turns = Turns(rotary)
+    for start in (0, 3, 300, 20):
+        positions = torch.arange(start, start + 4)[None]
+        for one, two in zip(angles(rotary, states, positions), turns(states, positions, start + 4), strict=True):
+            torch.testing.assert_close(one, two)
