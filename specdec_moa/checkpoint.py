@@ -4,22 +4,20 @@ A folder holds `config.json` and `model.safetensors`. Sizes are taken from the t
 configurations do not all name them; what a configuration does name must agree.
 """
 
-import hashlib
-import json
-from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
+from specdec.drafters.borrowed import check_made_for, fingerprint
+from specdec.drafters.files import find, read_fields
 from specdec.errors import WrongCheckpoint
 from specdec_moa.config import MoAConfig
 from specdec_moa.model import MoAModel
-from specdec_moa.weights import WEIGHTS, find
+from specdec_moa.weights import WEIGHTS
 
 Shapes = dict[str, tuple[int, ...]]
 CONFIG = "config.json"
-_SIZES = ("model_type", "hidden_size", "num_hidden_layers", "num_key_value_heads", "vocab_size")
 
 
 def load(path: str, target: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase | None = None) -> MoAModel:
@@ -28,7 +26,7 @@ def load(path: str, target: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase
     Raises:
         WrongCheckpoint: the file is damaged, is no such head, or was made for another target.
     """
-    fields, weights = _fields(find(path, CONFIG)), find(path, WEIGHTS)
+    fields, weights = read_fields(find(path, CONFIG)), find(path, WEIGHTS)
     try:
         with safe_open(weights, "pt") as file:
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
@@ -40,14 +38,6 @@ def load(path: str, target: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase
     except (SafetensorError, OSError) as error:
         raise WrongCheckpoint(f"expected {weights} to be a whole safetensors file, got: {error}") from error
     return model
-
-
-def fingerprint(target: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase | None = None) -> dict[str, Any]:
-    """Describe a target by its sizes, and its vocabulary by a hash, to know it again."""
-    known = {name: getattr(target, name) for name in _SIZES}
-    if tokenizer is not None:
-        known["vocabulary"] = hashlib.sha256(json.dumps(sorted(tokenizer.get_vocab().items())).encode()).hexdigest()
-    return known
 
 
 def check_target(
@@ -67,21 +57,7 @@ def check_target(
     made_for = {"hidden_size": config.hidden_size, "head_dim": config.head_dim, "vocab_size": config.vocab_size}
     if not config.disable_LSA:
         made_for["kv_hidden_size"] = config.kv_hidden_size
-    for name, value in {**made_for, **(config.target or {})}.items():
-        if name in found and found[name] != value:
-            raise WrongCheckpoint(
-                f"expected a head for a target with {name} {found[name]}, got {path}, made for {name} {value}"
-            )
-
-
-def _fields(path: Path) -> dict[str, Any]:
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise WrongCheckpoint(f"expected {path} to be JSON, got: {error}") from error
-    if not isinstance(fields, dict):
-        raise WrongCheckpoint(f"expected {path} to hold an object, got {type(fields).__name__}")
-    return fields
+    check_made_for({**made_for, **(config.target or {})}, found, path)
 
 
 def _config(fields: dict[str, Any], shapes: Shapes, target: PreTrainedConfig, path: str) -> MoAConfig:

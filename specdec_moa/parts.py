@@ -9,25 +9,22 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
+from specdec.drafters.borrowed import Borrowed, check_family
 from specdec.errors import ModelError, UnsupportedModel
 from specdec_moa.rotary import Pair
 from specdec_moa.weights import fill
 
-FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
 MaskFor = Callable[[int | None], Tensor]
 """Builds the additive mask `[R, 1, M, C]` of a layer from the width of its sliding window."""
 
 
 @frozen(eq=False)
-class TargetParts:
-    """The target's own modules, shared and never trained; `layers` are its last N."""
+class TargetParts(Borrowed):
+    """With embedding and output head also the final norm, the rotary embedding and the last N `layers`."""
 
-    config: PreTrainedConfig
-    embed: nn.Module
     layers: tuple[nn.Module, ...]
     norm: nn.Module
     rotary: nn.Module
-    head: nn.Module
 
     @classmethod
     def of(cls, model: PreTrainedModel, layers: int = 0) -> "TargetParts":
@@ -39,8 +36,8 @@ class TargetParts:
         config, base = model.config.get_text_config(), model.base_model
         _check(config, layers)
         last = tuple(base.layers[config.num_hidden_layers - layers :])
-        head = model.get_output_embeddings()
-        return cls(config, model.get_input_embeddings(), last, base.norm, base.rotary_emb, head)
+        embed, head = model.get_input_embeddings(), model.get_output_embeddings()
+        return cls(config, embed, head, last, base.norm, base.rotary_emb)
 
     @classmethod
     def read(cls, path: str, layers: int = 0, device: str | torch.device = "cpu") -> "TargetParts":
@@ -63,18 +60,6 @@ class TargetParts:
             parts.head.weight = parts.embed.weight
         with place:
             return evolve(parts, rotary=type(parts.rotary)(parts.config))
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The type of the target's weights."""
-        dtype: torch.dtype = next(self.head.parameters()).dtype
-        return dtype
-
-    @property
-    def device(self) -> torch.device:
-        """Where the target is."""
-        device: torch.device = next(self.head.parameters()).device
-        return device
 
     @property
     def first(self) -> int:
@@ -116,8 +101,7 @@ class TargetParts:
 
 
 def _check(config: PreTrainedConfig, layers: int) -> None:
-    if config.model_type not in FAMILIES:
-        raise UnsupportedModel(f"expected a target of {', '.join(FAMILIES)} for MoA, got {config.model_type}")
+    check_family(config)
     if not 0 <= layers < config.num_hidden_layers:
         raise UnsupportedModel(
             f"expected target layer inference with 0 to {config.num_hidden_layers - 1} layers, got {layers}"

@@ -12,9 +12,9 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 from specdec.data import Needs
+from specdec.drafters.borrowed import fingerprint
 from specdec.errors import OptionError
 from specdec.training import Lesson, Method, Progress, Recipe, Schedule, option, soft_cross_entropy, takes
-from specdec_moa.checkpoint import fingerprint
 from specdec_moa.config import MoAConfig
 from specdec_moa.drafter import MoADrafter
 from specdec_moa.masks import Blocks, blocks

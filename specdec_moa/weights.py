@@ -9,22 +9,11 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from transformers.utils import cached_file
 
+from specdec.drafters.files import find
 from specdec.errors import WrongCheckpoint
 
 WEIGHTS = "model.safetensors"
 INDEX = f"{WEIGHTS}.index.json"
-
-
-def find(path: str, name: str) -> Path:
-    """Find a file of a folder, or of a model on the hub.
-
-    Raises:
-        WrongCheckpoint: there is none.
-    """
-    found = _look(path, name)
-    if found is None:
-        raise WrongCheckpoint(f"expected {name} in {path}, found none")
-    return found
 
 
 def fill(modules: Mapping[str, nn.Module], path: str, device: torch.device) -> None:

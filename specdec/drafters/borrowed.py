@@ -31,8 +31,7 @@ class Borrowed:
             UnsupportedModel: it is of a family that was never tried.
         """
         config = model.config.get_text_config()
-        if config.model_type not in FAMILIES:
-            raise UnsupportedModel(f"expected a target of {', '.join(FAMILIES)}, got {config.model_type}")
+        check_family(config)
         return cls(config, model.get_input_embeddings(), model.get_output_embeddings())
 
     @property
@@ -46,6 +45,16 @@ class Borrowed:
         """Where the target is."""
         device: torch.device = next(self.head.parameters()).device
         return device
+
+
+def check_family(target: PreTrainedConfig) -> None:
+    """Check that heads were tried with such targets.
+
+    Raises:
+        UnsupportedModel: they were not.
+    """
+    if target.model_type not in FAMILIES:
+        raise UnsupportedModel(f"expected a target of {', '.join(FAMILIES)}, got {target.model_type}")
 
 
 def fingerprint(target: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase | None = None) -> dict[str, Any]:

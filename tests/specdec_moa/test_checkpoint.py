@@ -12,10 +12,11 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel, PreTrainedModel
 
 from specdec import Step, Target, Tree, Verifier
+from specdec.drafters.borrowed import fingerprint
 from specdec.errors import OptionError, WrongCheckpoint
 from specdec.plugins import Plugins
 from specdec_moa import MoAModel, plugin
-from specdec_moa.checkpoint import fingerprint, load
+from specdec_moa.checkpoint import load
 from specdec_moa.config import MoAConfig
 from tests.specdec_moa.heads import FAMILIES, head, target
 from tests.toys import build, byte_tokenizer
