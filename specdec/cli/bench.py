@@ -12,7 +12,7 @@ Drafters = Annotated[
     Option(
         metavar="D,D,...",
         help="What is compared, each as NAME[:PATH][:k=v,...]; also transformers' own hf, hf-assisted[:PATH] and "
-        "hf-lookup[:tokens=N]. Else none, ngram and for the zoo small_model. none is always measured.",
+        "hf-lookup[:tokens=N]. Else ngram, and for the zoo moa and small_model. none is always measured.",
     ),
 ]
 Prompts = Annotated[

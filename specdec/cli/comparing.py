@@ -119,7 +119,7 @@ def hold(asked: Asked, plan: Plan, clock: Clock, screen: Console) -> Result:
 def _wanted(asked: Asked) -> list[Wanted]:
     """Read the drafters; plain decoding needs no asking for."""
     zoo = parts.is_zoo(asked.target)
-    written = drafters.split(asked.drafters or ("ngram,small_model" if zoo else "ngram"))
+    written = drafters.split(asked.drafters or ("moa,ngram,small_model" if zoo else "ngram"))
     wanted = [drafters.read(each, zoo) for each in written if each != PLAIN]
     names = [one.written for one in wanted]
     double = next((name for name in names if names.count(name) > 1), None)

@@ -10,7 +10,7 @@ Drafter = Annotated[
     str | None,
     Option(
         metavar="NAME[:PATH][:k=v,...]",
-        help="What guesses; else the zoo's small model, or ngram for a target of yours.",
+        help="What guesses; else the zoo's head, or ngram for a target of yours.",
     ),
 ]
 Policy = Annotated[

@@ -16,8 +16,15 @@ from specdec.target import Target
 TARGET, DRAFT = "zoo", "zoo-draft"
 """Models of `contrib/specdec_zoo`."""
 
-SHAPES = {"ngram": "chain:length=3", "small_model": "static:levels=4x3"}
-"""What was fastest with the zoo on two CPU cores; others begin with a chain."""
+SHAPES = {
+    "eagle": "dynamic:depth=3,width=4,size=12",
+    "eagle3": "static:levels=4x3",
+    "medusa": "dynamic:depth=3,width=4,size=12",
+    "moa": "static:levels=3x2x1",
+    "ngram": "chain:length=3",
+    "small_model": "static:levels=2x2",
+}
+"""What was fastest with the zoo on CPU cores, as `specdec bench --tune` finds; others begin with a chain."""
 
 
 @frozen
@@ -36,13 +43,13 @@ class Names:
 
 
 def choose(target: str | None, drafter: str | None, policy: str | None, rule: str) -> Names:
-    """Fill in what was not said: the zoo's two models, or `ngram` for a target of one's own.
+    """Fill in what was not said: the zoo and its head, or `ngram` for a target of one's own.
 
     Raises:
         ModelError: the zoo is needed and not installed.
     """
     folder = find_target(target)
-    wanted = drafters.read(drafter or ("small_model" if target is None else "ngram"), is_zoo(target))
+    wanted = drafters.read(drafter or ("moa" if target is None else "ngram"), is_zoo(target))
     return Names(folder, wanted, policy or shape(wanted.name), rule)
 
 

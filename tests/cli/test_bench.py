@@ -185,6 +185,6 @@ def test_the_zoo_is_compared_by_default(tmp_path):
     assert [(row["prompt_set"], row["drafter"]) for row in read["rows"]] == [
         (name, drafter)
         for name in ("functions", "classes", "tests", "all")
-        for drafter in ("none", "ngram", "small_model")
+        for drafter in ("none", "moa", "ngram", "small_model")
     ]
     assert all(row["equal"] for row in read["rows"])
