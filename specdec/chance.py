@@ -71,15 +71,17 @@ class Keyed(Chance):
     """Counter-based: a pure function of the key, the same on every machine."""
 
     def draw(self, weights: Weights, count: int, key: Key) -> list[int]:
-        possible = np.flatnonzero(weights)
-        if len(possible) <= 1 or count == 0:  # nothing is left to chance, as when decoding greedily
-            return [int(index) for index in possible[:count]]
+        possible = weights != 0
+        choices = int(np.count_nonzero(possible))
+        if choices <= 1 or count == 0:  # nothing is left to chance, as when decoding greedily
+            certain: list[int] = possible.nonzero()[0][:count].tolist()
+            return certain
         pace = weights / _exponentials(key, len(weights)).astype(weights.dtype, copy=False)
-        pace[weights == 0] = -1  # behind whatever has weight, even where its pace is rounded to zero
+        pace[~possible] = -1  # behind whatever has weight, even where its pace is rounded to zero
         if count == 1:
             return [int(pace.argmax())]
-        order = np.argsort(-pace, kind="stable")[: min(count, len(possible))]
-        return [int(index) for index in order]
+        order: list[int] = np.argsort(-pace, kind="stable")[: min(count, choices)].tolist()
+        return order
 
     def coin(self, accept: Any, of: Any, key: Key) -> bool:
         word = int(_words(key, 1)[0]) >> 11  # 53 bits: u in [0, 1)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from attrs import evolve, field, fields, frozen
 from jaxtyping import Bool, Float, Int
@@ -13,7 +14,7 @@ from transformers import LogitsProcessor
 
 from specdec.chance import Chance, Dice, Keyed
 from specdec.errors import OptionError
-from specdec.tree import PADDING
+from specdec.tree import PADDING, array
 
 
 def _tuple_of_ints(values: Sequence[int]) -> tuple[int, ...]:
@@ -171,8 +172,8 @@ class Context:
     @cached_property
     def roots(self) -> Int[Tensor, " B"]:
         """The last decided token of each row; padding for rows that are done."""
-        last = self.tokens.gather(1, (self.lengths - 1)[:, None])[:, 0]
-        return last.masked_fill(self.done, PADDING)
+        last = array(self.tokens)[np.arange(len(self.lengths)), array(self.lengths) - 1]
+        return torch.from_numpy(np.where(array(self.done), PADDING, last))
 
     @cached_property
     def room(self) -> Int[Tensor, " B"]:
@@ -192,10 +193,10 @@ class Context:
 
     def extend(self, step: Step, done: Bool[Tensor, " B"]) -> "Context":
         """Append what a step decided."""
-        lengths = self.lengths + step.lengths
-        width = max(int(lengths.max()), self.tokens.shape[1])
-        grown = torch.full((len(lengths), width), PADDING)
-        grown[:, : self.tokens.shape[1]] = self.tokens
+        lengths, decided = self.lengths + step.lengths, array(step.tokens)
+        longer = max(int(lengths.max()) - self.tokens.shape[1], 0)
+        tokens = np.concatenate([array(self.tokens), np.full((len(decided), longer), PADDING)], 1)
         for row, (start, end) in enumerate(zip(self.lengths.tolist(), lengths.tolist(), strict=True)):
-            grown[row, start:end] = step.tokens[row, : end - start]
-        return evolve(self, tokens=grown, lengths=lengths, done=self.done | done, step=step)
+            tokens[row, start:end] = decided[row, : end - start]
+        done = self.done | done
+        return Context(torch.from_numpy(tokens), lengths, self.limits, done, self.sampling, step, self.chance)

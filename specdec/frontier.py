@@ -4,6 +4,7 @@ All but the rows of the vocabulary is small, so it is worked out in numpy, whose
 """
 
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -19,19 +20,52 @@ from specdec.tree import PADDING, Array, Tree, array, listed
 class Frontier:
     """Nodes whose children are asked for, `M` per row, padded where a row has fewer.
 
-    `visible` says which of the nodes read so far, these included, each may attend to, in the order in
-    which they were read.
+    What else there is to know of them is worked out when it is asked for: many drafters need little.
     """
 
+    tree: Tree
     nodes: Int[Tensor, "B M"]
-    tokens: Int[Tensor, "B M"]
-    depths: Int[Tensor, "B M"]
-    visible: Bool[Tensor, "B M C"]
+    before: "Frontier | None" = None
+    """The nodes that were asked about before these."""
+
+    @cached_property
+    def tokens(self) -> Int[Tensor, "B M"]:
+        """Their tokens."""
+        return torch.from_numpy(at(self.tree.tokens, array(self.nodes), PADDING))
+
+    @cached_property
+    def depths(self) -> Int[Tensor, "B M"]:
+        """Edges between each and the root; 0 for padding."""
+        return torch.from_numpy(at(self.tree.depths, array(self.nodes), 0))
+
+    @cached_property
+    def read(self) -> Int[Tensor, "B C"]:
+        """All nodes read so far, these included, in the order in which they were read."""
+        return self.nodes if self.before is None else torch.cat([self.before.read, self.nodes], 1)
+
+    @cached_property
+    def visible(self) -> Bool[Tensor, "B M C"]:
+        """Which of the nodes read so far each may attend to, in the order in which they were read."""
+        return torch.from_numpy(self._seen[:, self.start :])
 
     @property
     def start(self) -> int:
         """How many places the nodes read before take up."""
-        return self.visible.shape[2] - self.visible.shape[1]
+        return 0 if self.before is None else self.before.read.shape[1]
+
+    @cached_property
+    def _seen(self) -> Array:
+        """What every node read so far may attend to, [B, C, C]: itself, and what its parent sees."""
+        rows, count = self.nodes.shape
+        start, end = self.start, self.start + count
+        seen = np.zeros((rows, end, end), bool)
+        seen[:, range(end), range(end)] = True  # padding too
+        if self.before is not None:
+            parents = at(self.tree.parents, array(self.nodes), PADDING)[..., None]
+            above = (parents == array(self.before.read)[:, None]) & (parents >= 0)
+            seen[:, :start, :start] = self.before._seen
+            seen[:, start:, :start] = above @ self.before._seen
+        return seen
 
 
 Score = Callable[[Tree, Frontier], Float[Tensor, "B M V"]]
@@ -45,112 +79,104 @@ class Reader:
         self.context, self.score = context, score
         self.temperatures = [sampling.temperature for sampling in context.sampling]
         self.warm = any(temperature > 0 for temperature in self.temperatures)
-        rows = len(self.temperatures)
-        self._rows = np.arange(rows)[:, None]
-        self._columns: Array = np.empty((rows, 0), np.int64)  # of each node, in reading order
-        self._visible: Array = np.empty((rows, 0, 0), bool)  # [B, C, C], what each node read may attend to
-        self._logits: list[Tensor] = []  # [B, M, V] each, a row for each node read
+        self._rows = np.arange(len(self.temperatures))[:, None]
+        self._frontiers: list[Frontier] = []
+        self._logits: list[Tensor] = []  # [B, M, V], one for each frontier
 
-    def read(self, tree: Tree, widths: Array) -> None:
-        """Have the nodes scored that grow now and were not before."""
-        columns = np.full(widths.shape, PADDING)
-        columns[:, : self._columns.shape[1]] = self._columns
-        new = (widths > 0) & (columns < 0)
-        self._columns = columns
-        if not new.any():
-            return
-        columns[new] = (new.cumsum(1) - 1 + self._visible.shape[1])[new]
-        self._logits.append(self.score(tree, self._frontier(tree, new)))
+    def place(self, tree: Tree, nodes: Array, widths: Array) -> Tree:
+        """Place the most promising `widths` [B, M] children that these `nodes` [B, M] do not have yet."""
+        known = self._known(nodes)
+        logits = self._said(tree, nodes, known)
+        if self.warm:
+            logits = logits + self._noise(at(tree.depths, nodes, 0), logits.shape[-1]).to(logits)
+        return tree.grown(*self._promising(tree, nodes, widths, logits, known))
 
-    def place(self, tree: Tree, widths: Array) -> Tree:
-        """Place the most promising children that each node does not have yet."""
-        return tree.place(*self._promising(tree, widths, noisy=True))
-
-    def draw(self, tree: Tree, widths: Array, draws: int | None) -> Tree:
-        """Draw children where the row is sampled, `draws` at most, and place the likeliest for the rest."""
+    def draw(self, tree: Tree, nodes: Array, widths: Array, draws: int | None) -> Tree:
+        """Draw children where the row is sampled, `draws` of a node at most, and place the likeliest for the rest."""
+        known = self._known(nodes)
+        logits = self._said(tree, nodes, known)
+        probs = self._probs(logits, nodes, tree.tokens.shape[1])
         drawn = widths * (np.array(self.temperatures) > 0)[:, None]
         drawn = drawn if draws is None else drawn.clip(max=draws)
-        probs = self._probs(tree, widths)
-        if not (widths > drawn).any():
-            return tree.draw(torch.from_numpy(drawn), probs, self.context.dice)
-        tokens, parents, scores = self._promising(tree, widths - drawn, noisy=False)
-        row, index = (tokens >= 0).nonzero(as_tuple=True)
+        row, index = (nodes >= 0).nonzero()
+        by_node = np.zeros(tree.tokens.shape, np.int64)
+        by_node[row, nodes[row, index]] = drawn[row, index]
+        if (widths == drawn).all():
+            return tree.draw(torch.from_numpy(by_node), probs, self.context.dice)
+        tokens, parents, scores = self._promising(tree, nodes, widths - drawn, logits, known)
+        row, index = (tokens >= 0).nonzero()
         probs[row, parents[row, index], tokens[row, index]] = 0
-        return tree.draw(torch.from_numpy(drawn), probs, self.context.dice).place(tokens, parents, scores)
+        return tree.draw(torch.from_numpy(by_node), probs, self.context.dice).grown(tokens, parents, scores)
 
-    def _frontier(self, tree: Tree, new: Array) -> Frontier:
-        """List the nodes to be scored; each sees itself, and what its parent, which was read before, has seen."""
-        nodes = listed(new)
-        parents = array(tree.parents)[self._rows, nodes]
-        start, count = self._visible.shape[1], nodes.shape[1]
-        grown = np.zeros((len(nodes), start + count, start + count), bool)
-        grown[:, :start, :start] = self._visible
-        grown[:, start:, start:] = np.eye(count, dtype=bool)  # padding too
-        if start:
-            above = self._columns[self._rows, parents]
-            grown[:, start:, :start] = self._visible[self._rows, above] & ((nodes > 0) & (parents >= 0))[..., None]
-        self._visible = grown
-        return Frontier(
-            torch.from_numpy(nodes),
-            torch.from_numpy(np.where(nodes < 0, PADDING, array(tree.tokens)[self._rows, nodes])),
-            torch.from_numpy(np.where(nodes < 0, 0, array(tree.depths)[self._rows, nodes])),
-            torch.from_numpy(grown[:, start:]),
-        )
-
-    def _promising(self, tree: Tree, widths: Array, noisy: bool) -> tuple[Tensor, Tensor, Tensor]:
+    def _promising(
+        self, tree: Tree, nodes: Array, widths: Array, logits: Float[Tensor, "B M V"], known: bool
+    ) -> tuple[Array, Array, Array]:
         """List the best children that each node does not have yet: tokens, parents and scores."""
-        nodes = listed(widths > 0)
-        asked = np.where(nodes < 0, 0, widths[self._rows, nodes])
-        log_q = self._rank(tree, nodes, noisy)
-        self._leave_out_children(tree, nodes, log_q)
-        best, likeliest = log_q.topk(min(int(asked.max()), log_q.shape[-1]))
+        log_q = logits.log_softmax(-1)
+        if known:
+            self._leave_out_children(tree, nodes, log_q)
+        count = min(int(widths.max()), log_q.shape[-1])
+        best, likeliest = log_q.topk(count)
         gains, tokens = array(best.float().cpu()), array(likeliest.cpu())
-        wanted = (np.arange(tokens.shape[-1]) < asked[..., None]) & (gains > -np.inf)
+        tokens[(np.arange(count) >= widths[..., None]) | ~(gains > -np.inf)] = PADDING
         scores = array(tree.scores)[self._rows, nodes][..., None] + gains
-        return (
-            _where(wanted, tokens, PADDING),
-            _where(wanted, nodes[..., None], PADDING),
-            _where(wanted, scores, 0),
-        )
+        rows = len(nodes)
+        return tokens.reshape(rows, -1), nodes.repeat(count, axis=1), scores.reshape(rows, -1)
 
-    def _rank(self, tree: Tree, nodes: Array, noisy: bool) -> Float[Tensor, "B M V"]:
-        """Log-probabilities of children, once the target's noise is known if they are to be `noisy`."""
-        logits = self._said(nodes)
-        if noisy and self.warm:
-            logits = logits.clone()
-            depths = array(tree.depths)[self._rows, nodes].tolist()
-            for row, temperature in enumerate(self.temperatures):
-                for index, depth in enumerate(depths[row] if temperature > 0 else []):
-                    noise = self.context.dice[row].noise(depth, logits.shape[-1])
-                    if noise is not None:
-                        logits[row, index] += temperature * torch.from_numpy(noise).to(logits)
-        return logits.log_softmax(-1)
+    def _noise(self, depths: Array, size: int) -> Float[Tensor, "B M V"]:
+        """Scale the noise that the target will add after nodes at these depths."""
+        noise = np.zeros((*depths.shape, size), np.float32)
+        for row, temperature in enumerate(self.temperatures):
+            for depth in set(depths[row].tolist() if temperature > 0 else []):
+                shared = self.context.dice[row].noise(depth, size)
+                if shared is not None:
+                    noise[row, depths[row] == depth] = temperature * shared
+        return torch.from_numpy(noise)
 
     @staticmethod
     def _leave_out_children(tree: Tree, nodes: Array, log_q: Float[Tensor, "B M V"]) -> None:
-        parents, tokens = array(tree.parents), array(tree.tokens)
-        if parents.max() < nodes[nodes >= 0].min():  # as when a tree grows level by level
-            return
-        for row, index in np.argwhere(nodes >= 0):
-            log_q[row, index, tokens[row, parents[row] == nodes[row, index]]] = -torch.inf
+        under = (array(tree.parents)[:, None] == nodes[..., None]) & (nodes >= 0)[..., None]
+        row, index, child = under.nonzero()
+        log_q[row, index, array(tree.tokens)[row, child]] = -torch.inf
 
-    def _probs(self, tree: Tree, widths: Array) -> Float[Tensor, "B N V"]:
-        """Give the drafter's law at the nodes that grow; all zero where it has nothing to draft."""
-        nodes = np.where(widths > 0, np.arange(widths.shape[1]), PADDING)
+    def _probs(self, logits: Float[Tensor, "B M V"], nodes: Array, size: int) -> Float[Tensor, "B N V"]:
+        """Give the drafter's law at the nodes that grow; all zero elsewhere, and where it has nothing to draft."""
         divisor = torch.tensor([temperature or 1.0 for temperature in self.temperatures])[:, None, None]
-        return (self._said(nodes).cpu() / divisor).softmax(-1).nan_to_num(0.0)
+        said = (logits.cpu() / divisor).softmax(-1).nan_to_num(0.0)
+        probs = said.new_zeros(len(nodes), size, said.shape[-1])
+        row, index = (nodes >= 0).nonzero()
+        probs[row, nodes[row, index]] = said[row, index]
+        return probs
 
-    def _said(self, nodes: Array) -> Float[Tensor, "B M V"]:
+    def _known(self, nodes: Array) -> bool:
+        """Whether any of the nodes was there when the drafter was last asked; none is in a tree grown by levels."""
+        size = self._frontiers[-1].tree.tokens.shape[1] if self._frontiers else 0
+        return bool(nodes.min() < size and ((nodes >= 0) & (nodes < size)).any())
+
+    def _said(self, tree: Tree, nodes: Array, known: bool) -> Float[Tensor, "B M V"]:
         """Give the drafter's logits after these nodes, in at least single precision."""
-        columns = np.maximum(self._columns[self._rows, np.maximum(nodes, 0)], 0)
-        start, end = self._visible.shape[1] - self._logits[-1].shape[1], self._visible.shape[1]
-        if columns.shape[1] == end - start and (columns == np.arange(start, end)).all():
-            logits = self._logits[-1]
+        if not known:
+            logits = self._ask(tree, nodes)
         else:
-            logits = torch.cat(self._logits, 1)[torch.from_numpy(self._rows), torch.from_numpy(columns)]
+            new = (nodes >= 0) & ~self._columns(nodes).any(-1)
+            if new.any():
+                self._ask(tree, at(torch.from_numpy(nodes), listed(new), PADDING))
+            logits = torch.cat(self._logits, 1)[self._rows, self._columns(nodes).argmax(-1)]
         return logits if logits.dtype == torch.float64 else logits.float()
 
+    def _ask(self, tree: Tree, nodes: Array) -> Float[Tensor, "B M V"]:
+        before = self._frontiers[-1] if self._frontiers else None
+        self._frontiers.append(Frontier(tree, torch.from_numpy(nodes), before))
+        self._logits.append(self.score(tree, self._frontiers[-1]))
+        return self._logits[-1]
 
-def _where(wanted: Array, values: Array, fill: int) -> Tensor:
-    """Fill what is not wanted, and lay the children of a row's nodes [B, M, K] side by side."""
-    return torch.from_numpy(np.where(wanted, values, fill).reshape(len(wanted), -1))
+    def _columns(self, nodes: Array) -> Bool[Array, "B M C"]:
+        """Mark the places of nodes among those read so far."""
+        columns: Array = nodes[..., None] == array(self._frontiers[-1].read)[:, None]
+        return columns
+
+
+def at(values: Tensor, nodes: Array, fill: int | float) -> Array:
+    """Look values up at nodes, and fill in at padding."""
+    found = array(values)[np.arange(len(nodes))[:, None], nodes]
+    return np.where(nodes < 0, fill, found) if nodes.min() < 0 else found

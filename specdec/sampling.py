@@ -1,6 +1,7 @@
 """The law asked for, at each node: what plain decoding would draw from at that prefix."""
 
 from functools import lru_cache
+from math import isfinite
 
 import numpy as np
 import torch
@@ -64,12 +65,11 @@ def law(sampling: Sampling, history: Int[Tensor, "1 T"], logits: Float[Tensor, "
     Raises:
         NonFiniteLogits: NaN or positive infinity, in the model's logits or in what a processor made of them.
     """
-    precise = torch.float64 if logits.dtype == torch.float64 else torch.float32
-    scores = logits.to(precise, copy=True)
+    scores = logits if logits.dtype == torch.float64 else logits.float()
     _check_finite(scores, history, "the model's logits")
     chain = processors(sampling)
     if chain:
-        scores = chain(history, scores)
+        scores = chain(history, scores.clone())
         _check_finite(scores, history, "the processed logits")
     if sampling.temperature > 0:
         probabilities: Weights = scores[0].softmax(-1).cpu().numpy()
@@ -81,7 +81,7 @@ def law(sampling: Sampling, history: Int[Tensor, "1 T"], logits: Float[Tensor, "
 
 def _check_finite(scores: Float[Tensor, "1 V"], history: Int[Tensor, "1 T"], what: str) -> None:
     highest = float(scores.max())  # NaN if any is NaN
-    if not np.isfinite(highest):
+    if not isfinite(highest):
         raise NonFiniteLogits(
             f"expected {what} at position {history.shape[1]} to be finite somewhere and nowhere NaN or infinite, "
             f"got a largest of {highest}"

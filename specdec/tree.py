@@ -50,24 +50,26 @@ class Tree:
     @staticmethod
     def root(tokens: Int[Tensor, " B"]) -> "Tree":
         """Start trees from the last decided tokens; a row of padding takes no part."""
-        tokens = tokens.cpu()[:, None]
-        return Tree(tokens, torch.full_like(tokens, PADDING), torch.zeros(tokens.shape))
+        shape = len(tokens), 1
+        return Tree(tokens.cpu()[:, None], torch.full(shape, PADDING), torch.zeros(shape))
 
     @cached_property
     def nodes(self) -> Bool[Tensor, "B N"]:
         """Which places hold a node."""
-        return self.tokens >= 0
+        return torch.from_numpy(array(self.tokens) >= 0)
 
     @cached_property
     def ancestors(self) -> Bool[Tensor, "B N N"]:
         """Whether node m is node n or above it, at [n, m]; padding has only itself."""
         size = self.tokens.shape[1]
-        reach = torch.eye(size).expand(len(self.tokens), -1, -1).clone()
-        reach.scatter_(2, self.parents.clamp(min=0)[..., None], 1.0)
-        reach[~self.nodes] = torch.eye(size).expand_as(reach)[~self.nodes]
-        for _ in range(max(size - 2, 0).bit_length()):  # each squaring doubles how far a node sees
-            reach = (reach @ reach).clamp_(max=1.0)
-        return reach > 0
+        above = np.zeros((len(self.tokens), size, size), bool)
+        above[:, range(size), range(size)] = True
+        known = np.where(array(self.nodes), array(self.parents), PADDING)
+        for row, parents in zip(above, known.tolist(), strict=True):
+            for node, parent in enumerate(parents):  # each stands behind its parent
+                if parent >= 0:
+                    row[node] |= row[parent]
+        return torch.from_numpy(above)
 
     @cached_property
     def depths(self) -> Int[Tensor, "B N"]:
@@ -82,7 +84,7 @@ class Tree:
     def deepest(self) -> Bool[Tensor, "B N"]:
         """The nodes of the last level that any row has reached."""
         depths = array(self.depths)
-        return torch.from_numpy(array(self.nodes) & (depths == depths.max()))
+        return torch.from_numpy((depths == depths.max()) & array(self.nodes))
 
     def children(self, row: int) -> list[list[int]]:
         """List each node's children in sibling order."""
@@ -117,26 +119,28 @@ class Tree:
 
     def place(self, tokens: Int[Tensor, "B M"], parents: Int[Tensor, "B M"], scores: Float[Tensor, "B M"]) -> "Tree":
         """Add placed nodes, padding where a row adds fewer; columns of padding alone are dropped."""
-        _check_parents(self, array(tokens), array(parents))
-        real = array(tokens) >= 0
+        added = array(tokens), array(parents), array(scores)
+        _check_parents(self, *added[:2])
+        return self.grown(*added)
+
+    def grown(self, tokens: Array, parents: Array, scores: Array) -> "Tree":
+        """Place nodes whose parents need no check, as those have that a drafter was asked about."""
+        rows, real = np.arange(len(tokens))[:, None], tokens >= 0
         if not real.all():
             places = listed(real)
-            order, blank = torch.from_numpy(places.clip(min=0)), torch.from_numpy(places < 0)
-            tokens, parents = (part.gather(1, order).masked_fill(blank, PADDING) for part in (tokens, parents))
-            scores = scores.gather(1, order).masked_fill(blank, 0.0)
+            real = places >= 0
+            tokens, parents = (np.where(real, part[rows, places], PADDING) for part in (tokens, parents))
+            scores = np.where(real, scores[rows, places], 0)
+        depths = (array(self.depths)[rows, parents] + 1) * real
         tree = evolve(
             self,
-            tokens=torch.cat([self.tokens, tokens], 1),
-            parents=torch.cat([self.parents, parents], 1),
-            scores=torch.cat([self.scores, scores], 1),
+            tokens=_beside(self.tokens, tokens),
+            parents=_beside(self.parents, parents),
+            scores=_beside(self.scores, scores),
             drawn=_pad(self.drawn, tokens.shape[1]),
             probs=_pad(self.probs, tokens.shape[1]),
         )
-        above = array(parents)
-        added = np.where(above < 0, 0, array(self.depths)[np.arange(len(above))[:, None], above] + 1)
-        depths = torch.cat([self.depths, torch.from_numpy(added)], 1)
-        object.__setattr__(tree, "depths", depths)  # cached, so that growth need not start from the root each time
-        return tree
+        return tree._with_depths(np.concatenate([array(self.depths), depths], 1))
 
     def draw(self, widths: Int[Tensor, "B N"], probs: Float[Tensor, "B N V"], dice: list[Dice]) -> "Tree":
         """Draw `widths` children under each node from its row of `probs`, without replacement.
@@ -167,7 +171,7 @@ class Tree:
 
     def select(self, keep: Bool[Tensor, "B N"]) -> "Tree":
         """Keep these nodes and the root. If any node is dropped, all that stay are placed, whatever they were."""
-        kept, parents = array(keep & self.nodes), array(self.parents)
+        kept, parents = array(keep) & array(self.nodes), array(self.parents)
         kept[:, 0] = True
         rows = np.arange(len(kept))[:, None]
         orphans = kept & (parents >= 0) & ~kept[rows, parents]
@@ -180,11 +184,17 @@ class Tree:
         places = listed(kept)
         blank, above = places < 0, parents[rows, places]
         renamed = (kept.cumsum(1) - 1)[rows, above]
-        return Tree(
+        tree = Tree(
             torch.from_numpy(np.where(blank, PADDING, array(self.tokens)[rows, places])),
             torch.from_numpy(np.where(blank | (above < 0), PADDING, renamed)),
-            torch.from_numpy(np.where(blank, np.float32(0), array(self.scores)[rows, places])),
+            torch.from_numpy(np.where(blank, 0, array(self.scores)[rows, places])),
         )
+        return tree._with_depths(np.where(blank, 0, array(self.depths)[rows, places]))
+
+    def _with_depths(self, depths: Array) -> "Tree":
+        """Keep depths that are known already, so that they need not be counted from the root again."""
+        object.__setattr__(self, "depths", torch.from_numpy(depths))
+        return self
 
     def _recorded(self, probs: Float[Tensor, "B N V"]) -> Float[Tensor, "B N V"]:
         """Put back the rows from which a node has already drawn."""
@@ -223,7 +233,8 @@ class Tree:
 def listed(marked: Array) -> Array:
     """List the marked places of each row, padded to the longest list."""
     if len(marked) == 1:
-        return np.flatnonzero(marked[0])[None]
+        only: Array = marked[0].nonzero()[0]
+        return only[None]
     places = np.full((len(marked), marked.sum(1).max()), PADDING)
     row, place = np.nonzero(marked)
     places[row, (marked.cumsum(1) - 1)[row, place]] = place
@@ -240,6 +251,10 @@ def _check_parents(tree: Tree, tokens: Array, parents: Array) -> None:
         raise TreeError(
             f"expected every new node to have a node as parent, got none at {np.argwhere(orphans).tolist()}"
         )
+
+
+def _beside(values: Tensor, more: Array) -> Tensor:
+    return torch.from_numpy(np.concatenate([array(values), more], 1))
 
 
 def _pad(values: Tensor | None, count: int) -> Tensor | None:

@@ -19,15 +19,18 @@ KeysValues = tuple[Float[Tensor, "B G C D"], Float[Tensor, "B G C D"]]
 Visible = Bool[Tensor, "B 1 #M C"] | Float[Tensor, "B 1 #M C"] | None
 """Which keys each query sees, or what is added to its scores; with none of either, all see all."""
 
-Weights = tuple[Float[Tensor, "W E"], Float[Tensor, " W"] | None, Float[Tensor, " E"] | None]
+Weights = tuple[tuple[Tensor, ...], tuple[Tensor | None, ...], Float[Tensor, " E"] | None]
+"""Weights `[W, E]` and biases `[W]` of what reads the same states, and the norm's weight if it is not part of them."""
+LARGE = 2**22
+"""Numbers in a layer's weights from which on these are not copied: products are large enough, and copies too large."""
 
 
 @frozen(eq=False)
 class Block:
     """A layer's weights, those that read the same states side by side, so that one product serves them all.
 
-    `reads` makes queries, keys and values, `widens` both inputs of the activation; each is weight, bias and the weight
-    of the norm before it, if that is not part of the others. `sizes` are the widths of queries, keys and values.
+    `reads` makes queries, keys and values, `widens` both inputs of the activation. `sizes` are the widths of queries,
+    keys and values.
     """
 
     layer: Layer
@@ -40,7 +43,8 @@ class Block:
         """Put a layer's weights together: as a copy that gradients lead back from, or without gradients in place.
 
         In place, the layer's parameters become views of what the block holds; a second block costs nothing. The copy
-        takes the norms' weights in, so that where the states need no gradient none is worked out for these.
+        takes the norms' weights in, so that where the states need no gradient none is worked out for these; large
+        weights are not copied, and stay apart.
         """
         attention, mlp = layer.self_attn, layer.mlp
         reads = [attention.q_proj, attention.k_proj, attention.v_proj]
@@ -53,11 +57,11 @@ class Block:
 
     def query(self, states: Float[Tensor, "B M E"], rotary: Rotary) -> Float[Tensor, "B H M D"]:
         """Make queries of what the layer reads."""
-        return rotate(self._made(states, slice(self.sizes[0])), rotary)
+        return rotate(self._made(states, 0, 1), rotary)
 
     def project(self, states: Float[Tensor, "B M E"]) -> KeysValues:
         """Make keys and values of what the layer reads; the keys are not rotated yet."""
-        keys, values = self._made(states, slice(self.sizes[0], None)).chunk(2, 1)
+        keys, values = self._made(states, 1, 3).chunk(2, 1)
         return keys, values
 
     def query_and_project(
@@ -65,7 +69,7 @@ class Block:
     ) -> tuple[Float[Tensor, "B H M D"], KeysValues]:
         """Make queries, keys and values of the same states."""
         asked, _, kept = (size // self.layer.self_attn.head_dim for size in self.sizes)
-        turned, values = torch.split(self._made(states, slice(None)), [asked + kept, kept], 1)
+        turned, values = torch.split(self._made(states, 0, 3), [asked + kept, kept], 1)
         queries, keys = torch.split(rotate(turned, rotary), [asked, kept], 1)
         return queries, (keys, values)
 
@@ -95,9 +99,14 @@ class Block:
         out: Tensor = states + mlp.down_proj(widened)
         return out
 
-    def _made(self, states: Float[Tensor, "B M E"], rows: slice) -> Float[Tensor, "B H M D"]:
-        weight, bias, scale = self.reads
-        part = weight[rows], bias if bias is None else bias[rows], scale
+    def _made(self, states: Float[Tensor, "B M E"], first: int, end: int) -> Float[Tensor, "B H M D"]:
+        """Make some of queries, keys and values, in this order."""
+        weights, biases, scale = self.reads
+        if len(weights) == 1:
+            rows = slice(sum(self.sizes[:first]), sum(self.sizes[:end]))
+            part = (weights[0][rows],), tuple(bias if bias is None else bias[rows] for bias in biases), scale
+        else:
+            part = weights[first:end], biases[first:end], scale
         return split_heads(_read(self.layer.input_layernorm, states, part), self.layer.self_attn.head_dim)
 
 
@@ -108,17 +117,21 @@ def split_heads(states: Float[Tensor, "B M W"], size: int) -> Float[Tensor, "B H
 
 def _read(norm: Any, states: Float[Tensor, "B M E"], weights: Weights) -> Float[Tensor, "B M W"]:
     """Apply what follows a norm over root mean squares, and the norm."""
-    weight, bias, scale = weights
+    parts, biases, scale = weights
     scale = scale if scale is None else scale.to(states.dtype)
-    return linear(rms_norm(states, states.shape[-1:], scale, norm.variance_epsilon), weight, bias)
+    normed = rms_norm(states, states.shape[-1:], scale, norm.variance_epsilon)
+    made = [linear(normed, *pair) for pair in zip(parts, biases, strict=True)]
+    return made[0] if len(made) == 1 else torch.cat(made, -1)
 
 
 def _weights(norm: Any, layers: list[nn.Linear]) -> Weights:
     trained = torch.is_grad_enabled()
+    if trained and sum(layer.weight.numel() for layer in layers) > LARGE:
+        return tuple(layer.weight for layer in layers), tuple(layer.bias for layer in layers), norm.weight
     join = torch.cat if trained else _settled
     weight = join([layer.weight for layer in layers])
     bias = None if layers[0].bias is None else join([layer.bias for layer in layers])
-    return (weight * norm.weight, bias, None) if trained else (weight, bias, norm.weight)
+    return ((weight * norm.weight,), (bias,), None) if trained else ((weight,), (bias,), norm.weight)
 
 
 def _settled(parts: list[Tensor]) -> Tensor:

@@ -18,9 +18,21 @@ LAYERS = [
     {"training", "bench", "cli", "testing"},
 ]
 """As section 5 of the architecture lists them; helpers stand with those who use them."""
-PLUGINS = ("specdec_moa", "specdec_eagle", "specdec_zoo", "specdec_transports", "specdec_cuda", "specdec_ray")
+PLUGINS = (
+    "specdec_moa",
+    "specdec_eagle",
+    "specdec_medusa",
+    "specdec_zoo",
+    "specdec_transports",
+    "specdec_cuda",
+    "specdec_ray",
+)
 """The command line's default models, looked for by name and only where they are installed."""
-FILES = sorted(path for part in ("specdec*", "contrib/*/specdec*") for path in ROOT.glob(f"{part}/**/*.py"))
+FILES = sorted(
+    path
+    for part in ("specdec*/**/*.py", "contrib/*/specdec*/**/*.py", "contrib/*/specdec*.py")
+    for path in ROOT.glob(part)
+)
 
 
 def layer(module: str) -> int:

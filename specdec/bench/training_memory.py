@@ -24,11 +24,11 @@ GIB = 2**30
 
 @frozen
 class Cost:
-    """Memory in GiB: of both models, and at its peak above them, without and with the gradients of the head."""
+    """Memory in GiB: of both models, of the head's gradients, and above these at its peak."""
 
     models: float
-    peak: float
     gradients: float
+    peak: float
     parameters: int
 
 
@@ -42,11 +42,11 @@ class Peak:
     @contextmanager
     def watching(self) -> Iterator[int]:
         """Watch in a thread; gives what there is at the start."""
-        start, done = self._resident(), Event()
+        start, done = self.resident(), Event()
 
         def watch() -> None:
             while not done.wait(self.pause):
-                self.bytes = max(self.bytes, self._resident())
+                self.bytes = max(self.bytes, self.resident())
 
         self.bytes = start
         thread = Thread(target=watch, daemon=True)
@@ -57,7 +57,8 @@ class Peak:
             done.set()
             thread.join()
 
-    def _resident(self) -> int:
+    def resident(self) -> int:
+        """Give the bytes that there are now."""
         return int(self._process.memory_info().rss)
 
 
@@ -84,12 +85,14 @@ def target(vocabulary: int, hidden: int, layers: int, intermediate: int) -> PreT
 def measure(model: PreTrainedModel, method: Method, batch: Batch) -> Cost:
     """Do the forward and the backward pass of one step."""
     teacher, peak = Teacher(model, method.needs), Peak()
-    parameters = sum(parameter.numel() for parameter in method.parameters())
+    trained = [parameter for parameter in method.parameters() if parameter.requires_grad]
+    models = peak.resident()
+    for parameter in trained:
+        parameter.grad = torch.empty_like(parameter).fill_(0)
     with peak.watching() as start:
         method(teacher.read(batch), Progress(0.0, 1.0))["loss"].backward()
-    gradients = sum(p.grad.nbytes for p in method.parameters() if p.grad is not None)
-    above = (peak.bytes - start) / GIB
-    return Cost(start / GIB, above - gradients / GIB, above, parameters)
+    size = sum(parameter.numel() for parameter in trained)
+    return Cost(models / GIB, (start - models) / GIB, (peak.bytes - start) / GIB, size)
 
 
 def texts(vocabulary: int, tokens: int) -> Batch:
@@ -109,7 +112,7 @@ def main(
     threads: Annotated[int, typer.Option(metavar="N", help="Threads that torch may use.")] = 2,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Print the peak of memory of one step above the target and the head, in float32."""
+    """Print the peak of memory of one step above the target, the head and its gradients, in float32."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     model = target(vocabulary, hidden, layers, intermediate)
@@ -119,8 +122,8 @@ def main(
     else:
         print(
             f"{name}, {tokens} tokens, vocabulary of {vocabulary}: {cost.peak:.2f} GiB above the two models "
-            f"({cost.models:.2f} GiB resident), {cost.gradients:.2f} GiB with the gradients of the head's "
-            f"{cost.parameters / 1e6:.0f} million weights"
+            f"({cost.models:.2f} GiB) and the gradients of the head's {cost.parameters / 1e6:.0f} million weights "
+            f"({cost.gradients:.2f} GiB)"
         )
 
 

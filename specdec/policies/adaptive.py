@@ -1,5 +1,7 @@
 """OPT-Tree: go deeper for as long as it is worth it."""
 
+import numpy as np
+import torch
 from attrs import field, frozen
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -7,7 +9,7 @@ from torch import Tensor
 from specdec.interfaces import TreePolicy
 from specdec.policies.checks import at_least
 from specdec.policies.dynamic import likeliest
-from specdec.tree import Tree
+from specdec.tree import Array, Tree, array
 
 
 @frozen
@@ -24,15 +26,15 @@ class Adaptive(TreePolicy):
     gain: float = field(default=0.15, validator=at_least(0))
 
     def widths(self, tree: Tree) -> Int[Tensor, "B N"]:
-        last = tree.depths.max()
-        worth = self._expected(tree, last) - self._expected(tree, last - 1) > self.gain
-        level = tree.deepest & self.keep(tree) & (tree.depths < self.depth) & (worth | (last == 0))[:, None]
-        return level * self.width
+        nodes, last, depths = array(tree.nodes), array(tree.deepest), array(tree.depths)
+        worth = self._expected(tree, nodes) - self._expected(tree, nodes & ~last) > self.gain
+        grows = last & array(self.keep(tree)) & (depths < self.depth) & (worth[:, None] | (depths.max() == 0))
+        return torch.from_numpy(grows * self.width)
 
     def keep(self, tree: Tree) -> Bool[Tensor, "B N"]:
-        return likeliest(tree.scores, tree.nodes, self.size + 1)
+        return torch.from_numpy(likeliest(tree, array(tree.nodes), self.size + 1))
 
-    def _expected(self, tree: Tree, depth: Tensor) -> Float[Tensor, " B"]:
-        """Tokens expected of the best nodes no deeper than this, the one after the path included."""
-        kept = likeliest(tree.scores, tree.nodes & (tree.depths <= depth), self.size + 1)
-        return (tree.scores.exp() * kept).sum(1)
+    def _expected(self, tree: Tree, among: Bool[Array, "B N"]) -> Float[Array, " B"]:
+        """Tokens expected of the best of these nodes, the one after the path included."""
+        expected: Array = (np.exp(array(tree.scores)) * likeliest(tree, among, self.size + 1)).sum(1)
+        return expected

@@ -1,12 +1,13 @@
 """One token after the other."""
 
+import torch
 from attrs import field, frozen
 from jaxtyping import Int
 from torch import Tensor
 
 from specdec.interfaces import TreePolicy
 from specdec.policies.checks import at_least
-from specdec.tree import Tree
+from specdec.tree import Tree, array
 
 
 @frozen
@@ -17,4 +18,4 @@ class Chain(TreePolicy):
     sampled: bool = False
 
     def widths(self, tree: Tree) -> Int[Tensor, "B N"]:
-        return (tree.deepest & (tree.depths < self.length)).long()
+        return torch.from_numpy((array(tree.deepest) & (array(tree.depths) < self.length)).astype(int))

@@ -3,12 +3,12 @@
 import numpy as np
 import torch
 from attrs import field, frozen
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from specdec.interfaces import TreePolicy
 from specdec.policies.checks import at_least
-from specdec.tree import Tree, array
+from specdec.tree import Array, Tree, array
 
 
 @frozen
@@ -27,17 +27,17 @@ class Dynamic(TreePolicy):
 
     def widths(self, tree: Tree) -> Int[Tensor, "B N"]:
         level = array(tree.deepest) & (array(tree.depths) < self.depth)
-        return likeliest(tree.scores, torch.from_numpy(level), self.width) * self.width
+        return torch.from_numpy(likeliest(tree, level, self.width) * self.width)
 
     def keep(self, tree: Tree) -> Bool[Tensor, "B N"]:
-        return likeliest(tree.scores, tree.nodes, self.size + 1)
+        return torch.from_numpy(likeliest(tree, array(tree.nodes), self.size + 1))
 
 
-def likeliest(scores: Float[Tensor, "B N"], among: Bool[Tensor, "B N"], count: int) -> Bool[Tensor, "B N"]:
-    """Mark the `count` best of each row, earlier ones first when scores tie."""
+def likeliest(tree: Tree, among: Bool[Array, "B N"], count: int) -> Bool[Array, "B N"]:
+    """Mark the nodes of each row with the `count` best scores, earlier ones first where these tie."""
     if among.shape[1] <= count:
         return among
-    order = np.argsort(np.where(array(among), -array(scores), np.inf), axis=1, kind="stable")[:, :count]
-    marked = np.zeros(order.shape[:1] + among.shape[1:], bool)
+    order = np.where(among, -array(tree.scores), np.inf).argsort(1, kind="stable")[:, :count]
+    marked = np.zeros(among.shape, bool)
     marked[np.arange(len(order))[:, None], order] = True
-    return torch.from_numpy(marked & array(among))
+    return marked & among

@@ -1,9 +1,10 @@
 """Sequoia: the best fixed tree for given acceptance rates."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache, cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from attrs import field, frozen
 from jaxtyping import Int
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from specdec.errors import OptionError
 from specdec.interfaces import TreePolicy
-from specdec.tree import Tree
+from specdec.tree import Tree, array
 
 TYPICAL_RATES = (0.6, 0.14, 0.06, 0.04, 0.02, 0.02, 0.01, 0.01)
 """How often a small draft model's first, second, ... child is the one accepted; measure your own."""
@@ -59,16 +60,16 @@ class Sequoia(TreePolicy):
         return children
 
     def widths(self, tree: Tree) -> Int[Tensor, "B N"]:
-        places = [self._places(tree, row) for row in range(len(tree.tokens))]
-        counts = torch.tensor([[len(self._children[place]) for place in row] for row in places])
-        return counts * tree.deepest
+        places = [self._places(parents) for parents in tree.parents.tolist()]
+        counts = np.array([[len(self._children[place]) for place in row] for row in places])
+        return torch.from_numpy(counts * array(tree.deepest))
 
-    def _places(self, tree: Tree, row: int) -> list[int]:
+    def _places(self, parents: list[int]) -> list[int]:
         """Find each node's place on the map by its rank among its siblings."""
-        places = [0] * tree.tokens.shape[1]
-        for parent, children in enumerate(tree.children(row)):
-            for place, child in zip(self._children[places[parent]], children, strict=False):
-                places[child] = place
+        places, left = list[int](), list[Iterator[int]]()
+        for parent in parents:
+            places.append(next(left[parent], 0) if parent >= 0 else 0)
+            left.append(iter(self._children[places[-1]]))
         return places
 
 

@@ -1,5 +1,6 @@
 """The same shape at every step."""
 
+import numpy as np
 import torch
 from attrs import field, frozen
 from jaxtyping import Int
@@ -7,7 +8,7 @@ from torch import Tensor
 
 from specdec.errors import OptionError
 from specdec.interfaces import TreePolicy
-from specdec.tree import Tree
+from specdec.tree import Tree, array
 
 
 def _levels(given: object) -> tuple[int, ...]:
@@ -30,5 +31,5 @@ class Static(TreePolicy):
     sampled: bool = False
 
     def widths(self, tree: Tree) -> Int[Tensor, "B N"]:
-        by_depth = torch.tensor([*self.levels, 0])
-        return by_depth[tree.depths] * tree.deepest
+        by_depth = np.array([*self.levels, 0])
+        return torch.from_numpy(by_depth[array(tree.depths)] * array(tree.deepest))

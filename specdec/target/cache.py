@@ -24,7 +24,7 @@ class Window:
     @property
     def contiguous(self) -> bool:
         """Whether the slots are the first ones in order, so that reading needs no copy."""
-        return bool((self.slots == torch.arange(len(self.slots), device=self.slots.device)).all())
+        return self.slots.tolist() == list(range(len(self.slots)))
 
 
 class SlotCache(Cache):

@@ -61,19 +61,19 @@ def check_tree(tree: Tree, rows: Sequence[Int[Tensor, " _"] | None], vocab_size:
         raise TreeError("expected at least one row with a root, got none")
     if tokens.max() >= vocab_size:
         raise TreeError(f"expected tokens below {vocab_size}, got {tokens.max()}")
-    lengths = np.array([0 if decided is None else len(decided) for decided in rows])
-    deepest = (lengths[:, None] + array(tree.depths)).max()
+    lengths = [0 if decided is None else len(decided) for decided in rows]
+    deepest = max(map(sum, zip(lengths, array(tree.depths).max(1).tolist(), strict=True)))
     if max_length is not None and deepest > max_length:
         raise TreeError(f"expected nodes within the model's {max_length} positions, got one at {deepest}")
 
 
 def _check_order(tokens: Array, parents: Array) -> None:
     """Check that every node but the root stands behind its parent."""
-    rows, size = np.arange(len(parents))[:, None], parents.shape[1]
-    right = (parents >= 0) & (parents < np.arange(size)) & (tokens[rows, parents.clip(0, size - 1)] >= 0)
+    before = (parents >= 0) & (parents < np.arange(parents.shape[1]))
+    right = before & (tokens[np.arange(len(parents))[:, None], parents * before] >= 0)
     right[:, 0] = parents[:, 0] < 0
-    wrong = np.argwhere((tokens >= 0) & ~right)
-    if len(wrong):
-        row, node = wrong[0]
+    wrong = (tokens >= 0) & ~right
+    if wrong.any():
+        row, node = np.argwhere(wrong)[0]
         parent = parents[row, node]
         raise TreeError(f"expected node {node} of row {row} to stand behind its parent, got {parent} as its parent")

@@ -83,11 +83,10 @@ class Engine:
 
         Slots in the order of their indices are read in place; any other order costs a copy.
         """
-        layout = Layout(torch.tensor([slot.length for slot in slots]), depths, visible)
+        lengths, indices = torch.tensor([(slot.length, slot.index) for slot in slots]).T
+        layout = Layout(lengths, depths, visible)
         self.cache.reserve(len(self._slots), layout.end)
-        self.cache.look(
-            Window(self._to(torch.tensor([slot.index for slot in slots])), self._to(layout.columns), layout.end)
-        )
+        self.cache.look(Window(self._to(indices), self._to(layout.columns), layout.end))
         with torch.no_grad(), self._hidden(hidden) as captured:
             said = self._forward(
                 logits,

@@ -36,12 +36,12 @@ class Layout:
     @cached_property
     def positions(self) -> Int[Tensor, "R M"]:
         """Positions of the nodes read now, the root's being the row's length."""
-        return self.lengths[:, None] + self.depths[:, self.start :]
+        return torch.from_numpy(array(self.lengths)[:, None] + array(self.depths)[:, self.start :])
 
     @cached_property
     def columns(self) -> Int[Tensor, "R M"]:
         """Columns that the nodes read now are written to."""
-        return self.lengths[:, None] + torch.arange(self.start, self.depths.shape[1])
+        return torch.from_numpy(array(self.lengths)[:, None] + np.arange(self.start, self.depths.shape[1]))
 
     def mask(self, dtype: torch.dtype, window: int | None = None) -> Float[Tensor, "R 1 M T"]:
         """Build an additive mask, lowest where nothing may be seen; eager attention adds it as it is.

@@ -148,22 +148,20 @@ class Target(Verifier):
 
     def _decide(self, tree: Tree, active: list[tuple[int, _Row]], walks: list[Walk], hidden: Tensor | None) -> Step:
         """Keep the accepted paths, and lay out what was decided."""
-        before = torch.tensor([row.slot.length for _, row in active])
         decided: list[list[int]] = [[] for _ in self._rows]
         for (place, row), walk in zip(active, walks, strict=True):
             decided[place] = [*tree.tokens[place, walk.path].tolist(), walk.token]
             self.engine.keep(row.slot, [0, *walk.path])
             row.tokens = torch.cat([row.tokens, torch.tensor(decided[place])])
         lengths = torch.tensor([len(tokens) for tokens in decided])
-        features = self._accepted_features(active, walks, before, hidden) if self._needs else None
+        features = self._accepted_features(active, walks, hidden) if self._needs else None
         return Step(_rectangle(decided), lengths, (lengths - 1).clamp(min=0), features)
 
-    def _accepted_features(
-        self, active: list[tuple[int, _Row]], walks: list[Walk], before: Int[Tensor, " R"], hidden: Tensor | None
-    ) -> Features:
+    def _accepted_features(self, active: list[tuple[int, _Row]], walks: list[Walk], hidden: Tensor | None) -> Features:
         """Gather the features of the roots and of the paths accepted below them."""
         nodes = _rectangle([[0, *walk.path] for walk in walks])
-        columns = before[:, None] + torch.arange(nodes.shape[1])
+        roots = [row.slot.length - 1 - len(walk.path) for (_, row), walk in zip(active, walks, strict=True)]
+        columns = torch.tensor(roots)[:, None] + torch.arange(nodes.shape[1])
         if hidden is not None:
             hidden = hidden[torch.arange(len(nodes))[:, None], nodes.clamp(min=0)]
         features = self._features([row.slot for _, row in active], columns, hidden)

@@ -1,8 +1,9 @@
 """Texts to learn from, as tokens."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -11,8 +12,9 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from specdec.errors import DataError, OptionError
+from specdec.training import records
 from specdec.training.lesson import Batch
-from specdec.training.records import Conversation, Record, parse
+from specdec.training.records import Conversation, Document, Record, Text
 
 Tokens = np.ndarray[Any, np.dtype[Any]]
 
@@ -42,27 +44,20 @@ class Examples(Dataset[tuple[int, Example]]):
     ) -> "Examples":
         """Read files: `.jsonl` line by line, see `specdec.training.records`, any other as one plain text.
 
-        Conversations are cut at `max_length`; plain text of files is split into pieces of that length.
+        Texts are cut at `max_length`; plain files are split into pieces of that length.
 
         Raises:
             DataError: a line cannot be used; the message names file and line. Or it is skipped and counted.
         """
-        encode = _Encoder(tokenizer, max_length)
-        examples, skipped = list[Example](), 0
-        for path in map(Path, paths):
-            if path.suffix != ".jsonl":
-                examples += encode.pieces(_text(path))
-                continue
-            for number, line in _lines(path):
-                try:
-                    examples.append(encode(parse(_decoded(line))))
-                except DataError as error:
-                    if not skip_malformed:
-                        raise DataError(f"{path}:{number}: {error}") from error
-                    skipped += 1
-        if not examples:
-            raise DataError(f"expected at least one text in {', '.join(map(str, paths)) or 'no file'}, got none")
-        return cls(examples, skipped)
+        return cls(*records.read(paths, _Encoder(tokenizer, max_length), skip_malformed=skip_malformed))
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of all tokens, and of which are learnt from."""
+        total = 0
+        for example in self.examples:
+            total = crc32(example.response.tobytes(), crc32(example.tokens.tobytes(), total))
+        return f"{total:08x}"
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -84,25 +79,34 @@ def collate(items: Sequence[tuple[int, Example]]) -> dict[str, Batch]:
 
 
 class _Encoder:
-    """Turns records into tokens."""
+    """Turns a record into tokens."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
         if max_length < 2:
             raise OptionError(f"expected a max_length of at least 2, got {max_length}")
         self._tokenizer, self._max = tokenizer, max_length
 
-    def __call__(self, record: Record) -> Example:
-        if not isinstance(record, Conversation):
-            tokens = self._tokenizer(record.text)["input_ids"][: self._max]
-            return _example(tokens, [(0, len(tokens))])
+    def __call__(self, record: Record) -> list[Example]:
+        if isinstance(record, Document):
+            return self._pieces(record)
+        if isinstance(record, Text):
+            return [self._text(record)]
         if not self._tokenizer.chat_template:
             raise DataError("expected a text, for the target's tokenizer has no chat template; got a conversation")
-        return self._conversation(record)
+        return [self._conversation(record)]
 
-    def pieces(self, text: str) -> list[Example]:
-        tokens = self._tokenizer(text, verbose=False)["input_ids"]
+    def _pieces(self, record: Document) -> list[Example]:
+        tokens = self._tokenizer(record.text, verbose=False)["input_ids"]
         starts = range(0, len(tokens), self._max)
         return [_example(piece, [(0, len(piece))]) for start in starts if (piece := tokens[start : start + self._max])]
+
+    def _text(self, record: Text) -> Example:
+        """Find the response behind the tokens that the prompt alone would begin with."""
+        tokens = self._tokenizer(record.prompt + record.text, verbose=False)["input_ids"]
+        prompt = self._tokenizer(record.prompt)["input_ids"] if record.prompt else []
+        pairs = enumerate(zip(prompt, tokens, strict=False))
+        start = next((place for place, (one, other) in pairs if one != other), len(prompt))
+        return self._cut(tokens, [(start, len(tokens))])
 
     def _conversation(self, record: Conversation) -> Example:
         """Find each answer as what the template adds when it is appended."""
@@ -116,7 +120,10 @@ class _Encoder:
                         f"expected the chat template to leave earlier turns alone, turn {place} changes them"
                     )
                 spans.append((len(before), len(after)))
-        if spans[0][0] >= self._max:
+        return self._cut(tokens, spans)
+
+    def _cut(self, tokens: list[int], spans: Sequence[tuple[int, int]]) -> Example:
+        if spans[0][0] >= min(self._max, len(tokens)):
             raise DataError(f"expected an answer within {self._max} tokens, got the first at {spans[0][0]}")
         return _example(tokens[: self._max], spans)
 
@@ -135,25 +142,3 @@ def _example(tokens: Sequence[int], spans: Sequence[tuple[int, int]]) -> Example
     for start, end in spans:
         response[start:end] = True
     return Example(np.array(tokens, dtype=np.int32), response)
-
-
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    try:
-        with path.open("rb") as file:
-            yield from ((number, line) for number, line in enumerate(file, 1) if line.strip())
-    except OSError as error:
-        raise DataError(f"expected a file to read at {path}, got: {error}") from error
-
-
-def _text(path: Path) -> str:
-    try:
-        return _decoded(path.read_bytes())
-    except OSError as error:
-        raise DataError(f"expected a file to read at {path}, got: {error}") from error
-
-
-def _decoded(line: bytes) -> str:
-    try:
-        return line.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(f"expected UTF-8, got {error.reason} at byte {error.start}") from error

@@ -1,16 +1,22 @@
 """What a plugin brings to be trained: a head, and what it has to learn."""
 
+import inspect
 from abc import abstractmethod
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
 
-from attrs import frozen
+from attrs import field, fields, frozen
 from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from specdec.data import Needs
 from specdec.interfaces import Drafter
+from specdec.training.dataset import Examples
 from specdec.training.lesson import Lesson
 from specdec.training.schedule import Schedule
+
+Factory = TypeVar("Factory", bound=Callable[..., Any])
 
 
 @frozen
@@ -23,12 +29,13 @@ class Progress:
 
 @frozen
 class Recipe:
-    """How a method is optimised, by its authors: AdamW, the norm of gradients clipped."""
+    """How a method is optimised, by its authors: AdamW, gradients clipped by norm, by value, or neither (0)."""
 
     schedule: Schedule
     betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = 0.0
     clip: float = 1.0
+    clip_value: float = 0.0
     epochs: float = 1.0
     batch: int = 32
 
@@ -42,6 +49,9 @@ class Method(nn.Module):
     """How it is optimised unless asked otherwise."""
     head: PreTrainedModel
 
+    def prepare(self, examples: Examples) -> None:
+        """Look at all texts before the first step; a run that goes on looks at them again."""
+
     @abstractmethod
     def forward(self, lesson: Lesson, progress: Progress) -> dict[str, Float[Tensor, ""]]:
         """Compute what is to be made small, `loss`, and its parts by name, for the log."""
@@ -53,3 +63,33 @@ class Method(nn.Module):
     def save(self, path: str) -> None:
         """Write the head as its drafter loads it."""
         self.head.save_pretrained(path)
+
+
+def option(default: Any, text: str) -> Any:
+    """Make a field of an attrs class of options, described for the command line."""
+    return field(default=default, metadata={"help": text})
+
+
+def takes(kind: type[Any]) -> Callable[[Factory], Factory]:
+    """Say of a method's factory that its `**options` are the fields of an attrs class, made by `option`.
+
+    `specdec train` then offers them by name, and refuses others before anything is loaded.
+    """
+
+    def spell_out(factory: Factory) -> Factory:
+        own = inspect.signature(factory).parameters
+        named = [parameter for parameter in own.values() if parameter.kind is not inspect.Parameter.VAR_KEYWORD]
+        more = [
+            inspect.Parameter(
+                field.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=field.default,
+                annotation=Annotated[field.type, field.metadata.get("help", "")],
+            )
+            for field in fields(kind)
+            if field.name not in own
+        ]
+        factory.__signature__ = inspect.Signature([*named, *more])  # type: ignore[attr-defined]
+        return factory
+
+    return spell_out

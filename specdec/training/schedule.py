@@ -15,8 +15,8 @@ class Schedule:
     warmup: int = 50
     decay: int | None = None
 
-    def rate(self, step: int, epoch_steps: int) -> float:
-        """Give the learning rate of a step, counted from 0."""
+    def rate(self, step: int, epoch_steps: int, steps: int) -> float:
+        """Give the learning rate of a step, counted from 0, in a run of `steps` with `epoch_steps` to a pass."""
         if step < self.warmup:
             return self.peak * step / self.warmup
         fall = max(epoch_steps - self.warmup, 1) if self.decay is None else max(self.decay, 1)

@@ -1,22 +1,29 @@
 """Training, on transformers' own trainer."""
 
 from collections.abc import Sequence
+from math import ceil
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from attrs import frozen
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
-from transformers import PreTrainedModel, Trainer, TrainingArguments
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+from transformers import PreTrainedModel, PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers.integrations import TensorBoardCallback
 
 from specdec.errors import OptionError
 from specdec.text import Prompt
+from specdec.training import checkpoints
 from specdec.training.dataset import Examples, collate
 from specdec.training.evaluate import acceptance
 from specdec.training.lesson import Teacher
 from specdec.training.method import Method, Progress
+from specdec.training.report import Report
+
+LOGS = "logs"
+"""Folder in the output that TensorBoard reads; a run that goes on goes on in it."""
 
 
 @frozen
@@ -38,27 +45,6 @@ class Plan:
     options: tuple[tuple[str, Any], ...] = ()
 
 
-def train(
-    method: Method,
-    model: PreTrainedModel,
-    examples: Examples,
-    plan: Plan,
-    prompts: Sequence[Prompt] = (),
-    tokenizer: Any = None,
-) -> "HeadTrainer":
-    """Train a head for a target, and save it in `plan.output`; goes on from the last checkpoint there.
-
-    With `prompts`, the acceptance length on these is measured every `eval_steps` and at the end.
-    """
-    trainer = HeadTrainer(method, model, examples, plan, prompts, tokenizer)
-    trainer.train(resume_from_checkpoint=_last_whole(plan.output) if plan.resume else None)
-    if prompts:
-        trainer.evaluate()
-    if trainer.args.should_save:
-        method.save(plan.output)
-    return trainer
-
-
 class HeadTrainer(Trainer):
     """Asks the target for its features in each step, and the method for its loss."""
 
@@ -71,6 +57,11 @@ class HeadTrainer(Trainer):
         prompts: Sequence[Prompt] = (),
         tokenizer: Any = None,
     ) -> None:
+        """Prepare to train a head for a target.
+
+        With `prompts`, the acceptance length on these is measured every `eval_steps` and at the end.
+        """
+        method.prepare(examples)
         arguments = _arguments(method, plan, evaluated=bool(prompts))
         super().__init__(
             model=method,
@@ -78,13 +69,49 @@ class HeadTrainer(Trainer):
             train_dataset=examples,
             eval_dataset=list(prompts) or None,
             data_collator=collate,
+            callbacks=[_Moments(evaluated=bool(prompts))],
         )
         self.method, self.plan, self.prompts, self.tokenizer = method, plan, list(prompts), tokenizer
         self.teacher = Teacher(model.to(arguments.device), method.needs)
+        self.epoch_steps = _epoch_steps(len(examples), arguments)
         self.optimizer: Any
         self.lr_scheduler: Any
         self.control: Any
-        self._parts: dict[str, list[float]] = {}
+        self._parts: dict[str, list[Tensor]] = {}
+        self._report = None if arguments.disable_tqdm else Report()
+        for callback in (PrinterCallback, ProgressCallback):
+            self.remove_callback(callback)
+        if self._report:
+            self.add_callback(self._report)
+        if method.recipe.clip_value:
+            self.add_callback(_Clip(self.accelerator, method))
+        for callback in self.callback_handler.callbacks:
+            if isinstance(callback, TensorBoardCallback):
+                callback.logging_dir = str(Path(plan.output) / LOGS)
+
+    def run(self) -> None:
+        """Train, from the last checkpoint in the output if there is one, and save the head there.
+
+        A plan without `resume` removes such checkpoints first.
+        """
+        if not self.plan.resume and self.args.should_save:
+            checkpoints.remove(self.plan.output)
+        last = checkpoints.last_whole(self.plan.output) if self.plan.resume else None
+        if last and checkpoints.step(last) >= self.steps:
+            self._load_from_checkpoint(last)
+        else:
+            try:
+                self.train(resume_from_checkpoint=last)
+            finally:
+                if self._report:
+                    self._report.stop()
+        if self.args.should_save:
+            self.method.save(self.plan.output)
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole run."""
+        return self.plan.max_steps if self.plan.max_steps > 0 else ceil(self.args.num_train_epochs * self.epoch_steps)
 
     def create_optimizer(self, *_: Any) -> torch.optim.Optimizer:
         """Make AdamW as the recipe says."""
@@ -98,33 +125,59 @@ class HeadTrainer(Trainer):
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> LambdaLR:
         """Follow the recipe's schedule; the optimiser's own rate is 1."""
         if self.lr_scheduler is None:
-            epoch = max(int(num_training_steps / max(self.args.num_train_epochs, 1e-9)), 1)
-            schedule = self.method.recipe.schedule
-            self.lr_scheduler = LambdaLR(optimizer or self.optimizer, lambda step: schedule.rate(step, epoch))
+            rate, epoch = self.method.recipe.schedule.rate, self.epoch_steps
+            self.lr_scheduler = LambdaLR(
+                optimizer or self.optimizer, lambda step: rate(step, epoch, num_training_steps)
+            )
         scheduler: LambdaLR = self.lr_scheduler
         return scheduler
 
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **_: Any) -> Any:
         """Have the target read the batch, and the head learn from it."""
         lesson = self.teacher.read(inputs["batch"].to(self.args.device))
-        losses: dict[str, Tensor] = model(lesson, Progress(self.state.epoch or 0.0, self.args.num_train_epochs))
+        progress = Progress(self.state.epoch or 0.0, self.steps / self.epoch_steps)
+        losses: dict[str, Tensor] = model(lesson, progress)
         for name, value in losses.items():
-            self._parts.setdefault(name, []).append(float(value.detach()))
+            self._parts.setdefault(name, []).append(value.detach())
         return (losses["loss"], losses) if return_outputs else losses["loss"]
 
     def log(self, logs: dict[str, float], *arguments: Any, **options: Any) -> None:
-        """Add the parts of the loss, as means since the last log."""
+        """Add the parts of the loss, as means over processes since the last log."""
         if "loss" in logs:
-            means = {name: sum(values) / len(values) for name, values in self._parts.items() if name != "loss"}
-            logs, self._parts = {**logs, **means}, {}
+            means = {name: torch.stack(values).mean() for name, values in self._parts.items() if name != "loss"}
+            reduced: Any = self.accelerator.reduce(means, "mean")
+            logs, self._parts = {**logs, **{name: float(value) for name, value in reduced.items()}}, {}
         super().log(logs, *arguments, **options)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Measure the acceptance length on the held-out prompts."""
-        metrics = acceptance(self.method, self.teacher.model, self.prompts, self.tokenizer, self.plan.eval_tokens)
+        model, tokens = self.teacher.model, self.plan.eval_tokens
+        metrics = acceptance(self.method, model, self.prompts, self.tokenizer, tokens, self.accelerator)
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+
+class _Moments(TrainerCallback):
+    """Measures at the end, and logs when saving, so that a run that goes on has its means over the same steps."""
+
+    def __init__(self, *, evaluated: bool) -> None:
+        self._evaluated = evaluated
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        last = state.global_step >= state.max_steps
+        control.should_log = control.should_log or control.should_save or last
+        control.should_evaluate = control.should_evaluate or (last and self._evaluated)
+
+
+class _Clip(TrainerCallback):
+    """Bounds each gradient by itself."""
+
+    def __init__(self, accelerator: Accelerator, method: Method) -> None:
+        self._accelerator, self._method = accelerator, method
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._accelerator.clip_grad_value_(self._method.parameters(), self._method.recipe.clip_value)
 
 
 def _arguments(method: Method, plan: Plan, *, evaluated: bool) -> TrainingArguments:
@@ -141,18 +194,24 @@ def _arguments(method: Method, plan: Plan, *, evaluated: bool) -> TrainingArgume
         "eval_steps": plan.eval_steps,
         "remove_unused_columns": False,
     }
-    usual = {"logging_steps": 10, "report_to": ["tensorboard"], "dataloader_pin_memory": torch.cuda.is_available()}
+    usual = {
+        "logging_steps": 10,
+        "save_total_limit": 2,
+        "report_to": ["tensorboard"],
+        "dataloader_pin_memory": torch.cuda.is_available(),
+        "ddp_find_unused_parameters": False,
+        "disable_tqdm": False,
+        "use_cpu": not torch.accelerator.is_available(),
+    }
     options = dict(plan.options)
     if clash := sorted(fixed.keys() & options.keys()):
         raise OptionError(f"expected {clash[0]} to be given by the plan's own field, got it among the options")
-    return TrainingArguments(**fixed, **{**usual, **options})
+    arguments = TrainingArguments(**fixed, **{**usual, **options})
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # several are for several processes; one cannot split a lesson
+    return arguments
 
 
-def _last_whole(output: str) -> str | None:
-    """Find the newest checkpoint that was written to its end: the trainer's state comes last."""
-    found = [
-        folder
-        for folder in Path(output).glob(f"{PREFIX_CHECKPOINT_DIR}-*")
-        if (folder / "trainer_state.json").exists() and folder.name.rpartition("-")[2].isdecimal()
-    ]
-    return str(max(found, key=lambda folder: int(folder.name.rpartition("-")[2]))) if found else None
+def _epoch_steps(examples: int, arguments: TrainingArguments) -> int:
+    """Count the steps of a pass over the data."""
+    batches = -(-examples // (int(arguments.per_device_train_batch_size) * int(arguments.world_size)))
+    return -(-batches // int(arguments.gradient_accumulation_steps))

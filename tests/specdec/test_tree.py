@@ -65,6 +65,7 @@ def test_placing_adds_exactly_the_nodes_given(batch: list[Row], data: st.DataObj
         assert have == real + [(PADDING, PADDING)] * (len(have) - len(real))
         assert grown.scores[row, before:].tolist() == [-3.0] * len(real) + [0.0] * (len(have) - len(real))
     assert grown.tokens.shape[1] - before == max(sum(token >= 0 for token, _ in nodes) for nodes in added)
+    assert torch.equal(grown.depths, Tree(grown.tokens, grown.parents, grown.scores).depths)
 
 
 @pytest.mark.parametrize("parent", [1, 5, -1])
@@ -93,6 +94,7 @@ def test_selecting_keeps_the_words_of_what_is_kept(batch: list[Row], random: obj
         expected = [tuple(nodes[step][0] for step in lineage(nodes, node)[::-1]) for node in wanted]
         assert words(kept, row) == sorted(expected)
         assert sorted(kept.scores[row, kept.nodes[row]].tolist()) == sorted(tree.scores[row, wanted].tolist())
+    assert torch.equal(kept.depths, Tree(kept.tokens, kept.parents, kept.scores).depths)
 
 
 def test_a_node_may_not_outlive_its_parent() -> None:

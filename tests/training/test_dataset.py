@@ -52,6 +52,23 @@ def test_text_is_learnt_from_everywhere(tokenizer: PreTrainedTokenizerFast, writ
     assert (len(example.tokens), example.response.all()) == (3, True)
 
 
+@pytest.mark.parametrize(("prompt", "response", "learnt"), [("zz", "yz", "yz"), ("xa", "bcz", "abcz")])
+def test_responses_are_learnt_from_behind_their_prompts(
+    tokenizer: PreTrainedTokenizerFast, write: Write, prompt: str, response: str, learnt: str
+) -> None:
+    """Also where a token lies across the border: it is the response's."""
+    example = Examples.read([write({"prompt": prompt, "response": response})], tokenizer).examples[0]
+    assert tokenizer.decode(example.tokens) == prompt + response
+    assert tokenizer.decode(example.tokens[example.response]) == learnt
+
+
+def test_the_fingerprint_is_of_tokens_and_of_what_is_learnt(tokenizer: PreTrainedTokenizerFast, write: Write) -> None:
+    lines = [{"text": "zyz"}], [{"text": "zyw"}], [{"prompt": "z", "response": "yz"}], [{"text": "zyz"}, {"text": "x"}]
+    found = [Examples.read([write(*given)], tokenizer).fingerprint for given in lines]
+    assert len(set(found)) == 4
+    assert Examples.read([write(*lines[0], name="other.jsonl")], tokenizer).fingerprint == found[0]
+
+
 def test_plain_files_are_cut_into_pieces(tokenizer: PreTrainedTokenizerFast, write: Write) -> None:
     path = write("0123456789", name="data.txt")
     pieces = Examples.read([path], tokenizer, max_length=4).examples
@@ -70,6 +87,11 @@ MALFORMED = {
     '{"messages": [{"role": "user", "content": "x"}]}': "an answer",
     '{"conversations": [{"from": "gpt", "value": null}]}': "a text 'value'",
     "[" * 100_000: "expected JSON",
+    '{"prompt": "x"}': "a 'prompt' with a 'response'",
+    '{"prompt": "x", "response": ""}': "a 'response' of at least one character",
+    '{"prompt": 3, "response": "x"}': "a 'prompt' of at least one character, got '3'",
+    '{"text": "\\ud800"}': "half a character at 0",
+    '{"messages": [{"role": "assistant", "content": "\\udc00"}]}': "half a character",
 }
 
 
@@ -94,6 +116,8 @@ def test_nothing_to_learn_from(tokenizer: PreTrainedTokenizerFast, write: Write,
         Examples.read([write("")], tokenizer)
     with pytest.raises(DataError, match="a file to read"):
         Examples.read([tmp_path / "none.jsonl"], tokenizer)
+    with pytest.raises(DataError, match=r"JSON lines, in a file that ends in \.jsonl"):
+        Examples.read([write("[]", name="data.json")], tokenizer)
     with pytest.raises(OptionError, match="max_length of at least 2"):
         Examples.read([write(SHAREGPT)], tokenizer, max_length=1)
     with pytest.raises(DataError, match="an answer within 5 tokens"):

@@ -4,6 +4,7 @@ from functools import cache
 from itertools import pairwise, product
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -113,12 +114,13 @@ def test_a_dynamic_tree_is_eagle_2s(depth: int, width: int, size: int) -> None:
 def test_the_likeliest_are_the_best_and_ties_go_to_the_earlier(
     scores: list[list[float]], count: int, data: st.DataObject
 ) -> None:
-    among = torch.tensor([[data.draw(st.booleans()) for _ in row] for row in scores])
-    marked = likeliest(torch.tensor(scores), among, count)
+    among = np.array([[data.draw(st.booleans()) for _ in row] for row in scores])
+    links = torch.zeros(len(scores), 6, dtype=torch.int64)
+    marked = likeliest(Tree(links, links - 1, torch.tensor(scores)), among, count)
 
     for row, values in enumerate(scores):
         order = sorted((node for node in range(6) if among[row, node]), key=lambda node: (-values[node], node))
-        assert marked[row].nonzero()[:, 0].tolist() == sorted(order[:count])
+        assert marked[row].nonzero()[0].tolist() == sorted(order[:count])
 
 
 def test_ties_in_a_dynamic_tree_go_to_the_shallower_node_so_parents_stay() -> None:

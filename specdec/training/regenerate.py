@@ -1,0 +1,208 @@
+"""Answers by the target itself, in place of those that a data set came with."""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from attrs import define, evolve, field, frozen
+from transformers import PreTrainedTokenizerBase
+
+from specdec.data import Sampling, Stop
+from specdec.decode import Decoder
+from specdec.errors import DataError, OptionError, PromptError
+from specdec.text import encode
+from specdec.training import records
+from specdec.training.records import Conversation, Document, Record
+
+
+@frozen
+class Lengths:
+    """How long prompts and answers are, in tokens; `room` is what the target has for both, None if that is unlimited.
+
+    A text without a prompt lends its first `prompt` tokens.
+    """
+
+    prompt: int = 64
+    answer: int = 256
+    room: int | None = None
+
+    def __attrs_post_init__(self) -> None:
+        for name in ("prompt", "answer"):
+            if getattr(self, name) < 1:
+                raise OptionError(f"expected at least 1 token of {name}, got {getattr(self, name)}")
+
+    def fits(self, tokens: Sequence[int]) -> bool:
+        """Say whether an answer fits behind these."""
+        return self.room is None or len(tokens) + self.answer <= self.room
+
+
+class Job(ABC):
+    """A record whose answers are asked for one after the other."""
+
+    @abstractmethod
+    def prompt(self) -> list[int] | None:
+        """Give what the next answer goes on from; None when all are there."""
+
+    @abstractmethod
+    def take(self, tokens: Sequence[int], text: str) -> None:
+        """Take the next answer."""
+
+    @abstractmethod
+    def line(self) -> dict[str, Any]:
+        """Give the record with the answers."""
+
+
+@define
+class Chat(Job):
+    """A conversation; where no further answer fits, it ends with the last that did."""
+
+    tokenizer: PreTrainedTokenizerBase
+    turns: list[dict[str, str]]
+    lengths: Lengths
+    said: list[dict[str, str]] = field(factory=list)
+
+    def prompt(self) -> list[int] | None:
+        ahead = next((i for i in range(len(self.said), len(self.turns)) if self.turns[i]["role"] == "assistant"), None)
+        if ahead is None:
+            return None
+        tokens = encode(self.said + self.turns[len(self.said) : ahead], self.tokenizer)
+        return tokens if self.lengths.fits(tokens) else None
+
+    def take(self, tokens: Sequence[int], text: str) -> None:
+        start = len(self.said)
+        ahead = next(i for i in range(start, len(self.turns)) if self.turns[i]["role"] == "assistant")
+        self.said += [*self.turns[start:ahead], {"role": "assistant", "content": text}]
+
+    def line(self) -> dict[str, Any]:
+        return {"messages": self.said}
+
+
+@define
+class Continuation(Job):
+    """A text to go on from; the response keeps special tokens, the end of the text among them."""
+
+    tokenizer: PreTrainedTokenizerBase
+    text: str
+    response: str | None = None
+
+    def prompt(self) -> list[int] | None:
+        return encode(self.tokenizer(self.text)["input_ids"], self.tokenizer) if self.response is None else None
+
+    def take(self, tokens: Sequence[int], text: str) -> None:
+        before = self.prompt() or []
+        self.response = self._decode([*before, *tokens])[len(self._decode(before)) :]
+
+    def line(self) -> dict[str, Any]:
+        return {"prompt": self.text, "response": self.response}
+
+    def _decode(self, tokens: list[int]) -> str:
+        text: str = self.tokenizer.decode(tokens, clean_up_tokenization_spaces=False)
+        return text
+
+
+def jobs(
+    paths: Sequence[str | Path],
+    tokenizer: PreTrainedTokenizerBase,
+    lengths: Lengths,
+    *,
+    skip_malformed: bool = False,
+) -> tuple[list[Job], int]:
+    """Read and check records; plain files are cut into pieces, each as long as a prompt and an answer.
+
+    Raises:
+        DataError: a line cannot be used; the message names file and line. Or it is skipped and counted.
+    """
+
+    def use(record: Record) -> list[Job]:
+        made = list(_made(record, tokenizer, lengths))
+        for job in made:
+            _check(job, lengths)
+        return made
+
+    return records.read(paths, use, skip_malformed=skip_malformed)
+
+
+def write(
+    decoder: Decoder,
+    todo: Sequence[Job],
+    output: Path,
+    sampling: Sampling,
+    answer: int,
+    batch: int,
+    seen: Callable[[int], None] = lambda done: None,
+) -> None:
+    """Write the records with their answers as JSONL, and go on behind the whole batches that are there already.
+
+    Record i is sampled with `seed + i`. `seen` is told how many are written.
+    """
+    done = _kept(output, batch, len(todo))
+    seen(done)
+    with output.open("a", encoding="utf-8") as file:
+        for start in range(done, len(todo), batch):
+            part = todo[start : start + batch]
+            samplings = [evolve(sampling, seed=(sampling.seed + start + row) % 2**64) for row in range(len(part))]
+            _answer(decoder, part, samplings, Stop(answer))
+            file.write("".join(json.dumps(job.line(), ensure_ascii=False) + "\n" for job in part))
+            file.flush()
+            seen(start + len(part))
+
+
+def _answer(decoder: Decoder, part: Sequence[Job], samplings: Sequence[Sampling], stop: Stop) -> None:
+    """Ask for the next answer of each, together, until there are all."""
+    while True:
+        asked = [(job, job.prompt(), sampling) for job, sampling in zip(part, samplings, strict=True)]
+        waiting = [(job, prompt, sampling) for job, prompt, sampling in asked if prompt is not None]
+        if not waiting:
+            return
+        said = decoder.generate([prompt for _, prompt, _ in waiting], [sampling for *_, sampling in waiting], stop)
+        for (job, *_), tokens, text in zip(waiting, said.tokens, said.text or (), strict=True):
+            job.take(tokens, text)
+
+
+def _made(record: Record, tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Iterator[Job]:
+    if isinstance(record, Conversation):
+        if not tokenizer.chat_template:
+            raise DataError("expected a text, for the target's tokenizer has no chat template; got a conversation")
+        yield Chat(tokenizer, list(record.messages), lengths)
+    elif isinstance(record, Document):
+        tokens, size = tokenizer(record.text, verbose=False)["input_ids"], lengths.prompt + lengths.answer
+        for start in range(0, len(tokens), size):
+            yield Continuation(tokenizer, _beginning(tokens[start : start + size], tokenizer, lengths.prompt))
+    else:
+        tokens = tokenizer(record.text, verbose=False)["input_ids"]
+        yield Continuation(tokenizer, record.prompt or _beginning(tokens, tokenizer, lengths.prompt))
+
+
+def _beginning(tokens: Sequence[int], tokenizer: PreTrainedTokenizerBase, count: int) -> str:
+    """Give the text of the first tokens, without half a character at its end."""
+    text: str = tokenizer.decode(tokens[:count], skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return text.rstrip("\N{REPLACEMENT CHARACTER}")
+
+
+def _check(job: Job, lengths: Lengths) -> None:
+    """Refuse what cannot be answered at all."""
+    try:
+        prompt = job.prompt()
+    except PromptError as error:
+        raise DataError(str(error)) from error
+    except Exception as error:  # templates raise what they like when roles come in an order they do not know
+        raise DataError(f"expected turns that the chat template takes, got: {error}") from error
+    if prompt is None or not lengths.fits(prompt):
+        raise DataError(
+            f"expected a prompt that leaves room for an answer of {lengths.answer} tokens "
+            f"in the target's {lengths.room} positions, got a longer one"
+        )
+
+
+def _kept(output: Path, batch: int, count: int) -> int:
+    """Count the lines of whole batches, of `count` in all, and cut off what is behind them."""
+    if not output.exists():
+        return 0
+    lines = output.read_bytes().splitlines(keepends=True)
+    whole = sum(line.endswith(b"\n") for line in lines)
+    kept = count if whole >= count else whole // batch * batch
+    with output.open("r+b") as file:
+        file.truncate(sum(map(len, lines[:kept])))
+    return kept

@@ -1,0 +1,60 @@
+"""What a person sees of a run: a bar at a terminal, and a line for each log."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from transformers import TrainerCallback
+
+NAMES = {
+    "grad_norm": "norm of the gradient",
+    "learning_rate": "rate",
+    "eval_acceptance_length": "acceptance length of a chain",
+    "eval_acceptance_length_tree": "of a tree",
+}
+LEFT_OUT = {"epoch", "total_flos"}
+
+
+class Report(TrainerCallback):
+    """Shows the steps of a run; of several processes, the first alone speaks."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(highlight=False, soft_wrap=True)
+        self._bar = bar("steps", self.console)
+        self._task = self._bar.add_task("", total=None)
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Begin the bar where the run begins."""
+        if state.is_world_process_zero:
+            at = f"going on behind step {state.global_step}" if state.global_step else "from the start"
+            self.console.print(f"training {at}, {state.max_steps} steps in all")
+            self._bar.update(self._task, total=state.max_steps, completed=state.global_step)
+            self._bar.start()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Move the bar."""
+        self._bar.update(self._task, completed=state.global_step)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        """Print the figures; those of the whole run, at its end, are left to TensorBoard."""
+        if state.is_world_process_zero and "train_runtime" not in logs:
+            figures = [f"{_name(name)} {value:.4g}" for name, value in logs.items() if name not in LEFT_OUT]
+            self.console.print(f"step {state.global_step}, epoch {state.epoch or 0:.2f}: {', '.join(figures)}")
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """End the bar."""
+        self.stop()
+
+    def stop(self) -> None:
+        """Give the terminal back."""
+        self._bar.stop()
+
+
+def bar(unit: str, console: Console) -> Progress:
+    """Make a bar that shows nothing where the console is no terminal."""
+    columns = TextColumn(unit), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
+    return Progress(*columns, console=console, disable=not console.is_terminal)
+
+
+def _name(name: str) -> str:
+    return NAMES.get(name, name.replace("_", " "))

@@ -1,0 +1,48 @@
+"""Nothing that a step of training makes is as large as the scores of all tokens, or grows with tokens squared."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from specdec.bench.training_memory import measure, target, texts
+from specdec.training import Progress, Teacher, load_method
+
+VOCABULARY, TOKENS, CHUNK = 5000, 600, 256
+
+
+class Largest(TorchDispatchMode):
+    """Keeps the largest count of numbers of a tensor that any operation made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.size = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        sizes = [
+            leaf.untyped_storage().nbytes() // leaf.element_size()
+            for leaf in tree_leaves(made)
+            if isinstance(leaf, torch.Tensor)
+        ]
+        self.size = max([self.size, *sizes])
+        return made
+
+
+@pytest.mark.parametrize("tli", [0, 1])
+def test_the_scores_of_all_tokens_never_exist_at_a_time(tli: int) -> None:
+    model = target(VOCABULARY, 128, 2, 64)
+    method, batch = load_method("moa", model, tli=tli), texts(VOCABULARY, TOKENS)
+    teacher = Teacher(model, method.needs)
+    with Largest() as largest:
+        method(teacher.read(batch), Progress(0.0, 1.0))["loss"].backward()
+    assert CHUNK * VOCABULARY <= largest.size < 1.01 * CHUNK * VOCABULARY < TOKENS * VOCABULARY
+
+
+def test_the_measured_peak_is_above_what_is_known_to_be_made() -> None:
+    model = target(VOCABULARY, 128, 2, 64)
+    cost = measure(model, load_method("moa", model), texts(VOCABULARY, TOKENS))
+    assert cost.models > 0
+    assert cost.peak > 0
