@@ -104,10 +104,11 @@ class Block:
         weights, biases, scale = self.reads
         if len(weights) == 1:
             rows = slice(sum(self.sizes[:first]), sum(self.sizes[:end]))
-            part = (weights[0][rows],), tuple(bias if bias is None else bias[rows] for bias in biases), scale
+            weights, biases = (weights[0][rows],), tuple(bias if bias is None else bias[rows] for bias in biases)
         else:
-            part = weights[first:end], biases[first:end], scale
-        return split_heads(_read(self.layer.input_layernorm, states, part), self.layer.self_attn.head_dim)
+            weights, biases = weights[first:end], biases[first:end]
+        made = _read(self.layer.input_layernorm, states, (weights, biases, scale))
+        return split_heads(made, self.layer.self_attn.head_dim)
 
 
 def split_heads(states: Float[Tensor, "B M W"], size: int) -> Float[Tensor, "B H M D"]:

@@ -9,6 +9,8 @@ from torch.utils._pytree import tree_leaves
 
 from specdec.bench.training_memory import measure, target, texts
 from specdec.training import Progress, Teacher, load_method
+from specdec_moa import attention, training
+from tests.toys import VOCAB, build
 
 VOCABULARY, TOKENS, CHUNK = 5000, 600, 256
 
@@ -39,6 +41,23 @@ def test_the_scores_of_all_tokens_never_exist_at_a_time(tli: int) -> None:
     with Largest() as largest:
         method(teacher.read(batch), Progress(0.0, 1.0))["loss"].backward()
     assert CHUNK * VOCABULARY <= largest.size < 1.01 * CHUNK * VOCABULARY < TOKENS * VOCABULARY
+
+
+def test_large_weights_are_not_copied_and_learn_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is the memory of many tokens made at once."""
+    model, batch = build("qwen2"), texts(VOCAB, 24)
+    method = load_method("moa", model).to(model.dtype)
+    found = []
+    for copied, at_once in ((attention.LARGE, training.LARGE), (0, 0)):
+        monkeypatch.setattr(attention, "LARGE", copied)
+        monkeypatch.setattr(training, "LARGE", at_once)
+        monkeypatch.setattr(training, "PART", 1000)
+        method.zero_grad()
+        loss = method(Teacher(model, method.needs).read(batch), Progress(0.0, 1.0))["loss"]
+        loss.backward()
+        found.append([loss.detach(), *(parameter.grad.clone() for parameter in method.parameters())])
+    for joined, apart in zip(*found, strict=True):
+        torch.testing.assert_close(joined, apart)
 
 
 def test_the_measured_peak_is_above_what_is_known_to_be_made() -> None:

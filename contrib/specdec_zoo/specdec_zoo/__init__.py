@@ -9,7 +9,6 @@ HEADS = (
     "moa",
     "moa-tli1",
     "moa-without-lsa",
-    "moa-without-blocks",
     "eagle",
     "eagle-wide",
     "eagle3",

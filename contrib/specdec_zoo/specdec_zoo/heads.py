@@ -19,13 +19,12 @@ from specdec_zoo.dataset import Blocks
 from specdec_zoo.head import BATCH, LENGTH, MUON, Head
 from specdec_zoo.muon import MuonAdamW
 
-# Those without something are for the ablations; `eagle-wide` is as large as `moa`.
+# `moa-without-lsa` is for the ablation; `eagle-wide` is as large as `moa`.
 # The last two see fewer tokens: one costs more there.
 HEADS = {
     "moa": Head("moa"),
     "moa-tli1": Head("moa", {"tli": 1}),
     "moa-without-lsa": Head("moa", {"lsa": False}),
-    "moa-without-blocks": Head("moa", {"block": "none"}),
     "eagle": Head("eagle"),
     "eagle-wide": Head("eagle", {"sizes": "intermediate_size=908"}),
     "eagle3": Head("eagle3", {"copied": True}, tokens=750_000),
