@@ -135,7 +135,8 @@ class Plugins:
     def folder(self, name: Any) -> Any:
         """Give the folder of a registered model; anything else is a folder, or a name on the hub, already."""
         entry = self._entries.get(("model", name))
-        return name if entry is None else str(entry.factory())
+        found = name if entry is None else entry.factory()
+        return str(found) if isinstance(found, PathLike) else found
 
     def _register(self, kind: str, distribution: str, name: str, factory: Callable[..., Any]) -> None:
         taken = self._entries.get((kind, name))
