@@ -75,8 +75,15 @@ class MoAMethod(Method):
     head: MoAModel
 
     def __init__(self, head: MoAModel, parts: TargetParts, options: Options | None = None) -> None:
+        """Train a head with parts of its target.
+
+        Raises:
+            OptionError: nothing would be learnt: with `tli` a token that is given teaches nothing, and all are.
+        """
         super().__init__()
         self.head, self.parts, self.options = head.train(), parts, options or Options()
+        if parts.layers and self.options.strict and self.options.block == "none":
+            raise OptionError("expected blocks that hide something with tli, got block none and strict")
         self.recipe = self.options.recipe
         last, layers = int(parts.config.num_hidden_layers), len(parts.layers)
         self._bare = bool(head.config.disable_LSA)

@@ -198,3 +198,11 @@ def test_trainer_follows_the_recipe(tmp_path: Path) -> None:
 def test_options_that_clash(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="output_dir"):
         run(tmp_path, output_dir="elsewhere")
+
+
+def test_blocks_that_hide_nothing_have_nothing_to_teach_the_last_layers():
+    model = target()
+
+    with pytest.raises(OptionError, match="block none and strict"):
+        method(model, tli=1, block="none")
+    method(model, tli=1, block="none", strict=False)
