@@ -67,7 +67,7 @@ class Rows:
         embedded = embedding(self._to(tokens.clamp(min=0))).to(self.model.dtype)
         heads, residual = self.model.enter(embedded, features, self._to(layout.positions))
         self._cache.reserve(self.count, layout.end)
-        self._cache.look(Window(self._to(rows), self._to(layout.columns), layout.end))
+        self._cache.look(Window.of(rows, layout.columns, layout.end, self.parts.device))
         keys, values = self._cache.update(heads.keys, heads.values, 0)
         mask = self._to(layout.mask(self.model.dtype))
         return self.model.leave(residual, attend(heads.queries, keys, values, mask))

@@ -1,10 +1,12 @@
 """The head itself: three attentions, and nothing of the target."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 from transformers.initialization import normal_
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaRMSNorm, LlamaRotaryEmbedding
@@ -13,6 +15,9 @@ from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer, Qwen2RMS
 from specdec_moa.attention import Block, Layer
 from specdec_moa.config import MoAConfig
 from specdec_moa.rotary import angles, rotate
+
+LARGE = 2**22
+"""Numbers in the states of a text above which training computes the two blocks over tokens a second time."""
 
 
 class MoAModel(PreTrainedModel):
@@ -50,9 +55,23 @@ class MoAModel(PreTrainedModel):
 
         Token i sees the tokens that `own` says at [i, j], and of the target's memory what `remembered` says.
         """
+        states = _lean(self._read_own, embedded, positions, own)
+        return _lean(self._read_memory, states, memory, positions, remembered)
+
+    def _read_own(
+        self, embedded: Float[Tensor, "B T E"], positions: Int[Tensor, "B T"], own: Bool[Tensor, "B T T"]
+    ) -> Float[Tensor, "B T E"]:
         block, rotary = Block.of(self.self_attention), angles(self.self_rotary, embedded, positions)
-        states = block.attend(embedded, *block.query_and_project(embedded, rotary), own[:, None])
-        block, rotary = Block.of(self.cross_attention), angles(self.cross_rotary, embedded, positions)
+        return block.attend(embedded, *block.query_and_project(embedded, rotary), own[:, None])
+
+    def _read_memory(
+        self,
+        states: Float[Tensor, "B T E"],
+        memory: Float[Tensor, "B T E"],
+        positions: Int[Tensor, "B T"],
+        remembered: Bool[Tensor, "B T T"],
+    ) -> Float[Tensor, "B T E"]:
+        block, rotary = Block.of(self.cross_attention), angles(self.cross_rotary, states, positions)
         keys, values = block.project(memory)
         blind = ~remembered.any(-1)[:, None, :, None]
         read = rotate(keys, rotary), values
@@ -85,3 +104,11 @@ def _layer(config: Any) -> Layer:
     kind = LlamaDecoderLayer if config.model_type == "llama" else Qwen2DecoderLayer
     layer: Layer = kind(config, 0)
     return layer
+
+
+def _lean(read: Callable[..., Tensor], states: Tensor, *others: Tensor) -> Tensor:
+    """Run a block; one of many large states keeps nothing for the way back, and is run once more there."""
+    if states.numel() <= LARGE or not torch.is_grad_enabled():
+        return read(states, *others)
+    again: Tensor = checkpoint(read, states, *others, use_reentrant=False)
+    return again

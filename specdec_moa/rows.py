@@ -37,7 +37,7 @@ class Recalled:
     Attention gives nothing to rows that are `blind`, which know nothing yet.
     """
 
-    slots: Int[Tensor, " R"]
+    rows: Array
     memory: KeysValues
     visible: Bool[Tensor, "R 1 1 C"] | None = None
     blind: Bool[Tensor, "R 1 1 1"] | None = None
@@ -77,7 +77,7 @@ class Rows:
         places, end = np.arange(parcel.memory[0].shape[2]), int(ends[counts > 0].max())
         valid = places < counts[:, None]
         columns = np.where(valid, array(starts)[:, None] + places, end)  # one spare column takes what means nothing
-        window = Window(self._to(torch.arange(self.count)), self._to(torch.from_numpy(columns)), end + 1)
+        window = self._window(np.arange(self.count), columns, end + 1)
         keys, values = parcel.memory
         self._look(self._memory, window)
         self._memory.update(rotate(keys, self._memory_turns(keys, window.columns, end + 1)), values, 0)
@@ -98,7 +98,7 @@ class Rows:
         if size > 0:
             columns = torch.from_numpy(starts[:, None] + np.arange(size))
             chain, end = tokens.gather(1, columns.clamp(max=tokens.shape[1] - 1)), int(starts.max()) + size
-            window = Window(self._to(torch.from_numpy(rows)), self._to(columns), end)
+            window = self._window(rows, array(columns), end)
             embedded = self._embed(chain)
             self._look(self._own, window)
             keys, values = self._self.project(embedded)
@@ -108,15 +108,15 @@ class Rows:
     def recall(self, rows: Array) -> Recalled:
         """Gather what some rows read of the memory, until more is learnt."""
         known = self._known[rows]
-        slots = self._to(torch.from_numpy(rows))
-        self._look(self._memory, Window(slots, slots[:, None][:, :0], known.shape[1]))
+        window = self._window(rows, rows[:, None][:, :0], known.shape[1])
+        self._look(self._memory, window)
         nothing = torch.empty(len(rows), *self._shape, dtype=self.dtype, device=self.device)
         memory: KeysValues = self._memory.update(nothing, nothing, 0)
         if known.all() and known.shape[1]:
-            return Recalled(slots, memory)
+            return Recalled(rows, memory)
         visible = self._to(torch.from_numpy(known))[:, None, None]
         blind = ~visible.any(-1, keepdim=True)
-        return Recalled(slots, memory, visible | blind, blind)
+        return Recalled(rows, memory, visible | blind, blind)
 
     def read(
         self,
@@ -129,7 +129,7 @@ class Rows:
 
         If only one node per row is asked about, by its place among them, the others are read for those behind it.
         """
-        window = Window(recalled.slots, self._to(layout.columns), layout.end)
+        window = self._window(recalled.rows, array(layout.columns), layout.end)
         positions, masks = self._to(layout.positions), _Masks(layout, self._last_dtype, self.device)
         embedded = self._embed(tokens)
         self._look(self._own, window)
@@ -155,6 +155,9 @@ class Rows:
     def _embed(self, tokens: Int[Tensor, "R M"]) -> Float[Tensor, "R M E"]:
         embedded: Tensor = self.parts.embed(self._to(tokens.clamp(min=0))).to(self.dtype)
         return embedded
+
+    def _window(self, rows: Array, columns: Array, end: int) -> Window:
+        return Window.of(torch.from_numpy(rows), torch.from_numpy(columns), end, self.device)
 
     def _look(self, cache: SlotCache, window: Window) -> None:
         cache.reserve(self.count, window.end)

@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from attrs import frozen
 from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import Cache
+
+from specdec.tree import array
 
 HeadShape = tuple[int, int]
 """Heads and head size of one layer's keys or values."""
@@ -15,16 +18,31 @@ HeadShape = tuple[int, int]
 
 @frozen(eq=False)
 class Window:
-    """What one forward pass touches: the slots, the columns that it writes, and how far it reads."""
+    """What one forward pass touches: the slots, the columns that it writes, and how far it reads.
+
+    Where rows stand alike no indices are needed: `in_order` says that the slots are the first ones, `start` at which
+    column all rows begin to write without gaps.
+    """
 
     slots: Int[Tensor, " R"]
     columns: Int[Tensor, "R M"]
     end: int
+    in_order: bool
+    start: int | None
 
-    @property
-    def contiguous(self) -> bool:
-        """Whether the slots are the first ones in order, so that reading needs no copy."""
-        return self.slots.tolist() == list(range(len(self.slots)))
+    @classmethod
+    def of(cls, slots: Int[Tensor, " R"], columns: Int[Tensor, "R M"], end: int, device: torch.device) -> "Window":
+        """Look at the places while they are on the CPU, then put them where the cache is."""
+        places, (rows, count) = array(columns), columns.shape
+        start = int(places[0, 0]) if count else 0
+        level = bool((places == np.arange(start, start + count)).all())
+        return cls(
+            slots.to(device, non_blocking=True),
+            columns.to(device, non_blocking=True),
+            end,
+            slots.tolist() == list(range(rows)),
+            start if level else None,
+        )
 
 
 class SlotCache(Cache):
@@ -67,6 +85,10 @@ class SlotCache(Cache):
         """Store what a layer computed for the window, and give it all that the window reads."""
         return self._exchange(2 * layer_idx, key_states), self._exchange(2 * layer_idx + 1, value_states)
 
+    def look(self, window: Window) -> None:
+        """Set the window of the coming pass."""
+        self.window = window
+
     def get_seq_length(self, layer_idx: int = 0) -> int:
         """Zero: positions are always given to the model, never counted by it."""
         return 0
@@ -97,14 +119,12 @@ class SlotCache(Cache):
         if self.window is None:
             raise RuntimeError("the cache is read through its engine alone")
         window, store = self.window, self._parts[part]
-        store[window.slots[:, None], :, window.columns] = states.transpose(1, 2)
-        if self._in_order:
-            return store[: len(window.slots), :, : window.end]
-        return store[window.slots, :, : window.end]
-
-    def look(self, window: Window) -> None:
-        """Set the window of the coming pass."""
-        self.window, self._in_order = window, window.contiguous
+        first = store[: len(window.slots)]
+        if window.in_order and window.start is not None:  # a slice costs a fifth of what indices cost
+            first[:, :, window.start : window.start + states.shape[2]] = states
+        else:
+            store[window.slots[:, None], :, window.columns] = states.transpose(1, 2)
+        return (first if window.in_order else store[window.slots])[:, :, : window.end]
 
     def _name_parts(self) -> None:
         """View each layer's keys and values in the shared tensors."""

@@ -86,7 +86,7 @@ class Engine:
         lengths, indices = torch.tensor([(slot.length, slot.index) for slot in slots]).T
         layout = Layout(lengths, depths, visible)
         self.cache.reserve(len(self._slots), layout.end)
-        self.cache.look(Window(self._to(indices), self._to(layout.columns), layout.end))
+        self.cache.look(Window.of(indices, layout.columns, layout.end, self._device))
         with torch.no_grad(), self._hidden(hidden) as captured:
             said = self._forward(
                 logits,

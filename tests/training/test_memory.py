@@ -10,6 +10,7 @@ from torch.utils._pytree import tree_leaves
 from specdec.bench.training_memory import measure, target, texts
 from specdec.training import Progress, Teacher, load_method
 from specdec_moa import attention, training
+from specdec_moa import model as model_module
 from tests.toys import VOCAB, build
 
 VOCABULARY, TOKENS, CHUNK = 5000, 600, 256
@@ -44,7 +45,7 @@ def test_the_scores_of_all_tokens_never_exist_at_a_time(tli: int) -> None:
 
 
 def test_large_weights_are_not_copied_and_learn_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor is the memory of many tokens made at once."""
+    """Nor is the memory of many tokens made at once, nor is what blocks over them compute kept."""
     model, batch = build("qwen2"), texts(VOCAB, 24)
     method = load_method("moa", model).to(model.dtype)
     found = []
@@ -52,6 +53,7 @@ def test_large_weights_are_not_copied_and_learn_the_same(monkeypatch: pytest.Mon
         monkeypatch.setattr(attention, "LARGE", copied)
         monkeypatch.setattr(training, "LARGE", at_once)
         monkeypatch.setattr(training, "PART", 1000)
+        monkeypatch.setattr(model_module, "LARGE", at_once)
         method.zero_grad()
         loss = method(Teacher(model, method.needs).read(batch), Progress(0.0, 1.0))["loss"]
         loss.backward()
