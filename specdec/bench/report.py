@@ -40,7 +40,7 @@ def table(rows: list[Row], plan: Plan) -> Table:
     """Lay out the rows of one set and temperature."""
     made = Table(title=wording.heading(rows[0], plan), title_justify="left", title_style="bold", box=None)
     for number, name in enumerate(wording.HEADINGS):
-        made.add_column(name, justify="right" if number else "left", no_wrap=True)
+        made.add_column(name, justify="right" if number else "left", no_wrap=number > 0, overflow="fold")
     for row in rows:
         made.add_row(*map(escape, wording.cells(row)), style="red" if row.equal is False else None)
         without = wording.loop_cells(row)

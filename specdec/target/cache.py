@@ -1,5 +1,6 @@
 """Keys and values of all rows, in preallocated slots that transformers' models write and read as their cache."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import Cache
 
+from specdec.errors import UnsupportedModel
 from specdec.tree import array
 
 HeadShape = tuple[int, int]
@@ -56,10 +58,10 @@ class SlotCache(Cache):
         """Take the head shapes in the order layer 0's keys, layer 0's values, layer 1's keys, ..."""
         super().__init__(layers=[])
         self._shapes = list(shapes)
-        self._members = {shape: [i for i, other in enumerate(shapes) if other == shape] for shape in shapes}
+        self._places = [self._shapes[:part].count(shape) for part, shape in enumerate(shapes)]  # in the shared tensor
         self._blocks = {
-            (heads, size): torch.zeros(len(members), 0, heads, 0, size, dtype=dtype, device=device)
-            for (heads, size), members in self._members.items()
+            (heads, size): torch.zeros(count, 0, heads, 0, size, dtype=dtype, device=device)
+            for (heads, size), count in Counter(shapes).items()
         }
         self.window: Window | None = None
         self._name_parts()
@@ -109,11 +111,26 @@ class SlotCache(Cache):
             block[:, slot, :, start:] = 0
 
     def columns(
-        self, layer: int, slots: Int[Tensor, " R"], columns: Int[Tensor, "R K"]
-    ) -> tuple[Float[Tensor, "R K H D"], Float[Tensor, "R K H D"]]:
-        """Copy out the keys and values of one layer at these columns."""
-        keys, values = self._parts[2 * layer], self._parts[2 * layer + 1]
-        return keys[slots[:, None], :, columns], values[slots[:, None], :, columns]
+        self, layers: Sequence[int], slots: Int[Tensor, " R"], columns: Int[Tensor, "R K"]
+    ) -> tuple[Float[Tensor, "R K L H D"], Float[Tensor, "R K L H D"]]:
+        """Copy out the keys and values of these layers at these columns.
+
+        Raises:
+            UnsupportedModel: the layers differ in their head shapes, so that there is no tensor of them all.
+        """
+        keys, values = (self._gather([2 * layer + part for layer in layers], slots, columns) for part in (0, 1))
+        return keys, values
+
+    def _gather(
+        self, parts: list[int], slots: Int[Tensor, " R"], columns: Int[Tensor, "R K"]
+    ) -> Float[Tensor, "R K L H D"]:
+        shapes = {self._shapes[part] for part in parts}
+        if len(shapes) != 1:
+            raise UnsupportedModel(f"expected layers whose keys have one shape, got {sorted(shapes)}")
+        block = self._blocks[shapes.pop()]
+        places = torch.tensor([self._places[part] for part in parts], device=block.device)
+        found: Tensor = block[places, slots[:, None, None], :, columns[..., None]]
+        return found
 
     def _exchange(self, part: int, states: Float[Tensor, "R H M D"]) -> Float[Tensor, "R H C D"]:
         if self.window is None:
@@ -128,4 +145,4 @@ class SlotCache(Cache):
 
     def _name_parts(self) -> None:
         """View each layer's keys and values in the shared tensors."""
-        self._parts = [self._blocks[shape][self._members[shape].index(part)] for part, shape in enumerate(self._shapes)]
+        self._parts = [self._blocks[shape][place] for shape, place in zip(self._shapes, self._places, strict=True)]

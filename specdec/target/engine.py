@@ -110,12 +110,16 @@ class Engine:
         self.cache.wipe(slot.index, slot.length)
 
     def keys_values(
-        self, layer: int, slots: Sequence[Slot], columns: Int[Tensor, "R K"]
-    ) -> tuple[Float[Tensor, "R K H D"], Float[Tensor, "R K H D"]]:
-        """Copy out one layer's keys, after rotary embedding, and values at these positions."""
-        layer = range(len(self.layers))[layer]
+        self, layers: Sequence[int], slots: Sequence[Slot], columns: Int[Tensor, "R K"]
+    ) -> tuple[Float[Tensor, "R K L H D"], Float[Tensor, "R K L H D"]]:
+        """Copy out these layers' keys, after rotary embedding, and values at these positions.
+
+        Raises:
+            UnsupportedModel: the layers differ in their head shapes.
+        """
+        every = range(len(self.layers))
         indices = self._to(torch.tensor([slot.index for slot in slots]))
-        return self.cache.columns(layer, indices, self._to(columns))
+        return self.cache.columns([every[layer] for layer in layers], indices, self._to(columns))
 
     def _to(self, tensor: Tensor) -> Tensor:
         return tensor.to(self._device, non_blocking=True)

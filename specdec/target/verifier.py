@@ -169,9 +169,8 @@ class Target(Verifier):
 
     def _features(self, slots: list[Slot], columns: Int[Tensor, "R K"], hidden: Tensor | None) -> Features:
         """Gather what the drafter reads of these columns, encoded if it brings an encoder."""
-        pairs = [self.engine.keys_values(layer, slots, columns) for layer in self._needs.keys_values]
-        keys = torch.stack([pair[0] for pair in pairs], 2) if pairs else None
-        values = torch.stack([pair[1] for pair in pairs], 2) if pairs else None
+        layers = self._needs.keys_values
+        keys, values = self.engine.keys_values(layers, slots, columns) if layers else (None, None)
         raw = Features(hidden, keys, values)
         if self._needs.encoder is None:
             return raw

@@ -91,8 +91,7 @@ def learn(rows: Rows, engine: Engine, slots: list[Any], known: list[int], layers
         return
     columns = (starts[:, None] + torch.arange(size)).clamp(max=int(lengths.max()) - 1)
     last = range(len(engine.layers) - layers, len(engine.layers))
-    pairs = [engine.keys_values(layer, slots, columns) for layer in last]
-    keys, values = (torch.stack(parts, 2) for parts in zip(*pairs, strict=True))
+    keys, values = engine.keys_values(last, slots, columns)
     nothing = torch.zeros(ROWS, size, rows.model.config.hidden_size).double()
     memory = Block.of(rows.model.cross_attention).project(nothing)
     rows.learn(Parcel(memory, keys, values), starts, lengths - starts)

@@ -26,8 +26,8 @@ def rebuilt(model: PreTrainedModel, tokens: list[int]) -> list[tuple[Tensor, Ten
 
 def stored(engine: Engine, slot: Slot) -> list[tuple[Tensor, Tensor]]:
     columns = torch.arange(slot.length)[None]
-    pairs = [engine.keys_values(layer, [slot], columns) for layer in range(len(engine.layers))]
-    return [(keys[0].transpose(0, 1), values[0].transpose(0, 1)) for keys, values in pairs]
+    pairs = [engine.keys_values([layer], [slot], columns) for layer in range(len(engine.layers))]
+    return [(keys[0, :, 0].transpose(0, 1), values[0, :, 0].transpose(0, 1)) for keys, values in pairs]
 
 
 def assert_whole(engine: Engine, slot: Slot, tokens: list[int]) -> None:
