@@ -6,18 +6,18 @@ from torch import Tensor
 
 from specdec.data import Context, Features, Needs
 from specdec.drafters.borrowed import Borrowed
-from specdec.errors import OptionError, PromptError
-from specdec.grow import Frontier, grow
-from specdec.interfaces import Drafter, TreePolicy
+from specdec.drafters.head import HeadDrafter
+from specdec.errors import OptionError
+from specdec.grow import Frontier
 from specdec.target import Layout
-from specdec.tree import Tree
+from specdec.tree import Array, Tree
 from specdec_eagle.encoder import Eagle3Encoder
 from specdec_eagle.model import EagleHead
 from specdec_eagle.model3 import Eagle3Model
 from specdec_eagle.rows import Rows
 
 
-class EagleDrafter(Drafter):
+class EagleDrafter(HeadDrafter):
     """Goes on from the target's features of decided tokens, and from the head's own below the root.
 
     After each step the tokens that were accepted are read again, now with the target's own features.
@@ -28,66 +28,41 @@ class EagleDrafter(Drafter):
         self.model, self.parts = model, parts
         self.vocab_size = int(parts.config.vocab_size)
         self.needs = Needs((int(parts.config.num_hidden_layers),))
-        self._rows = Rows(model, parts, 0)
+        self.open(0)
         self._given = torch.empty(0, 0, 0)  # [R, C, E], what came of the nodes read, in reading order
 
-    def begin(self, context: Context) -> None:
-        """Forget the last batch.
+    def open(self, rows: int) -> None:
+        self._rows = Rows(self.model, self.parts, rows)
 
-        Raises:
-            PromptError: a row may grow longer than the target's positions.
-        """
-        longest, limit = int(context.limits.max()), int(self.parts.config.max_position_embeddings)
-        if longest > limit:
-            raise PromptError(f"expected rows within the head's {limit} positions, got a limit of {longest}")
-        self._rows = Rows(self.model, self.parts, len(context.sampling))
+    def learn(self, features: Features, starts: Int[Tensor, " B"], lengths: Int[Tensor, " B"]) -> None:
+        self._rows.learn(self.feature(features), starts, lengths)
 
-    def propose(self, context: Context, policy: TreePolicy) -> Tree:
-        active = (~context.done).nonzero()[:, 0]
+    def score(self, context: Context, tree: Tree, frontier: Frontier, active: Array) -> Float[Tensor, "R M V"]:
+        rows = torch.from_numpy(active)
+        if frontier.start == 0:
+            self._given = self._rows.follow(context.tokens[rows], context.lengths[rows], rows)
+            return self.model.score(self._given, self.parts.head)
+        given = self._read(context, tree, frontier, rows)
+        self._given = torch.cat([self._given, given], 1)
+        return self.model.score(given, self.parts.head)
 
-        def score(tree: Tree, frontier: Frontier) -> Float[Tensor, "B M V"]:
-            with torch.no_grad():
-                part = self.model.score(self._predict(context, tree, frontier, active), self.parts.head)
-            if len(active) == len(context.done):
-                return part
-            logits = part.new_zeros(len(context.done), *part.shape[1:])
-            logits[active] = part
-            return logits
-
-        with torch.no_grad():
-            self._learn(context)
-        return grow(context, policy, score)
-
-    def close(self) -> None:
-        self._rows = Rows(self.model, self.parts, 0)
-
-    def open(self, features: Features) -> Float[Tensor, "B K E"]:
+    def feature(self, features: Features) -> Float[Tensor, "B K E"]:
         """Take out of what crossed over the feature of each token."""
         if features.hidden is None:
             raise OptionError("expected the target's last hidden state, got none")
         return features.hidden[:, :, 0]
 
-    def _learn(self, context: Context) -> None:
-        """Take in what the target computed for the tokens before those of the last step."""
-        step = context.step
-        if step.features is not None and bool((step.lengths > 0).any()):
-            self._rows.learn(self.open(step.features), context.lengths - step.lengths - 1, step.lengths)
-
-    def _predict(
-        self, context: Context, tree: Tree, frontier: Frontier, active: Int[Tensor, " R"]
+    def _read(
+        self, context: Context, tree: Tree, frontier: Frontier, rows: Int[Tensor, " R"]
     ) -> Float[Tensor, "R M E"]:
-        nodes, lengths = frontier.nodes[active], context.lengths[active]
-        if frontier.start == 0:
-            self._given = self._rows.follow(context.tokens[active], lengths, active)
-            return self._given
-        read, parents = frontier.read[active], tree.parents[active].gather(1, nodes.clamp(min=0))
+        """Read nodes, each with what came of the node above it."""
+        nodes, lengths = frontier.nodes[rows], context.lengths[rows]
+        read, parents = frontier.read[rows], tree.parents[rows].gather(1, nodes.clamp(min=0))
         above = (read[:, None, : frontier.start] == parents[..., None]).int().argmax(-1)
-        features = self._given[torch.arange(len(active))[:, None], above]
-        depths = tree.depths[active].gather(1, read.clamp(min=0)).masked_fill(read < 0, 0)
-        layout = Layout((lengths - 2).clamp(min=0), depths, frontier.visible[active])
-        given = self._rows.read(frontier.tokens[active], features, layout, active)
-        self._given = torch.cat([self._given, given], 1)
-        return given
+        features = self._given[torch.arange(len(rows))[:, None], above]
+        depths = tree.depths[rows].gather(1, read.clamp(min=0)).masked_fill(read < 0, 0)
+        layout = Layout((lengths - 2).clamp(min=0), depths, frontier.visible[rows])
+        return self._rows.read(frontier.tokens[rows], features, layout, rows)
 
 
 class Eagle3Drafter(EagleDrafter):
@@ -101,5 +76,5 @@ class Eagle3Drafter(EagleDrafter):
         self.encoder = Eagle3Encoder(model)
         self.needs = Needs(model.config.eagle_aux_hidden_state_layer_ids or (), encoder=self.encoder)
 
-    def open(self, features: Features) -> Float[Tensor, "B K E"]:
+    def feature(self, features: Features) -> Float[Tensor, "B K E"]:
         return self.encoder.encode(features) if features.encoded is None else features.encoded

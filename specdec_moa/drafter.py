@@ -2,13 +2,12 @@
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from specdec.data import Context, Needs
-from specdec.errors import PromptError
-from specdec.grow import Frontier, grow
-from specdec.interfaces import Drafter, TreePolicy
+from specdec.data import Context, Features, Needs
+from specdec.drafters.head import HeadDrafter
+from specdec.grow import Frontier
 from specdec.target import Layout
 from specdec.tree import Array, Tree, array
 from specdec_moa.encoder import MoAEncoder
@@ -17,13 +16,15 @@ from specdec_moa.parts import TargetParts
 from specdec_moa.rows import Rows
 
 
-class MoADrafter(Drafter):
+class MoADrafter(HeadDrafter):
     """Reads drafted tokens with self-attention, and the target's memory of decided ones with cross-attention.
 
     With target layer inference, the target's last layers run on what that gives, reading their own keys and values of
     decided tokens and predicted ones of drafted tokens. What the target has not computed, for it is
     out of reach, stays as predicted.
     """
+
+    parts: TargetParts
 
     def __init__(self, model: MoAModel, parts: TargetParts, cut: str = "projected") -> None:
         """Use a loaded head with parts of its target; `cut` says what crosses over, see `MoAEncoder`.
@@ -35,56 +36,18 @@ class MoADrafter(Drafter):
         self.vocab_size = int(parts.config.vocab_size)
         self.encoder = MoAEncoder(self.model, len(parts.layers), cut)
         self.needs = self._needs(cut)
-        self._rows = Rows(model, parts, 0)
+        self.open(0)
 
-    def begin(self, context: Context) -> None:
-        """Forget the last batch.
+    def open(self, rows: int) -> None:
+        self._rows = Rows(self.model, self.parts, rows)
 
-        Raises:
-            PromptError: a row may grow longer than the target's positions.
-        """
-        longest, limit = int(context.limits.max()), int(self.parts.config.max_position_embeddings)
-        if longest > limit:
-            raise PromptError(f"expected rows within the head's {limit} positions, got a limit of {longest}")
-        self._rows = Rows(self.model, self.parts, len(context.sampling))
+    def learn(self, features: Features, starts: Int[Tensor, " B"], lengths: Int[Tensor, " B"]) -> None:
+        parcel = self.encoder.open(features, self.parts.config.num_key_value_heads, self.model.config.head_dim)
+        self._rows.learn(parcel, starts, lengths)
 
-    def propose(self, context: Context, policy: TreePolicy) -> Tree:
-        active = (~array(context.done)).nonzero()[0]
-        with torch.inference_mode():
-            self._learn(context)
-            self._recalled = self._rows.recall(active)
-
-        def score(_: Tree, frontier: Frontier) -> Float[Tensor, "B M V"]:
-            with torch.inference_mode():
-                part = self._score(context, frontier, active)
-            if len(active) == len(context.done):
-                return part
-            logits = part.new_zeros(len(context.done), *part.shape[1:])
-            logits[active] = part
-            return logits
-
-        return grow(context, policy, score)
-
-    def close(self) -> None:
-        self._rows = Rows(self.model, self.parts, 0)
-
-    def _needs(self, cut: str) -> Needs:
-        last = int(self.parts.config.num_hidden_layers)
-        bare = self.model.config.disable_LSA
-        layers = range(self.parts.first if bare else 0, last)
-        return Needs((last,) if bare else (), tuple(layers), None if cut == "raw" else self.encoder)
-
-    def _learn(self, context: Context) -> None:
-        """Remember what the target computed for the tokens before those of the last step."""
-        step = context.step
-        if step.features is None or not bool((step.lengths > 0).any()):
-            return
-        layer = self.parts.config
-        parcel = self.encoder.open(step.features, layer.num_key_value_heads, self.model.config.head_dim)
-        self._rows.learn(parcel, context.lengths - step.lengths - 1, step.lengths)
-
-    def _score(self, context: Context, frontier: Frontier, active: Array) -> Float[Tensor, "R M V"]:
+    def score(self, context: Context, tree: Tree, frontier: Frontier, active: Array) -> Float[Tensor, "R M V"]:
         if frontier.start == 0:
+            self._recalled = self._rows.recall(active)
             self._depths = array(frontier.depths)[active]
             return self._read_roots(context, active)
         tokens, depths, visible = (
@@ -95,6 +58,12 @@ class MoADrafter(Drafter):
         lengths = array(context.lengths)[active] - 1
         layout = Layout(*(torch.from_numpy(part) for part in (lengths, self._depths, visible)))
         return self._rows.read(torch.from_numpy(tokens), layout, self._recalled)
+
+    def _needs(self, cut: str) -> Needs:
+        last = int(self.parts.config.num_hidden_layers)
+        bare = self.model.config.disable_LSA
+        layers = range(self.parts.first if bare else 0, last)
+        return Needs((last,) if bare else (), tuple(layers), None if cut == "raw" else self.encoder)
 
     def _read_roots(self, context: Context, active: Array) -> Float[Tensor, "R 1 V"]:
         """Read each root behind what was decided before it, of which some may be new."""

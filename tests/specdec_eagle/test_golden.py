@@ -55,7 +55,7 @@ def test_features(folder: str, golden_target: Target) -> None:
     ids, count = truth["context_ids"], len(truth["context_ids"])
     tokens, lengths = torch.cat([ids, truth["root"][None]])[None], torch.tensor([count + 1])
     step = golden_target.prefill(tokens, lengths, drafter.needs, [Sampling()])
-    close(drafter.open(step.features)[0], mixed(drafter, truth["features"]))
+    close(drafter.feature(step.features)[0], mixed(drafter, truth["features"]))
     assert isinstance(drafter, Eagle3Drafter) == (step.features.encoded is not None)
 
 
