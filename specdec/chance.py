@@ -78,9 +78,10 @@ class Keyed(Chance):
             return certain
         pace = weights / _exponentials(key, len(weights)).astype(weights.dtype, copy=False)
         pace[~possible] = -1  # behind whatever has weight, even where its pace is rounded to zero
-        if count == 1:
-            return [int(pace.argmax())]
-        order: list[int] = np.argsort(-pace, kind="stable")[: min(count, choices)].tolist()
+        order = list[int]()
+        for _ in range(min(count, choices)):
+            order.append(int(pace.argmax()))
+            pace[order[-1]] = -1
         return order
 
     def coin(self, accept: Any, of: Any, key: Key) -> bool:

@@ -14,7 +14,7 @@ from transformers import LogitsProcessor
 
 from specdec.chance import Chance, Dice, Keyed
 from specdec.errors import OptionError
-from specdec.tree import PADDING, array
+from specdec.nodes import PADDING, array
 
 
 def _tuple_of_ints(values: Sequence[int]) -> tuple[int, ...]:

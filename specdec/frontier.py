@@ -13,7 +13,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from specdec.data import Context
-from specdec.tree import PADDING, Array, Tree, array, listed
+from specdec.nodes import PADDING, Array, array, at, listed
+from specdec.tree import Tree
+
+FEW = 16
+"""Up to so many numbers are found one by one, which costs less than torch's search for them all at once."""
 
 
 @frozen(eq=False)
@@ -31,12 +35,12 @@ class Frontier:
     @cached_property
     def tokens(self) -> Int[Tensor, "B M"]:
         """Their tokens."""
-        return torch.from_numpy(at(self.tree.tokens, array(self.nodes), PADDING))
+        return torch.from_numpy(at(self.tree.arrays.tokens, array(self.nodes), PADDING))
 
     @cached_property
     def depths(self) -> Int[Tensor, "B M"]:
         """Edges between each and the root; 0 for padding."""
-        return torch.from_numpy(at(self.tree.depths, array(self.nodes), 0))
+        return torch.from_numpy(at(self.tree.arrays.depths, array(self.nodes), 0))
 
     @cached_property
     def read(self) -> Int[Tensor, "B C"]:
@@ -61,7 +65,7 @@ class Frontier:
         seen = np.zeros((rows, end, end), bool)
         seen[:, range(end), range(end)] = True  # padding too
         if self.before is not None:
-            parents = at(self.tree.parents, array(self.nodes), PADDING)[..., None]
+            parents = at(self.tree.arrays.parents, array(self.nodes), PADDING)[..., None]
             above = (parents == array(self.before.read)[:, None]) & (parents >= 0)
             seen[:, :start, :start] = self.before._seen
             seen[:, start:, :start] = above @ self.before._seen
@@ -88,40 +92,37 @@ class Reader:
         known = self._known(nodes)
         logits = self._said(tree, nodes, known)
         if self.warm:
-            logits = logits + self._noise(at(tree.depths, nodes, 0), logits.shape[-1]).to(logits)
-        return tree.grown(*self._promising(tree, nodes, widths, logits, known))
+            logits = logits + self._noise(at(tree.arrays.depths, nodes, 0), logits.shape[-1]).to(logits)
+        tokens, parents, scores = self._promising(tree, nodes, widths, logits, known)
+        return tree.with_placed(flat(tokens), flat(parents), flat(scores))
 
     def draw(self, tree: Tree, nodes: Array, widths: Array, draws: int | None) -> Tree:
         """Draw children where the row is sampled, `draws` of a node at most, and place the likeliest for the rest."""
         known = self._known(nodes)
         logits = self._said(tree, nodes, known)
-        probs = self._probs(logits, nodes, tree.tokens.shape[1])
+        laws = self._laws(logits)
         drawn = widths * (np.array(self.temperatures) > 0)[:, None]
         drawn = drawn if draws is None else drawn.clip(max=draws)
-        row, index = (nodes >= 0).nonzero()
-        by_node = np.zeros(tree.tokens.shape, np.int64)
-        by_node[row, nodes[row, index]] = drawn[row, index]
         if (widths == drawn).all():
-            return tree.draw(torch.from_numpy(by_node), probs, self.context.dice)
+            return tree.with_drawn(nodes, drawn, laws, self.context.dice)
         tokens, parents, scores = self._promising(tree, nodes, widths - drawn, logits, known)
-        row, index = (tokens >= 0).nonzero()
-        probs[row, parents[row, index], tokens[row, index]] = 0
-        return tree.draw(torch.from_numpy(by_node), probs, self.context.dice).grown(tokens, parents, scores)
+        row, index, child = (tokens >= 0).nonzero()
+        laws[row, index, tokens[row, index, child]] = 0
+        tree = tree.with_drawn(nodes, drawn, laws, self.context.dice)
+        return tree.with_placed(flat(tokens), flat(parents), flat(scores))
 
     def _promising(
         self, tree: Tree, nodes: Array, widths: Array, logits: Float[Tensor, "B M V"], known: bool
-    ) -> tuple[Array, Array, Array]:
+    ) -> tuple[Int[Array, "B M C"], Int[Array, "B M C"], Float[Array, "B M C"]]:
         """List the best children that each node does not have yet: tokens, parents and scores."""
         log_q = logits.log_softmax(-1)
         if known:
             self._leave_out_children(tree, nodes, log_q)
-        count = min(int(widths.max()), log_q.shape[-1])
-        best, likeliest = log_q.topk(count)
-        gains, tokens = array(best.float().cpu()), array(likeliest.cpu())
+        gains, tokens = best(log_q, int(widths.max()))
+        count = tokens.shape[2]
         tokens[(np.arange(count) >= widths[..., None]) | ~(gains > -np.inf)] = PADDING
-        scores = array(tree.scores)[self._rows, nodes][..., None] + gains
-        rows = len(nodes)
-        return tokens.reshape(rows, -1), nodes.repeat(count, axis=1), scores.reshape(rows, -1)
+        scores = at(tree.arrays.scores, nodes, 0)[..., None] + gains
+        return tokens, nodes[..., None].repeat(count, 2), scores
 
     def _noise(self, depths: Array, size: int) -> Float[Tensor, "B M V"]:
         """Scale the noise that the target will add after nodes at these depths."""
@@ -135,18 +136,14 @@ class Reader:
 
     @staticmethod
     def _leave_out_children(tree: Tree, nodes: Array, log_q: Float[Tensor, "B M V"]) -> None:
-        under = (array(tree.parents)[:, None] == nodes[..., None]) & (nodes >= 0)[..., None]
+        under = (tree.arrays.parents[:, None] == nodes[..., None]) & (nodes >= 0)[..., None]
         row, index, child = under.nonzero()
-        log_q[row, index, array(tree.tokens)[row, child]] = -torch.inf
+        log_q[row, index, tree.arrays.tokens[row, child]] = -torch.inf
 
-    def _probs(self, logits: Float[Tensor, "B M V"], nodes: Array, size: int) -> Float[Tensor, "B N V"]:
-        """Give the drafter's law at the nodes that grow; all zero elsewhere, and where it has nothing to draft."""
+    def _laws(self, logits: Float[Tensor, "B M V"]) -> Float[Array, "B M V"]:
+        """Give the drafter's laws; all zero where it has nothing to draft."""
         divisor = torch.tensor([temperature or 1.0 for temperature in self.temperatures])[:, None, None]
-        said = (logits.cpu() / divisor).softmax(-1).nan_to_num(0.0)
-        probs = said.new_zeros(len(nodes), size, said.shape[-1])
-        row, index = (nodes >= 0).nonzero()
-        probs[row, nodes[row, index]] = said[row, index]
-        return probs
+        return array((logits.cpu() / divisor).softmax(-1).nan_to_num_(0.0))
 
     def _known(self, nodes: Array) -> bool:
         """Whether any of the nodes was there when the drafter was last asked; none is in a tree grown by levels."""
@@ -160,7 +157,7 @@ class Reader:
         else:
             new = (nodes >= 0) & ~self._columns(nodes).any(-1)
             if new.any():
-                self._ask(tree, at(torch.from_numpy(nodes), listed(new), PADDING))
+                self._ask(tree, at(nodes, listed(new), PADDING))
             logits = torch.cat(self._logits, 1)[self._rows, self._columns(nodes).argmax(-1)]
         return logits if logits.dtype == torch.float64 else logits.float()
 
@@ -176,7 +173,22 @@ class Reader:
         return columns
 
 
-def at(values: Tensor, nodes: Array, fill: int | float) -> Array:
-    """Look values up at nodes, and fill in at padding."""
-    found = array(values)[np.arange(len(nodes))[:, None], nodes]
-    return np.where(nodes < 0, fill, found) if nodes.min() < 0 else found
+def best(log_q: Float[Tensor, "B M V"], count: int) -> tuple[Float[Array, "B M C"], Int[Array, "B M C"]]:
+    """Find the largest numbers of each row and their places; `log_q` is used up."""
+    count = min(count, log_q.shape[-1])
+    if log_q.device.type != "cpu" or count > FEW:
+        values, places = log_q.topk(count)
+        return array(values.float().cpu()), array(places.cpu())
+    rows = array(log_q).reshape(-1, log_q.shape[-1])
+    every, shape = np.arange(len(rows)), (*log_q.shape[:2], count)
+    gains, tokens = np.empty((len(rows), count), np.float32), np.empty((len(rows), count), np.int64)
+    for rank in range(count):
+        tokens[:, rank] = highest = rows.argmax(1)
+        gains[:, rank] = rows[every, highest]
+        rows[every, highest] = -np.inf
+    return gains.reshape(shape), tokens.reshape(shape)
+
+
+def flat(values: Array) -> Array:
+    """Give the children of all nodes of a row one after the other."""
+    return values.reshape(len(values), -1)

@@ -3,9 +3,10 @@
 import numpy as np
 
 from specdec.data import Context
-from specdec.frontier import Frontier, Reader, Score, at
+from specdec.frontier import Frontier, Reader, Score
 from specdec.interfaces import TreePolicy
-from specdec.tree import Array, Tree, array, listed
+from specdec.nodes import Array, array, at, listed
+from specdec.tree import Tree
 
 __all__ = ["Frontier", "Score", "grow", "grow_with_log"]
 
@@ -25,22 +26,22 @@ def grow_with_log(context: Context, policy: TreePolicy, score: Score) -> tuple[T
     """Grow as `grow` does, and give the whole tree beside the one that was kept."""
     tree, reader, room = Tree.root(context.roots), Reader(context, score), array(context.room)[:, None]
     while True:
-        widths, before = policy.widths(tree), tree.tokens.shape[1]
-        below = array(tree.depths) < room  # a row that is full needs no more
-        nodes = listed((array(widths) > 0) & array(tree.nodes) & below)
+        before, widths = tree.arrays, array(policy.widths(tree))
+        below = before.depths < room  # a row that is full needs no more
+        nodes = listed((widths > 0) & before.real & below)
         if nodes.shape[1]:
-            nodes = best_first(tree, nodes)
+            nodes = best_first(before.scores, nodes)
             asked = at(widths, nodes, 0)
             drawing = policy.sampled and reader.warm
             tree = reader.draw(tree, nodes, asked, policy.draws) if drawing else reader.place(tree, nodes, asked)
-        if tree.tokens.shape[1] == before:  # the policy has enough, or the drafter has nothing to add
+        if tree.tokens.shape == before.tokens.shape:  # the policy has enough, or the drafter has nothing to add
             return tree, tree.select(policy.keep(tree))
 
 
-def best_first(tree: Tree, nodes: Array) -> Array:
+def best_first(scores: Array, nodes: Array) -> Array:
     """Order each row's nodes by falling score, so that their children stand as in EAGLE-2's own trees."""
     if nodes.shape[1] == 1:
         return nodes
-    order = (-at(tree.scores, nodes, -np.inf)).argsort(1, kind="stable")
+    order = (-at(scores, nodes, -np.inf)).argsort(1, kind="stable")
     ordered: Array = nodes[np.arange(len(nodes))[:, None], order]
     return ordered

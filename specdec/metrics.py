@@ -9,7 +9,7 @@ from collections import Counter
 from attrs import define, field, frozen
 
 from specdec.data import Step
-from specdec.tree import Tree, array
+from specdec.tree import Tree
 
 
 @define
@@ -53,7 +53,7 @@ class Metrics:
 
     def observe(self, tree: Tree, step: Step) -> None:
         """Count a step, as cut at its ends."""
-        drafted = (array(tree.nodes).sum(1) - 1).tolist()
+        drafted = (tree.arrays.real.sum(1) - 1).tolist()
         for row, tokens in enumerate(step.lengths.tolist()):
             if tokens == 0:
                 continue

@@ -4,6 +4,7 @@ Shape letters, here and everywhere: `B` rows, `N` nodes, `K` tokens decided in a
 row, `V` vocabulary, `L` layers, `H` heads, `E` hidden size, `D` head size.
 """
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -14,18 +15,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from specdec.chance import Dice, Weights
-from specdec.errors import TreeError
+from specdec.nodes import PADDING, Array, Nodes, array, at, depths, listed, rectangle
 
-PADDING = -1
-"""Fills what is no node and no token; never a legal token id."""
+__all__ = ["PADDING", "Array", "Tree", "array"]
 
-Array = np.ndarray[Any, np.dtype[Any]]
-
-
-def array(tensor: Tensor) -> Array:
-    """View a tensor of the CPU as numpy's, whose calls are cheaper: the cost of small things is that of the call."""
-    view: Array = tensor.numpy()
-    return view
+Place = tuple[int, int]
+"""A row and a node."""
 
 
 @frozen(eq=False)
@@ -45,46 +40,50 @@ class Tree:
     scores: Float[Tensor, "B N"]
     """Log-probability of the path from the root to the node, as the drafter sees it."""
     drawn: Bool[Tensor, "B N"] | None = field(default=None, kw_only=True)
-    probs: Float[Tensor, "B N V"] | None = field(default=None, kw_only=True)
+    laws: Mapping[Place, Weights] = field(factory=dict, kw_only=True)
+    """What a node's drawn children were drawn from, for each that has any."""
 
     @staticmethod
     def root(tokens: Int[Tensor, " B"]) -> "Tree":
         """Start trees from the last decided tokens; a row of padding takes no part."""
-        shape = len(tokens), 1
-        return Tree(tokens.cpu()[:, None], torch.full(shape, PADDING), torch.zeros(shape))
+        return Tree._of(Nodes.roots(array(tokens.cpu())))
+
+    @cached_property
+    def arrays(self) -> Nodes:
+        """The nodes as numpy's arrays, for what works on them between the models' passes."""
+        parents = array(self.parents)
+        return Nodes(array(self.tokens), parents, array(self.scores), depths(parents))
 
     @cached_property
     def nodes(self) -> Bool[Tensor, "B N"]:
         """Which places hold a node."""
-        return torch.from_numpy(array(self.tokens) >= 0)
+        return torch.from_numpy(self.arrays.real)
 
     @cached_property
     def ancestors(self) -> Bool[Tensor, "B N N"]:
         """Whether node m is node n or above it, at [n, m]; padding has only itself."""
-        size = self.tokens.shape[1]
-        above = np.zeros((len(self.tokens), size, size), bool)
-        above[:, range(size), range(size)] = True
-        known = np.where(array(self.nodes), array(self.parents), PADDING)
-        for row, parents in zip(above, known.tolist(), strict=True):
-            for node, parent in enumerate(parents):  # each stands behind its parent
-                if parent >= 0:
-                    row[node] |= row[parent]
-        return torch.from_numpy(above)
+        return torch.from_numpy(self.arrays.ancestors())
 
     @cached_property
     def depths(self) -> Int[Tensor, "B N"]:
         """Edges between each node and the root; 0 for padding."""
-        depths: list[list[int]] = [[] for _ in self.parents]
-        for row, parents in zip(depths, self.parents.tolist(), strict=True):
-            for parent in parents:  # each stands before its children
-                row.append(row[parent] + 1 if parent >= 0 else 0)
-        return torch.tensor(depths)
+        return torch.from_numpy(self.arrays.depths)
 
     @cached_property
     def deepest(self) -> Bool[Tensor, "B N"]:
         """The nodes of the last level that any row has reached."""
-        depths = array(self.depths)
-        return torch.from_numpy((depths == depths.max()) & array(self.nodes))
+        return torch.from_numpy(self.arrays.deepest)
+
+    @property
+    def probs(self) -> Float[Tensor, "B N V"] | None:
+        """The laws as rows of a tensor, zero where none was drawn from; None where nothing is drawn."""
+        if not self.laws:
+            return None
+        some = torch.from_numpy(next(iter(self.laws.values())))
+        probs = some.new_zeros(*self.tokens.shape, len(some))
+        for place, law in self.laws.items():
+            probs[place] = torch.from_numpy(law)
+        return probs
 
     def children(self, row: int) -> list[list[int]]:
         """List each node's children in sibling order."""
@@ -107,40 +106,18 @@ class Tree:
         if rows == list(range(len(self.tokens))):
             return self
         drawn = None if self.drawn is None else self.drawn[rows]
-        probs = None if self.probs is None else self.probs[rows]
-        return evolve(
-            self,
-            tokens=self.tokens[rows],
-            parents=self.parents[rows],
-            scores=self.scores[rows],
-            drawn=drawn,
-            probs=probs,
-        )
+        laws = {(rows.index(row), node): law for (row, node), law in self.laws.items() if row in rows}
+        tokens, parents, scores = self.tokens[rows], self.parents[rows], self.scores[rows]
+        return evolve(self, tokens=tokens, parents=parents, scores=scores, drawn=drawn, laws=laws)
 
     def place(self, tokens: Int[Tensor, "B M"], parents: Int[Tensor, "B M"], scores: Float[Tensor, "B M"]) -> "Tree":
-        """Add placed nodes, padding where a row adds fewer; columns of padding alone are dropped."""
-        added = array(tokens), array(parents), array(scores)
-        _check_parents(self, *added[:2])
-        return self.grown(*added)
+        """Add placed nodes, padding where a row adds fewer; columns of padding alone are dropped.
 
-    def grown(self, tokens: Array, parents: Array, scores: Array) -> "Tree":
-        """Place nodes whose parents need no check, as those have that a drafter was asked about."""
-        rows, real = np.arange(len(tokens))[:, None], tokens >= 0
-        if not real.all():
-            places = listed(real)
-            real = places >= 0
-            tokens, parents = (np.where(real, part[rows, places], PADDING) for part in (tokens, parents))
-            scores = np.where(real, scores[rows, places], 0)
-        depths = (array(self.depths)[rows, parents] + 1) * real
-        tree = evolve(
-            self,
-            tokens=_beside(self.tokens, tokens),
-            parents=_beside(self.parents, parents),
-            scores=_beside(self.scores, scores),
-            drawn=_pad(self.drawn, tokens.shape[1]),
-            probs=_pad(self.probs, tokens.shape[1]),
-        )
-        return tree._with_depths(np.concatenate([array(self.depths), depths], 1))
+        Raises:
+            TreeError: a parent is not in the tree.
+        """
+        self.arrays.check_parents(array(tokens), array(parents))
+        return self.with_placed(array(tokens), array(parents), array(scores))
 
     def draw(self, widths: Int[Tensor, "B N"], probs: Float[Tensor, "B N V"], dice: list[Dice]) -> "Tree":
         """Draw `widths` children under each node from its row of `probs`, without replacement.
@@ -148,116 +125,79 @@ class Tree:
         What a node has already drawn from stays its law: `probs` counts only where a node has no drawn
         child yet. Fewer children are drawn when fewer tokens have probability left.
         """
-        probs = self._recorded(probs)
-        added = [self._draw_row(row, widths[row].tolist(), probs, dice[row]) for row in range(len(dice))]
-        count = max(map(len, added))
-        filled = [nodes + [(PADDING, PADDING, 0.0)] * (count - len(nodes)) for nodes in added]
-        tokens, parents, scores = (
-            torch.tensor([[node[part] for node in nodes] for nodes in filled], dtype=dtype).view(len(dice), count)
-            for part, dtype in enumerate((torch.int64, torch.int64, torch.float32))
-        )
-        tree = evolve(self, probs=probs).place(tokens, parents, scores)
-        drawn = tree.drawn.clone() if tree.drawn is not None else torch.zeros_like(tree.tokens, dtype=torch.bool)
-        drawn[:, self.tokens.shape[1] :] = tokens >= 0
-        return evolve(tree, drawn=drawn)
+        nodes = listed(array(widths) > 0)
+        laws = array(probs)[np.arange(len(nodes))[:, None], nodes]
+        return self.with_drawn(nodes, at(array(widths), nodes, 0), laws, dice)
+
+    def with_placed(self, tokens: Int[Array, "B M"], parents: Int[Array, "B M"], scores: Float[Array, "B M"]) -> "Tree":
+        """Place nodes whose parents need no check, as those have that a drafter was asked about."""
+        nodes = self.arrays.beside(tokens, parents, scores)
+        if self.drawn is None:
+            return self._of(nodes)
+        added = np.zeros((len(tokens), nodes.tokens.shape[1] - self.tokens.shape[1]), bool)
+        return self._of(nodes, drawn=self._drawn_beside(added), laws=self.laws)
+
+    def with_drawn(
+        self, nodes: Int[Array, "B M"], widths: Int[Array, "B M"], laws: Float[Array, "B M V"], dice: list[Dice]
+    ) -> "Tree":
+        """Draw `widths` children under some nodes, each from its own law, in the order of these nodes in the tree."""
+        known, added = dict(self.laws), [list[tuple[int, int]]() for _ in dice]
+        for row, drawn in enumerate(added):
+            children = self.children(row)
+            for index in nodes[row].argsort().tolist():
+                node, width = int(nodes[row, index]), int(widths[row, index])
+                if width <= 0:
+                    continue
+                law = known.get((row, node), laws[row, index])
+                left = self._left(law, row, children[node])
+                found = dice[row].draft(left, width, self.tokens.shape[1] + len(drawn))
+                if found:
+                    known[row, node] = law
+                drawn += [(token, node) for token in found]
+        tokens, parents = (rectangle([[pair[part] for pair in drawn] for drawn in added]) for part in range(2))
+        chances = [[known[row, node][token] for token, node in drawn] for row, drawn in enumerate(added)]
+        gains = array(torch.from_numpy(rectangle(chances, laws.dtype.type(1))).log())
+        scores = (at(self.arrays.scores, parents, 0) + gains).astype(np.float32)
+        drawn_too = self._drawn_beside(tokens >= 0)
+        return self._of(self.arrays.beside(tokens, parents, scores), drawn=drawn_too, laws=known)
 
     def proposal(self, row: int, node: int) -> Weights | None:
         """Give the law that a drawn node was drawn from; None for a placed one."""
-        if self.drawn is None or self.probs is None or not self.drawn[row, node]:
-            return None
         parent = int(self.parents[row, node])
-        earlier = [child for child in self.children(row)[parent] if child < node]
-        return self._left(self.probs, row, parent, earlier)
+        law = self.laws.get((row, parent))
+        if law is None or self.drawn is None or not self.drawn[row, node]:
+            return None
+        return self._left(law, row, [child for child in self.children(row)[parent] if child < node])
 
     def select(self, keep: Bool[Tensor, "B N"]) -> "Tree":
-        """Keep these nodes and the root. If any node is dropped, all that stay are placed, whatever they were."""
-        kept, parents = array(keep) & array(self.nodes), array(self.parents)
+        """Keep these nodes and the root. If any node is dropped, all that stay are placed, whatever they were.
+
+        Raises:
+            TreeError: a node would be left without its parent.
+        """
+        kept = array(keep) & self.arrays.real
         kept[:, 0] = True
-        rows = np.arange(len(kept))[:, None]
-        orphans = kept & (parents >= 0) & ~kept[rows, parents]
-        if orphans.any():
-            raise TreeError(
-                f"expected the parent of every kept node to be kept, got orphans at {np.argwhere(orphans).tolist()}"
-            )
-        if (kept >= array(self.nodes)).all():
-            return self
-        places = listed(kept)
-        blank, above = places < 0, parents[rows, places]
-        renamed = (kept.cumsum(1) - 1)[rows, above]
-        tree = Tree(
-            torch.from_numpy(np.where(blank, PADDING, array(self.tokens)[rows, places])),
-            torch.from_numpy(np.where(blank | (above < 0), PADDING, renamed)),
-            torch.from_numpy(np.where(blank, 0, array(self.scores)[rows, places])),
-        )
-        return tree._with_depths(np.where(blank, 0, array(self.depths)[rows, places]))
+        nodes = self.arrays.only(kept)
+        return self if nodes is self.arrays else self._of(nodes)
 
-    def _with_depths(self, depths: Array) -> "Tree":
-        """Keep depths that are known already, so that they need not be counted from the root again."""
-        object.__setattr__(self, "depths", torch.from_numpy(depths))
-        return self
+    @classmethod
+    def _of(cls, nodes: Nodes, **found: Any) -> "Tree":
+        """Show arrays as a tree."""
+        tree = cls(*map(torch.from_numpy, (nodes.tokens, nodes.parents, nodes.scores)), **found)
+        object.__setattr__(tree, "arrays", nodes)
+        return tree
 
-    def _recorded(self, probs: Float[Tensor, "B N V"]) -> Float[Tensor, "B N V"]:
-        """Put back the rows from which a node has already drawn."""
-        if self.drawn is None or self.probs is None:
-            return probs
-        drawn_children = torch.zeros_like(self.parents).scatter_add_(1, self.parents.clamp(min=0), self.drawn.long())
-        return torch.where((drawn_children > 0)[..., None], self.probs, probs)
+    def _drawn_beside(self, added: Bool[Array, "B M"]) -> Bool[Tensor, "B _"]:
+        before = np.zeros(self.tokens.shape, bool) if self.drawn is None else array(self.drawn)
+        return torch.from_numpy(np.concatenate([before, added], 1))
 
-    def _draw_row(
-        self, row: int, widths: list[int], probs: Float[Tensor, "B N V"], dice: Dice
-    ) -> list[tuple[int, int, float]]:
-        added: list[tuple[int, int, float]] = []
-        children = self.children(row)
-        for parent, width in enumerate(widths):
-            if width <= 0:
-                continue
-            left = self._left(probs, row, parent, children[parent])
-            for token in dice.draft(left, width, self.tokens.shape[1] + len(added)):
-                score = float(self.scores[row, parent]) + float(probs[row, parent, token].log())
-                added.append((token, parent, score))
-        return added
-
-    def _left(self, probs: Float[Tensor, "B N V"], row: int, parent: int, earlier: list[int]) -> Weights:
+    def _left(self, law: Weights, row: int, earlier: list[int]) -> Weights:
         """What a node's law leaves for its next child, normalised; all zero when nothing is left."""
-        left = self._law(probs[row, parent])
-        left[self.tokens[row, earlier].numpy()] = 0
+        left = self._law(law)
+        left[self.arrays.tokens[row, earlier]] = 0
         total = left.sum()
         return left / total if total > 0 else left
 
-    def _law(self, probs: Float[Tensor, " V"]) -> Weights:
-        """Copy a recorded row into the numbers that rules compute with."""
-        law: Weights = probs.numpy().copy()
-        return law
-
-
-def listed(marked: Array) -> Array:
-    """List the marked places of each row, padded to the longest list."""
-    if len(marked) == 1:
-        only: Array = marked[0].nonzero()[0]
-        return only[None]
-    places = np.full((len(marked), marked.sum(1).max()), PADDING)
-    row, place = np.nonzero(marked)
-    places[row, (marked.cumsum(1) - 1)[row, place]] = place
-    return places
-
-
-def _check_parents(tree: Tree, tokens: Array, parents: Array) -> None:
-    size, real = tree.tokens.shape[1], tokens >= 0
-    if (real & (parents >= size)).any():
-        raise TreeError(f"expected parents among the tree's {size} nodes, got {parents.max()}")
-    above = array(tree.tokens)[np.arange(len(tokens))[:, None], np.where(real, parents, 0)]
-    orphans = real & ((above < 0) | (parents < 0))
-    if orphans.any():
-        raise TreeError(
-            f"expected every new node to have a node as parent, got none at {np.argwhere(orphans).tolist()}"
-        )
-
-
-def _beside(values: Tensor, more: Array) -> Tensor:
-    return torch.from_numpy(np.concatenate([array(values), more], 1))
-
-
-def _pad(values: Tensor | None, count: int) -> Tensor | None:
-    if values is None:
-        return None
-    return torch.cat([values, values.new_zeros(len(values), count, *values.shape[2:])], 1)
+    def _law(self, law: Weights) -> Weights:
+        """Copy a recorded law into the numbers that rules compute with."""
+        return law.copy()

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = [
-    {"errors", "data", "tree", "chance"},
+    {"errors", "data", "nodes", "tree", "chance"},
     {"interfaces"},
     {"rules", "frontier", "grow", "hookspecs", "sampling", "metrics", "text"},
     {"plugins", "builtin", "target", "policies", "drafters"},

@@ -10,7 +10,8 @@ from specdec.data import Context
 from specdec.errors import OptionError
 from specdec.grow import Frontier, grow
 from specdec.interfaces import Drafter, TreePolicy
-from specdec.tree import Array, Tree
+from specdec.nodes import Array
+from specdec.tree import Tree
 
 Tokens = np.ndarray[tuple[int], np.dtype[np.int64]]
 

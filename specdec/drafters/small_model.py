@@ -10,12 +10,12 @@ from transformers import PreTrainedModel
 
 from specdec.data import Context
 from specdec.errors import PromptError
-from specdec.frontier import at
 from specdec.grow import Frontier, grow_with_log
 from specdec.interfaces import Drafter, TreePolicy
+from specdec.nodes import PADDING, array, at
 from specdec.target.engine import Engine, Slot
 from specdec.target.loading import Name, load_model
-from specdec.tree import PADDING, Tree, array
+from specdec.tree import Tree
 
 
 class SmallModel(Drafter):
@@ -122,7 +122,7 @@ class SmallModel(Drafter):
         return logits[torch.arange(len(chains)), last][:, None]
 
     def _read_nodes(self, tree: Tree, frontier: Frontier) -> Float[Tensor, "B M V"]:
-        depths = torch.from_numpy(at(tree.depths, array(frontier.read), 0))
+        depths = torch.from_numpy(at(tree.arrays.depths, array(frontier.read), 0))
         return self._engine_read(frontier.tokens, depths, frontier.visible)
 
     def _engine_read(self, tokens: Tensor, depths: Tensor, visible: Tensor) -> Float[Tensor, "B M V"]:

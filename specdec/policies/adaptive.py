@@ -3,13 +3,13 @@
 import numpy as np
 import torch
 from attrs import field, frozen
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from specdec.interfaces import TreePolicy
 from specdec.policies.checks import at_least
 from specdec.policies.dynamic import likeliest
-from specdec.tree import Array, Tree, array
+from specdec.tree import Tree
 
 
 @frozen
@@ -26,15 +26,13 @@ class Adaptive(TreePolicy):
     gain: float = field(default=0.15, validator=at_least(0))
 
     def widths(self, tree: Tree) -> Int[Tensor, "B N"]:
-        nodes, last, depths = array(tree.nodes), array(tree.deepest), array(tree.depths)
-        worth = self._expected(tree, nodes) - self._expected(tree, nodes & ~last) > self.gain
-        grows = last & array(self.keep(tree)) & (depths < self.depth) & (worth[:, None] | (depths.max() == 0))
+        nodes = tree.arrays
+        best = likeliest(nodes.scores, nodes.real, self.size + 1)
+        before = likeliest(nodes.scores, nodes.real & ~nodes.deepest, self.size + 1)
+        chances = np.exp(nodes.scores)
+        worth = (chances * best).sum(1) - (chances * before).sum(1) > self.gain  # tokens expected, the bonus included
+        grows = nodes.deepest & best & (nodes.depths < self.depth) & (worth[:, None] | (nodes.depths.max() == 0))
         return torch.from_numpy(grows * self.width)
 
     def keep(self, tree: Tree) -> Bool[Tensor, "B N"]:
-        return torch.from_numpy(likeliest(tree, array(tree.nodes), self.size + 1))
-
-    def _expected(self, tree: Tree, among: Bool[Array, "B N"]) -> Float[Array, " B"]:
-        """Tokens expected of the best of these nodes, the one after the path included."""
-        expected: Array = (np.exp(array(tree.scores)) * likeliest(tree, among, self.size + 1)).sum(1)
-        return expected
+        return torch.from_numpy(likeliest(tree.arrays.scores, tree.arrays.real, self.size + 1))

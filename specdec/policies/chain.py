@@ -7,7 +7,7 @@ from torch import Tensor
 
 from specdec.interfaces import TreePolicy
 from specdec.policies.checks import at_least
-from specdec.tree import Tree, array
+from specdec.tree import Tree
 
 
 @frozen
@@ -18,4 +18,5 @@ class Chain(TreePolicy):
     sampled: bool = False
 
     def widths(self, tree: Tree) -> Int[Tensor, "B N"]:
-        return torch.from_numpy((array(tree.deepest) & (array(tree.depths) < self.length)).astype(int))
+        nodes = tree.arrays
+        return torch.from_numpy((nodes.deepest & (nodes.depths < self.length)).astype(int))

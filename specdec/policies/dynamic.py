@@ -3,12 +3,13 @@
 import numpy as np
 import torch
 from attrs import field, frozen
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from specdec.interfaces import TreePolicy
+from specdec.nodes import Array
 from specdec.policies.checks import at_least
-from specdec.tree import Array, Tree, array
+from specdec.tree import Tree
 
 
 @frozen
@@ -26,18 +27,19 @@ class Dynamic(TreePolicy):
     size: int = field(default=62, validator=at_least(1))
 
     def widths(self, tree: Tree) -> Int[Tensor, "B N"]:
-        level = array(tree.deepest) & (array(tree.depths) < self.depth)
-        return torch.from_numpy(likeliest(tree, level, self.width) * self.width)
+        nodes = tree.arrays
+        level = nodes.deepest & (nodes.depths < self.depth)
+        return torch.from_numpy(likeliest(nodes.scores, level, self.width) * self.width)
 
     def keep(self, tree: Tree) -> Bool[Tensor, "B N"]:
-        return torch.from_numpy(likeliest(tree, array(tree.nodes), self.size + 1))
+        return torch.from_numpy(likeliest(tree.arrays.scores, tree.arrays.real, self.size + 1))
 
 
-def likeliest(tree: Tree, among: Bool[Array, "B N"], count: int) -> Bool[Array, "B N"]:
+def likeliest(scores: Float[Array, "B N"], among: Bool[Array, "B N"], count: int) -> Bool[Array, "B N"]:
     """Mark the nodes of each row with the `count` best scores, earlier ones first where these tie."""
     if among.shape[1] <= count:
         return among
-    order = np.where(among, -array(tree.scores), np.inf).argsort(1, kind="stable")[:, :count]
+    order = np.where(among, -scores, np.inf).argsort(1, kind="stable")[:, :count]
     marked = np.zeros(among.shape, bool)
     marked[np.arange(len(order))[:, None], order] = True
     return marked & among

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from specdec.errors import OptionError
 from specdec.interfaces import TreePolicy
-from specdec.tree import Tree, array
+from specdec.tree import Tree
 
 TYPICAL_RATES = (0.6, 0.14, 0.06, 0.04, 0.02, 0.02, 0.01, 0.01)
 """How often a small draft model's first, second, ... child is the one accepted; measure your own."""
@@ -62,7 +62,7 @@ class Sequoia(TreePolicy):
     def widths(self, tree: Tree) -> Int[Tensor, "B N"]:
         places = [self._places(parents) for parents in tree.parents.tolist()]
         counts = np.array([[len(self._children[place]) for place in row] for row in places])
-        return torch.from_numpy(counts * array(tree.deepest))
+        return torch.from_numpy(counts * tree.arrays.deepest)
 
     def _places(self, parents: list[int]) -> list[int]:
         """Find each node's place on the map by its rank among its siblings."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from specdec.errors import OptionError
 from specdec.interfaces import TreePolicy
-from specdec.tree import Tree, array
+from specdec.tree import Tree
 
 
 def _levels(given: object) -> tuple[int, ...]:
@@ -32,4 +32,4 @@ class Static(TreePolicy):
 
     def widths(self, tree: Tree) -> Int[Tensor, "B N"]:
         by_depth = np.array([*self.levels, 0])
-        return torch.from_numpy(by_depth[array(tree.depths)] * array(tree.deepest))
+        return torch.from_numpy(by_depth[tree.arrays.depths] * tree.arrays.deepest)

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from specdec.data import Sampling
 from specdec.errors import PromptError, TreeError
-from specdec.tree import Array, Tree, array
+from specdec.nodes import Array, array
+from specdec.tree import Tree
 
 
 def check_prompts(

@@ -8,7 +8,7 @@ from attrs import frozen
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from specdec.tree import Array, array
+from specdec.nodes import Array, array
 
 
 @frozen(eq=False)

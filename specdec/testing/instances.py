@@ -25,8 +25,8 @@ Counts = tuple[int, ...]
 class ExactTree(Tree):
     """A tree whose recorded rows are read as the rational numbers that they are."""
 
-    def _law(self, probs: Float[Tensor, " V"]) -> Weights:
-        return np.array([Fraction(number) for number in probs.tolist()], dtype=object)
+    def _law(self, law: Weights) -> Weights:
+        return np.array([Fraction(number) for number in law.tolist()], dtype=object)
 
 
 @frozen(eq=False)

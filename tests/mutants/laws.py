@@ -21,7 +21,7 @@ class IidTree(ExactTree):
     """Takes its nodes for independent draws."""
 
     def proposal(self, row, node):
-        law = self._law(self.probs[row, int(self.parents[row, node])])
+        law = self._law(self.laws[row, int(self.parents[row, node])])
         return law / law.sum()
 
 
@@ -29,8 +29,9 @@ def declared(tree, instance, kind=ExactTree):
     """Call every node drawn from the drafter's law."""
     drawn = torch.zeros_like(tree.tokens, dtype=torch.bool)
     drawn[:, 1:] = True
-    rows = [[instance.draft(path_tokens(tree, 0, node)) for node in range(tree.tokens.shape[1])]]
-    return kind(tree.tokens, tree.parents, tree.scores, drawn=drawn, probs=torch.tensor(rows, dtype=torch.float32))
+    rows = (instance.draft(path_tokens(tree, 0, node)) for node in range(tree.tokens.shape[1]))
+    laws = {(0, node): np.array(row, dtype=np.float32) for node, row in enumerate(rows)}
+    return kind(tree.tokens, tree.parents, tree.scores, drawn=drawn, laws=laws)
 
 
 def with_draft(instance, change):
@@ -166,7 +167,7 @@ def bad_q():
 
     def grow(of, dice):
         tree = declared(of.grow(PAIR, dice), of)
-        return evolve(tree, probs=(tree.probs + 0.5).log())
+        return evolve(tree, laws={place: np.log(law + 0.5) for place, law in tree.laws.items()})
 
     class Told(TopDown):
         def accepts(self, p, q, token, child, dice, law):

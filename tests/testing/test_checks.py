@@ -89,8 +89,8 @@ class Writes(Hybrid):
     """Has the tree say that it was drawn from another law."""
 
     def widths(self, tree):
-        if tree.probs is not None:
-            tree.probs[:, 0] = tree.probs[:, 0].flip(-1)
+        for law in tree.laws.values():
+            law[:] = law[::-1].copy()
         return super().widths(tree)
 
 

@@ -33,8 +33,7 @@ def evidence(rule, position: int, samples: int, recorded=lambda q: q) -> Evidenc
     for seed in range(samples):
         dice = Dice(Keyed(), seed, position)
         tree = Tree.root(torch.tensor([0])).draw(torch.tensor([[2]]), torch.from_numpy(q)[None, None].clone(), [dice])
-        if tree.probs is not None:
-            tree.probs.copy_(torch.from_numpy(recorded(q)))
+        tree.laws[0, 0][:] = recorded(q)
         walk = rule.walk(tree, 0, lambda node: p.copy(), dice)
         first = int(tree.tokens[0, walk.path[0]]) if walk.path else walk.token
         found.add(int(groups[first]))

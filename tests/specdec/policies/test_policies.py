@@ -115,8 +115,7 @@ def test_the_likeliest_are_the_best_and_ties_go_to_the_earlier(
     scores: list[list[float]], count: int, data: st.DataObject
 ) -> None:
     among = np.array([[data.draw(st.booleans()) for _ in row] for row in scores])
-    links = torch.zeros(len(scores), 6, dtype=torch.int64)
-    marked = likeliest(Tree(links, links - 1, torch.tensor(scores)), among, count)
+    marked = likeliest(np.array(scores, np.float32), among, count)
 
     for row, values in enumerate(scores):
         order = sorted((node for node in range(6) if among[row, node]), key=lambda node: (-values[node], node))
