@@ -89,8 +89,8 @@ class Keyed(Chance):
         return word * 2.0**-53 * float(of) < float(accept)
 
     def noise(self, key: Key, size: int) -> np.ndarray[Any, np.dtype[np.float32]]:
-        noise: np.ndarray[Any, np.dtype[np.float32]] = -np.log(_exponentials(key, size))
-        return noise
+        noise: np.ndarray[Any, np.dtype[np.float32]] = np.log(_exponentials(key, size))
+        return np.negative(noise, out=noise)
 
 
 @frozen
@@ -135,8 +135,11 @@ def _words(key: Key, count: int) -> np.ndarray[Any, np.dtype[np.uint64]]:
 @lru_cache(maxsize=64)  # the target and its drafters ask for the few positions that a tree spans
 def _exponentials(key: Key, size: int) -> np.ndarray[Any, np.dtype[np.float32]]:
     words = _words(key, (size + 1) // 2).astype("<u8", copy=False).view("<u4")[:size]
-    uniform = (words.astype(np.float32) + np.float32(0.5)) * np.float32(2.0**-32)
-    np.minimum(uniform, np.float32(1 - 2.0**-24), out=uniform)  # rounding may not reach 1: E stays finite
-    exponential: np.ndarray[Any, np.dtype[np.float32]] = -np.log1p(-uniform)
-    exponential.flags.writeable = False
-    return exponential
+    numbers = words.astype(np.float32)  # one array all the way, for a new one costs as much as the arithmetic
+    numbers += np.float32(0.5)
+    numbers *= np.float32(2.0**-32)
+    np.minimum(numbers, np.float32(1 - 2.0**-24), out=numbers)  # rounding may not reach 1: E stays finite
+    np.log1p(np.negative(numbers, out=numbers), out=numbers)
+    np.negative(numbers, out=numbers)
+    numbers.flags.writeable = False
+    return numbers

@@ -178,7 +178,7 @@ class Context:
     @cached_property
     def room(self) -> Int[Tensor, " B"]:
         """How deep drafting is of use: the last token of a row is never drafted, but sampled."""
-        return (self.limits - self.lengths - 1).clamp(min=0)
+        return torch.from_numpy((array(self.limits) - array(self.lengths) - 1).clip(min=0))
 
     @cached_property
     def dice(self) -> list[Dice]:
@@ -193,10 +193,17 @@ class Context:
 
     def extend(self, step: Step, done: Bool[Tensor, " B"]) -> "Context":
         """Append what a step decided."""
-        lengths, decided = self.lengths + step.lengths, array(step.tokens)
-        longer = max(int(lengths.max()) - self.tokens.shape[1], 0)
+        lengths, decided = array(self.lengths) + array(step.lengths), array(step.tokens)
+        longer = max(lengths.max() - self.tokens.shape[1], 0)
         tokens = np.concatenate([array(self.tokens), np.full((len(decided), longer), PADDING)], 1)
         for row, (start, end) in enumerate(zip(self.lengths.tolist(), lengths.tolist(), strict=True)):
             tokens[row, start:end] = decided[row, : end - start]
-        done = self.done | done
-        return Context(torch.from_numpy(tokens), lengths, self.limits, done, self.sampling, step, self.chance)
+        return Context(
+            torch.from_numpy(tokens),
+            torch.from_numpy(lengths),
+            self.limits,
+            self.done | done,
+            self.sampling,
+            step,
+            self.chance,
+        )

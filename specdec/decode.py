@@ -13,10 +13,10 @@ from specdec.data import Context, Sampling, Step, Stop
 from specdec.errors import OptionError, PromptError, VocabularyMismatch
 from specdec.interfaces import Drafter, TreePolicy, Verifier
 from specdec.metrics import Metrics, Summary
+from specdec.nodes import PADDING, array
 from specdec.plugins import plugins
 from specdec.policies import Chain
 from specdec.text import Ends, Prompt, TextStream, batch, encode
-from specdec.tree import PADDING
 
 
 @frozen
@@ -122,7 +122,7 @@ class Decoder:
         texts = [] if self.tokenizer is None else [TextStream(self.tokenizer) for _ in context.sampling]
         hook = plugins().hook
         hook.on_begin(context=context)
-        while not bool(context.done.all()):
+        while not array(context.done).all():
             tree = self.drafter.propose(context, self.policy)
             step, done = ends.cut(context, self.verifier.verify(tree))
             context = context.extend(step, done)

@@ -124,8 +124,10 @@ class Reader:
         scores = at(tree.arrays.scores, nodes, 0)[..., None] + gains
         return tokens, nodes[..., None].repeat(count, 2), scores
 
-    def _noise(self, depths: Array, size: int) -> Float[Tensor, "B M V"]:
-        """Scale the noise that the target will add after nodes at these depths."""
+    def _noise(self, depths: Array, size: int) -> Float[Tensor, "B _ V"]:
+        """Scale the noise that the target will add after nodes at these depths; that of a level serves all its nodes."""
+        if (depths == depths[:, :1]).all():
+            depths = depths[:, :1]
         noise = np.zeros((*depths.shape, size), np.float32)
         for row, temperature in enumerate(self.temperatures):
             for depth in set(depths[row].tolist() if temperature > 0 else []):

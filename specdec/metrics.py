@@ -4,7 +4,7 @@ A *step* is one pass of the target for one row. Tokens after an end are never co
 metrics where it has the same.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 
 from attrs import define, field, frozen
 
@@ -48,17 +48,17 @@ class Summary:
 class Metrics:
     """Counts steps as they come."""
 
-    rows: dict[int, RowMetrics] = field(factory=dict)
+    rows: dict[int, RowMetrics] = field(factory=lambda: defaultdict(RowMetrics))
     _accepted_at: Counter[int] = field(factory=Counter)
 
     def observe(self, tree: Tree, step: Step) -> None:
         """Count a step, as cut at its ends."""
         drafted = (tree.arrays.real.sum(1) - 1).tolist()
-        for row, tokens in enumerate(step.lengths.tolist()):
+        for row, (tokens, accepted) in enumerate(zip(step.lengths.tolist(), step.accepted.tolist(), strict=True)):
             if tokens == 0:
                 continue
-            accepted = min(int(step.accepted[row]), tokens)
-            counts = self.rows.setdefault(row, RowMetrics())
+            accepted = min(accepted, tokens)
+            counts = self.rows[row]
             counts.steps += 1
             counts.tokens += tokens
             counts.drafted += drafted[row]

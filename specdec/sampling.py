@@ -55,8 +55,8 @@ class RowLaw:
     def __call__(self, node: int) -> Weights:
         path, history = self.tree.path(self.row, node), self.prefix
         if path:
-            history = torch.cat([history, self.tree.tokens[self.row, path]])
-        return law(self.sampling, history.to(self.logits.device)[None], self.logits[node][None])
+            history = torch.cat([history, torch.from_numpy(self.tree.arrays.tokens[self.row, path])])
+        return law(self.sampling, history.to(self.logits.device)[None], self.logits[node : node + 1])
 
 
 def law(sampling: Sampling, history: Int[Tensor, "1 T"], logits: Float[Tensor, "1 V"]) -> Weights:
@@ -66,23 +66,26 @@ def law(sampling: Sampling, history: Int[Tensor, "1 T"], logits: Float[Tensor, "
         NonFiniteLogits: NaN or positive infinity, in the model's logits or in what a processor made of them.
     """
     scores = logits if logits.dtype == torch.float64 else logits.float()
-    _check_finite(scores, history, "the model's logits")
+    likeliest = _likeliest(scores, history, "the model's logits")
     chain = processors(sampling)
     if chain:
         scores = chain(history, scores.clone())
-        _check_finite(scores, history, "the processed logits")
+        likeliest = _likeliest(scores, history, "the processed logits")
     if sampling.temperature > 0:
         probabilities: Weights = scores[0].softmax(-1).cpu().numpy()
         return probabilities
     certain = np.zeros(scores.shape[-1], dtype=np.float32)
-    certain[int(scores[0].argmax())] = 1
+    certain[likeliest] = 1
     return certain
 
 
-def _check_finite(scores: Float[Tensor, "1 V"], history: Int[Tensor, "1 T"], what: str) -> None:
-    highest = float(scores.max())  # NaN if any is NaN
-    if not isfinite(highest):
+def _likeliest(scores: Float[Tensor, "1 V"], history: Int[Tensor, "1 T"], what: str) -> int:
+    """Find the first token of the highest score, and check that score."""
+    row = scores[0].cpu().numpy()
+    token = int(row.argmax())  # of a NaN if there is any
+    if not isfinite(row[token]):
         raise NonFiniteLogits(
             f"expected {what} at position {history.shape[1]} to be finite somewhere and nowhere NaN or infinite, "
-            f"got a largest of {highest}"
+            f"got a largest of {row[token]}"
         )
+    return token

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from attrs import define, field
 from torch import Tensor
@@ -10,6 +11,7 @@ from transformers import PreTrainedTokenizerBase, StopStringCriteria
 
 from specdec.data import Context, Step, Stop
 from specdec.errors import OptionError, PromptError
+from specdec.nodes import array
 
 Prompt = str | Sequence[int] | Sequence[Mapping[str, str]]
 """Text, token ids, or the messages of a chat."""
@@ -57,16 +59,17 @@ class Ends:
 
     def cut(self, context: Context, step: Step) -> tuple[Step, Tensor]:
         """Cut a step behind each row's end; say which rows are done."""
-        lengths = torch.minimum(step.lengths, context.limits - context.lengths)
-        done = context.done | (context.lengths + lengths >= context.limits)
+        room, tokens = array(context.limits) - array(context.lengths), array(step.tokens)
+        lengths = np.minimum(array(step.lengths), room)
+        done = array(context.done) | (lengths >= room)
         for row, length in enumerate(lengths.tolist()):
-            end = self._first_end(context, row, step.tokens[row, :length].tolist())
+            end = self._first_end(context, row, tokens[row, :length].tolist())
             if end is not None:
                 lengths[row], done[row] = end + 1, True
-        accepted = torch.minimum(step.accepted, lengths)
-        width = int(lengths.max())
+        accepted, width = np.minimum(array(step.accepted), lengths), int(lengths.max())
         features = None if step.features is None else step.features.first(width)
-        return Step(step.tokens[:, :width], lengths, accepted, features, step.verified), done
+        counts = torch.from_numpy(lengths), torch.from_numpy(accepted)
+        return Step(step.tokens[:, :width], *counts, features, step.verified), torch.from_numpy(done)
 
     def _first_end(self, context: Context, row: int, tokens: list[int]) -> int | None:
         for index, token in enumerate(tokens):

@@ -88,14 +88,14 @@ class Tree:
     def children(self, row: int) -> list[list[int]]:
         """List each node's children in sibling order."""
         children: list[list[int]] = [[] for _ in range(self.tokens.shape[1])]
-        for node, parent in enumerate(self.parents[row].tolist()):
+        for node, parent in enumerate(self.arrays.parents[row].tolist()):
             if parent >= 0:
                 children[parent].append(node)
         return children
 
     def path(self, row: int, node: int) -> list[int]:
         """Walk from the root's child down to the node; the root's own path is empty."""
-        nodes, parents = [], self.parents[row].tolist()
+        nodes, parents = [], self.arrays.parents[row].tolist()
         while parents[node] >= 0:
             nodes.append(node)
             node = parents[node]
@@ -163,7 +163,7 @@ class Tree:
 
     def proposal(self, row: int, node: int) -> Weights | None:
         """Give the law that a drawn node was drawn from; None for a placed one."""
-        parent = int(self.parents[row, node])
+        parent = int(self.arrays.parents[row, node])
         law = self.laws.get((row, parent))
         if law is None or self.drawn is None or not self.drawn[row, node]:
             return None

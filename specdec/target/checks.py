@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 from jaxtyping import Int
 from torch import Tensor
 
 from specdec.data import Sampling
 from specdec.errors import PromptError, TreeError
-from specdec.nodes import Array, array
+from specdec.nodes import Array
 from specdec.tree import Tree
 
 
@@ -43,7 +42,7 @@ def check_prompts(
             )
 
 
-def check_tree(tree: Tree, rows: Sequence[Int[Tensor, " _"] | None], vocab_size: int, max_length: int | None) -> None:
+def check_tree(tree: Tree, rows: Sequence[Int[Array, " _"] | None], vocab_size: int, max_length: int | None) -> None:
     """Check that a tree continues the rows of a batch, of which None has left.
 
     Raises:
@@ -51,30 +50,28 @@ def check_tree(tree: Tree, rows: Sequence[Int[Tensor, " _"] | None], vocab_size:
     """
     if len(tree.tokens) != len(rows):
         raise TreeError(f"expected trees for {len(rows)} rows, got {len(tree.tokens)}")
-    tokens, parents = array(tree.tokens), array(tree.parents)
-    _check_order(tokens, parents)
-    for place, (root, decided) in enumerate(zip(tokens[:, 0].tolist(), rows, strict=True)):
+    tokens = tree.tokens.tolist()
+    for place, nodes in enumerate(zip(tokens, tree.parents.tolist(), strict=True)):
+        _check_order(place, *nodes)
+    roots, highest = [row[0] for row in tokens], max(map(max, tokens))
+    for place, (root, decided) in enumerate(zip(roots, rows, strict=True)):
         last = None if decided is None else int(decided[-1])
         if root >= 0 and root != last:
             what = "no root, for it has left" if last is None else f"root {last}, its last decided token"
             raise TreeError(f"expected row {place} to have {what}; got {root}")
-    if tokens[:, 0].max() < 0:
+    if max(roots) < 0:
         raise TreeError("expected at least one row with a root, got none")
-    if tokens.max() >= vocab_size:
-        raise TreeError(f"expected tokens below {vocab_size}, got {tokens.max()}")
+    if highest >= vocab_size:
+        raise TreeError(f"expected tokens below {vocab_size}, got {highest}")
     lengths = [0 if decided is None else len(decided) for decided in rows]
-    deepest = max(map(sum, zip(lengths, array(tree.depths).max(1).tolist(), strict=True)))
+    deepest = max(map(sum, zip(lengths, tree.arrays.depths.max(1).tolist(), strict=True)))
     if max_length is not None and deepest > max_length:
         raise TreeError(f"expected nodes within the model's {max_length} positions, got one at {deepest}")
 
 
-def _check_order(tokens: Array, parents: Array) -> None:
+def _check_order(row: int, tokens: list[int], parents: list[int]) -> None:
     """Check that every node but the root stands behind its parent."""
-    before = (parents >= 0) & (parents < np.arange(parents.shape[1]))
-    right = before & (tokens[np.arange(len(parents))[:, None], parents * before] >= 0)
-    right[:, 0] = parents[:, 0] < 0
-    wrong = (tokens >= 0) & ~right
-    if wrong.any():
-        row, node = np.argwhere(wrong)[0]
-        parent = parents[row, node]
-        raise TreeError(f"expected node {node} of row {row} to stand behind its parent, got {parent} as its parent")
+    for node, (token, parent) in enumerate(zip(tokens, parents, strict=True)):
+        behind = parent < 0 if node == 0 else 0 <= parent < node and tokens[parent] >= 0
+        if token >= 0 and not behind:
+            raise TreeError(f"expected node {node} of row {row} to stand behind its parent, got {parent} as its parent")

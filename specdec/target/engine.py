@@ -1,15 +1,17 @@
 """A transformers model that reads trees, its rows in slots that join and leave between passes."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
+import numpy as np
 import torch
 from attrs import define, frozen
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from specdec.nodes import array
 from specdec.target.cache import SlotCache, Window
 from specdec.target.masks import Layout
 from specdec.target.support import decoder_layers, head_shapes, layer_types, refuse_unsupported, text_config
@@ -83,14 +85,17 @@ class Engine:
 
         Slots in the order of their indices are read in place; any other order costs a copy.
         """
-        lengths, indices = torch.tensor([(slot.length, slot.index) for slot in slots]).T
-        layout = Layout(lengths, depths, visible)
+        lengths, indices = np.array([(slot.length, slot.index) for slot in slots]).T
+        layout = Layout(torch.from_numpy(lengths), depths, visible)
         self.cache.reserve(len(self._slots), layout.end)
-        self.cache.look(Window.of(indices, layout.columns, layout.end, self._device))
-        with torch.no_grad(), self._hidden(hidden) as captured:
+        self.cache.look(Window.of(torch.from_numpy(indices), layout.columns, layout.end, self._device))
+        captured: dict[int, Tensor] = {}
+        with torch.no_grad(), ExitStack() as hooks:
+            for index in hidden:
+                hooks.callback(self._hook(index, captured).remove)
             said = self._forward(
                 logits,
-                input_ids=self._to(tokens.clamp(min=0)),
+                input_ids=self._to(torch.from_numpy(array(tokens).clip(min=0))),
                 position_ids=self._to(layout.positions),
                 attention_mask=self._mask(layout),
                 past_key_values=self.cache,
@@ -138,22 +143,15 @@ class Engine:
     def _window(self, kind: str) -> int | None:
         return int(self.config.sliding_window) if kind == "sliding_attention" else None
 
-    @contextmanager
-    def _hidden(self, wanted: Sequence[int]) -> Iterator[dict[int, Tensor]]:
-        """Catch the hidden states asked for as they pass; index i enters layer i, the last leaves the norm."""
-        captured: dict[int, Tensor] = {}
-        with ExitStack() as hooks:
-            for index in wanted:
-                hook = self._hook(range(len(self.layers) + 1)[index], index, captured)
-                hooks.callback(hook.remove)
-            yield captured
+    def _hook(self, index: int, captured: dict[int, Tensor]) -> torch.utils.hooks.RemovableHandle:
+        """Catch a hidden state as it passes; index i enters layer i, the last leaves the norm."""
+        layer = range(len(self.layers) + 1)[index]
 
-    def _hook(self, layer: int, name: int, captured: dict[int, Tensor]) -> torch.utils.hooks.RemovableHandle:
         def enter(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            captured[name] = args[0] if args else kwargs["hidden_states"]
+            captured[index] = args[0] if args else kwargs["hidden_states"]
 
         def leave(_: Any, __: Any, output: Any) -> None:
-            captured[name] = output[0]
+            captured[index] = output[0]
 
         if layer < len(self.layers):
             return self.layers[layer].register_forward_pre_hook(enter, with_kwargs=True)

@@ -26,7 +26,7 @@ class Layout:
     @cached_property
     def end(self) -> int:
         """How far the longest row reaches."""
-        return int(self.lengths.max()) + self.depths.shape[1]
+        return int(array(self.lengths).max()) + self.depths.shape[1]
 
     @cached_property
     def start(self) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from attrs import define, evolve
 from jaxtyping import Int
@@ -13,12 +14,13 @@ from specdec.chance import Chance, Dice, Keyed
 from specdec.data import Features, Needs, Sampling, Step
 from specdec.errors import NonFiniteLogits
 from specdec.interfaces import Rule, Verifier, Walk
+from specdec.nodes import PADDING, Array, array, rectangle
 from specdec.rules import Match
 from specdec.sampling import RowLaw
 from specdec.target.checks import check_prompts, check_tree
 from specdec.target.engine import Engine, Slot
 from specdec.target.loading import Name, load_model, load_tokenizer
-from specdec.tree import PADDING, Tree
+from specdec.tree import Tree
 
 CHUNK = 512
 """Prompt tokens read in one pass, so that a long prompt's mask stays small."""
@@ -28,7 +30,7 @@ CHUNK = 512
 class _Row:
     slot: Slot
     sampling: Sampling
-    tokens: Int[Tensor, " T"]
+    tokens: Int[Array, " T"]
 
 
 class Target(Verifier):
@@ -79,7 +81,7 @@ class Target(Verifier):
         try:
             for row, options in enumerate(sampling):
                 prompt = tokens[row, : lengths[row]]
-                self._rows.append(_Row(self.engine.open(len(prompt)), options, prompt))
+                self._rows.append(_Row(self.engine.open(len(prompt)), options, array(prompt)))
             features = self._read_prompts(tokens, lengths - 1)
         except BaseException:
             self.close()
@@ -134,9 +136,9 @@ class Target(Verifier):
 
     def _active(self, tree: Tree) -> list[tuple[int, _Row]]:
         """List the rows that take part, in the order of their slots; rows without a root leave for good."""
-        for place, gone in enumerate((tree.tokens[:, 0] < 0).tolist()):
+        for place, root in enumerate(tree.arrays.tokens[:, 0].tolist()):
             row = self._rows[place]
-            if gone and row is not None:
+            if root < 0 and row is not None:
                 self.engine.close(row.slot)
                 self._rows[place] = None
         active = [(place, row) for place, row in enumerate(self._rows) if row is not None]
@@ -144,22 +146,24 @@ class Target(Verifier):
 
     def _walk(self, part: Tree, index: int, row: _Row, logits: Tensor) -> Walk:
         dice = Dice(self._chance, row.sampling.seed, len(row.tokens) - 1)
-        return self.rule.walk(part, index, RowLaw(row.sampling, row.tokens, part, index, logits), dice)
+        law = RowLaw(row.sampling, torch.from_numpy(row.tokens), part, index, logits)
+        return self.rule.walk(part, index, law, dice)
 
     def _decide(self, tree: Tree, active: list[tuple[int, _Row]], walks: list[Walk], hidden: Tensor | None) -> Step:
         """Keep the accepted paths, and lay out what was decided."""
         decided: list[list[int]] = [[] for _ in self._rows]
         for (place, row), walk in zip(active, walks, strict=True):
-            decided[place] = [*tree.tokens[place, walk.path].tolist(), walk.token]
+            decided[place] = [*tree.arrays.tokens[place, walk.path].tolist(), walk.token]
             self.engine.keep(row.slot, [0, *walk.path])
-            row.tokens = torch.cat([row.tokens, torch.tensor(decided[place])])
-        lengths = torch.tensor([len(tokens) for tokens in decided])
+            row.tokens = np.concatenate([row.tokens, decided[place]])
+        lengths = np.array([len(tokens) for tokens in decided])
+        accepted = torch.from_numpy((lengths - 1).clip(min=0))
         features = self._accepted_features(active, walks, hidden) if self._needs else None
-        return Step(_rectangle(decided), lengths, (lengths - 1).clamp(min=0), features)
+        return Step(torch.from_numpy(rectangle(decided)), torch.from_numpy(lengths), accepted, features)
 
     def _accepted_features(self, active: list[tuple[int, _Row]], walks: list[Walk], hidden: Tensor | None) -> Features:
         """Gather the features of the roots and of the paths accepted below them."""
-        nodes = _rectangle([[0, *walk.path] for walk in walks])
+        nodes = torch.from_numpy(rectangle([[0, *walk.path] for walk in walks]))
         roots = [row.slot.length - 1 - len(walk.path) for (_, row), walk in zip(active, walks, strict=True)]
         columns = torch.tensor(roots)[:, None] + torch.arange(nodes.shape[1])
         if hidden is not None:
@@ -183,12 +187,6 @@ def _end_tokens(model: PreTrainedModel) -> tuple[int, ...]:
     if ends is None:
         return ()
     return (ends,) if isinstance(ends, int) else tuple(ends)
-
-
-def _rectangle(rows: list[list[int]]) -> Int[Tensor, "B K"]:
-    """Pad rows to the longest."""
-    width = max(map(len, rows))
-    return torch.tensor([row + [PADDING] * (width - len(row)) for row in rows])
 
 
 def _scatter(features: Features, places: Int[Tensor, " R"], rows: int) -> Features:
