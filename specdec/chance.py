@@ -90,7 +90,8 @@ class Keyed(Chance):
 
     def noise(self, key: Key, size: int) -> np.ndarray[Any, np.dtype[np.float32]]:
         noise: np.ndarray[Any, np.dtype[np.float32]] = np.log(_exponentials(key, size))
-        return np.negative(noise, out=noise)
+        np.negative(noise, out=noise)
+        return noise
 
 
 @frozen

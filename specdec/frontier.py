@@ -125,7 +125,7 @@ class Reader:
         return tokens, nodes[..., None].repeat(count, 2), scores
 
     def _noise(self, depths: Array, size: int) -> Float[Tensor, "B _ V"]:
-        """Scale the noise that the target will add after nodes at these depths; that of a level serves all its nodes."""
+        """Scale the noise that the target will add after nodes at these depths, once where all are of one level."""
         if (depths == depths[:, :1]).all():
             depths = depths[:, :1]
         noise = np.zeros((*depths.shape, size), np.float32)
