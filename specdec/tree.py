@@ -106,7 +106,9 @@ class Tree:
         if rows == list(range(len(self.tokens))):
             return self
         drawn = None if self.drawn is None else self.drawn[rows]
-        laws = {(rows.index(row), node): law for (row, node), law in self.laws.items() if row in rows}
+        laws = {
+            (new, node): law for new, old in enumerate(rows) for (row, node), law in self.laws.items() if row == old
+        }
         tokens, parents, scores = self.tokens[rows], self.parents[rows], self.scores[rows]
         return evolve(self, tokens=tokens, parents=parents, scores=scores, drawn=drawn, laws=laws)
 
@@ -141,25 +143,14 @@ class Tree:
         self, nodes: Int[Array, "B M"], widths: Int[Array, "B M"], laws: Float[Array, "B M V"], dice: list[Dice]
     ) -> "Tree":
         """Draw `widths` children under some nodes, each from its own law, in the order of these nodes in the tree."""
-        known, added = dict(self.laws), [list[tuple[int, int]]() for _ in dice]
-        for row, drawn in enumerate(added):
-            children = self.children(row)
-            for index in nodes[row].argsort().tolist():
-                node, width = int(nodes[row, index]), int(widths[row, index])
-                if width <= 0:
-                    continue
-                law = known.get((row, node), laws[row, index])
-                left = self._left(law, row, children[node])
-                found = dice[row].draft(left, width, self.tokens.shape[1] + len(drawn))
-                if found:
-                    known[row, node] = law
-                drawn += [(token, node) for token in found]
-        tokens, parents = (rectangle([[pair[part] for pair in drawn] for drawn in added]) for part in range(2))
-        chances = [[known[row, node][token] for token, node in drawn] for row, drawn in enumerate(added)]
+        known = dict(self.laws)
+        added = [self._draw_row(row, nodes[row], widths[row], laws[row], known, dice[row]) for row in range(len(dice))]
+        tokens, parents = (rectangle([[pair[part] for pair in pairs] for pairs in added]) for part in range(2))
+        chances = [[known[row, node][token] for token, node in pairs] for row, pairs in enumerate(added)]
         gains = array(torch.from_numpy(rectangle(chances, laws.dtype.type(1))).log())
         scores = (at(self.arrays.scores, parents, 0) + gains).astype(np.float32)
-        drawn_too = self._drawn_beside(tokens >= 0)
-        return self._of(self.arrays.beside(tokens, parents, scores), drawn=drawn_too, laws=known)
+        drawn = self._drawn_beside(tokens >= 0)
+        return self._of(self.arrays.beside(tokens, parents, scores), drawn=drawn, laws=known)
 
     def proposal(self, row: int, node: int) -> Weights | None:
         """Give the law that a drawn node was drawn from; None for a placed one."""
@@ -190,6 +181,23 @@ class Tree:
     def _drawn_beside(self, added: Bool[Array, "B M"]) -> Bool[Tensor, "B _"]:
         before = np.zeros(self.tokens.shape, bool) if self.drawn is None else array(self.drawn)
         return torch.from_numpy(np.concatenate([before, added], 1))
+
+    def _draw_row(
+        self, row: int, nodes: Array, widths: Array, laws: Array, known: dict[Place, Weights], dice: Dice
+    ) -> list[tuple[int, int]]:
+        """Draw tokens, each given with its parent; their laws become known."""
+        added, children = list[tuple[int, int]](), self.children(row)
+        for index in nodes.argsort().tolist():
+            node, width = int(nodes[index]), int(widths[index])
+            if width <= 0:
+                continue
+            law = known.get((row, node), laws[index])
+            left = self._left(law, row, children[node])
+            tokens = dice.draft(left, width, self.tokens.shape[1] + len(added))
+            if tokens:
+                known[row, node] = law
+            added += [(token, node) for token in tokens]
+        return added
 
     def _left(self, law: Weights, row: int, earlier: list[int]) -> Weights:
         """What a node's law leaves for its next child, normalised; all zero when nothing is left."""
