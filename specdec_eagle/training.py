@@ -12,7 +12,17 @@ from transformers import PreTrainedModel
 
 from specdec.data import Needs
 from specdec.drafters.borrowed import Borrowed, fingerprint
-from specdec.training import Lesson, Method, Progress, Recipe, Schedule, option, soft_cross_entropy, takes
+from specdec.training import (
+    Lesson,
+    Method,
+    Progress,
+    Recipe,
+    Schedule,
+    chosen_sizes,
+    option,
+    soft_cross_entropy,
+    takes,
+)
 from specdec_eagle.config import EagleConfig
 from specdec_eagle.drafter import EagleDrafter
 from specdec_eagle.model import EagleModel
@@ -109,11 +119,6 @@ def draw(
     return noise
 
 
-def chosen_sizes(sizes: str) -> dict[str, int]:
-    """Read `field=value+field=value`."""
-    return {name: int(size) for name, _, size in (part.partition("=") for part in sizes.split("+") if part)}
-
-
 MOA = Options(
     per_length=False,
     noisy_embeddings=True,
@@ -146,7 +151,7 @@ def method(
             bias=bias,
             input_layernorm=input_layernorm,
             target=fingerprint(config, tokenizer),
-            **chosen_sizes(sizes),
+            **chosen_sizes(sizes, EagleConfig),
         )
     )
     return EagleMethod(head, Borrowed.of(model), Options(seed=seed, **options))

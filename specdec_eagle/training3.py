@@ -13,12 +13,11 @@ from transformers import PreTrainedModel
 from specdec.data import Needs
 from specdec.drafters.borrowed import Borrowed, fingerprint
 from specdec.errors import OptionError
-from specdec.training import Examples, Lesson, Method, Progress, Recipe, Schedule, option, takes
+from specdec.training import Examples, Lesson, Method, Progress, Recipe, Schedule, chosen_sizes, option, takes
 from specdec_eagle.config import Eagle3Config
 from specdec_eagle.drafter import Eagle3Drafter
 from specdec_eagle.loss import soft_cross_entropies
 from specdec_eagle.model3 import Eagle3Model
-from specdec_eagle.training import chosen_sizes
 from specdec_eagle.unrolled import unroll
 
 PUBLISHED = 32_000
@@ -137,7 +136,7 @@ def method(
             draft_vocab_size=min(draft_vocab or PUBLISHED, config.vocab_size),
             eagle_aux_hidden_state_layer_ids=[int(layer) for layer in str(layers).split("+") if layer],
             target=fingerprint(config, tokenizer),
-            **chosen_sizes(sizes),
+            **chosen_sizes(sizes, Eagle3Config),
         )
     )
     if copied:

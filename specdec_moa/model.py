@@ -17,7 +17,7 @@ from specdec_moa.config import MoAConfig
 from specdec_moa.rotary import angles, rotate
 
 LARGE = 2**22
-"""Numbers in the states of a text above which training computes the two blocks over tokens a second time."""
+"""Numbers in the states of a batch above which training computes each layer over tokens a second time."""
 
 
 class MoAModel(PreTrainedModel):
@@ -55,8 +55,8 @@ class MoAModel(PreTrainedModel):
 
         Token i sees the tokens that `own` says at [i, j], and of the target's memory what `remembered` says.
         """
-        states = _lean(self._read_own, embedded, positions, own)
-        return _lean(self._read_memory, states, memory, positions, remembered)
+        states = lean(self._read_own, embedded, positions, own)
+        return lean(self._read_memory, states, memory, positions, remembered)
 
     def _read_own(
         self, embedded: Float[Tensor, "B T E"], positions: Int[Tensor, "B T"], own: Bool[Tensor, "B T T"]
@@ -106,8 +106,8 @@ def _layer(config: Any) -> Layer:
     return layer
 
 
-def _lean(read: Callable[..., Tensor], states: Tensor, *others: Tensor) -> Tensor:
-    """Run a block; one of many large states keeps nothing for the way back, and is run once more there."""
+def lean(read: Callable[..., Tensor], states: Tensor, *others: Any) -> Tensor:
+    """Run a layer; one of many large states keeps nothing for the way back, and is run once more there."""
     if states.numel() <= LARGE or not torch.is_grad_enabled():
         return read(states, *others)
     again: Tensor = checkpoint(read, states, *others, use_reentrant=False)

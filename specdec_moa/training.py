@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import torch
-from attrs import field, frozen
+from attrs import frozen
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import smooth_l1_loss
@@ -14,11 +14,21 @@ from transformers import PreTrainedModel
 from specdec.data import Needs
 from specdec.drafters.borrowed import fingerprint
 from specdec.errors import OptionError
-from specdec.training import Lesson, Method, Progress, Recipe, Schedule, option, soft_cross_entropy, takes
+from specdec.training import (
+    Lesson,
+    Method,
+    Progress,
+    Recipe,
+    Schedule,
+    chosen_sizes,
+    option,
+    soft_cross_entropy,
+    takes,
+)
 from specdec_moa.config import MoAConfig
 from specdec_moa.drafter import MoADrafter
 from specdec_moa.masks import Blocks, blocks
-from specdec_moa.model import MoAModel
+from specdec_moa.model import MoAModel, lean
 from specdec_moa.parts import TargetParts
 
 LARGE = 2**24
@@ -34,10 +44,7 @@ BLOCKS = ("variable", "whole", "none")
 class Options:
     """What the paper and the released code leave open; the defaults are theirs unless said otherwise."""
 
-    block: str = field(
-        default="variable",
-        metadata={"help": "Answers cut at multiples of a drawn length; or whole; or none: nothing is hidden."},
-    )
+    block: str = option("variable", "Answers cut at multiples of a drawn length; or whole; or none: nothing is hidden.")
     shortest: int = option(6, "Shortest block.")
     longest: int = option(14, "Longest block.")
     strict: bool = option(True, "Hide a block start's own memory from it, as in drafting; released: not.")
@@ -59,10 +66,11 @@ class Options:
         schedule = Schedule(self.rate, self.last_rate, self.warmup, self.decay or None)
         return Recipe(schedule, weight_decay=self.weight_decay, clip=self.clip, epochs=30)
 
-    @block.validator
-    def _known(self, _: object, block: str) -> None:
-        if block not in BLOCKS:
-            raise OptionError(f"expected blocks of {', '.join(BLOCKS)}, got {block!r}")
+    def __attrs_post_init__(self) -> None:
+        if self.block not in BLOCKS:
+            raise OptionError(f"expected blocks of {', '.join(BLOCKS)}, got {self.block!r}")
+        if not 1 <= self.shortest <= self.longest:
+            raise OptionError(f"expected 1 <= shortest <= longest, got {self.shortest} and {self.longest}")
 
 
 class MoAMethod(Method):
@@ -108,7 +116,7 @@ class MoAMethod(Method):
             counted = counted & ~masks.given
         feature_in = feature.to(self.parts.dtype)
         rotary = self.parts.rotary(feature_in, batch.positions)
-        final = self.parts.finish(feature_in, rotary, _Causal(batch.positions, self.parts))
+        final = lean(self.parts.finish, feature_in, rotary, _Causal(batch.positions, self.parts))
         scale = self.head.config.feature_scale
         return self._losses(lesson, final, counted, _regression(feature / scale, truth / scale, counted))
 
@@ -189,7 +197,6 @@ def method(
     `sizes` replaces sizes of the head, as `field=value` joined by `+`; `options` are those of `Options`.
     """
     config, parts = model.config.get_text_config(), TargetParts.of(model, tli)
-    chosen = {name: int(size) for name, _, size in (part.partition("=") for part in sizes.split("+") if part)}
     head = MoAModel(
         MoAConfig.for_target(
             config,
@@ -197,7 +204,7 @@ def method(
             disable_LSA=not lsa,
             target=fingerprint(config, tokenizer),
             feature_scale=scale or _size(model, tli),
-            **chosen,
+            **chosen_sizes(sizes, MoAConfig),
         )
     )
     return MoAMethod(head, parts, Options(seed=seed, **options))

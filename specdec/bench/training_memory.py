@@ -109,6 +109,7 @@ def main(
     layers: Annotated[int, typer.Option(metavar="L", help="Layers of the target.")] = 32,
     intermediate: Annotated[int, typer.Option(metavar="F", help="Width of the target's feed-forward part.")] = 14336,
     tokens: Annotated[int, typer.Option(metavar="N", help="Tokens of the text.")] = 2048,
+    tli: Annotated[int, typer.Option(metavar="N", help="Of moa: layers of target layer inference.")] = 0,
     threads: Annotated[int, typer.Option(metavar="N", help="Threads that torch may use.")] = 2,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -116,7 +117,8 @@ def main(
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     model = target(vocabulary, hidden, layers, intermediate)
-    cost = measure(model, load_method(name, model), texts(vocabulary, tokens))
+    method = load_method(name, model, **({"tli": tli} if tli else {}))
+    cost = measure(model, method, texts(vocabulary, tokens))
     if as_json:
         print(json.dumps(asdict(cost)))
     else:

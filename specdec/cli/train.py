@@ -19,7 +19,7 @@ EvalSteps = Annotated[int | None, Option(metavar="N", min=1, help="Measure every
 EvalLimit = Annotated[int, Option(metavar="N", min=1, help="Most questions to measure on.")]
 EvalTokens = Annotated[int, Option(metavar="N", min=1, help="Most tokens of each answer measured.")]
 Epochs = Annotated[float | None, Option(metavar="N", min=0, help="Passes over the data; else the method's own.")]
-MaxSteps = Annotated[int, Option(metavar="N", help="End after N steps; -1: when the epochs end.")]
+MaxSteps = Annotated[int | None, Option(metavar="N", min=1, help="End after N steps; else when the epochs end.")]
 Batch = Annotated[int | None, Option(metavar="N", min=1, help="Texts at a time and device; else the method's own.")]
 Accumulate = Annotated[int, Option(metavar="N", min=1, help="Batches whose gradients make one step.")]
 MaxLength = Annotated[int, Option(metavar="N", help="Cut texts at N tokens.")]
@@ -43,7 +43,7 @@ def train(
     eval_limit: EvalLimit = 16,
     eval_tokens: EvalTokens = 64,
     epochs: Epochs = None,
-    max_steps: MaxSteps = -1,
+    max_steps: MaxSteps = None,
     batch: Batch = None,
     accumulate: Accumulate = 1,
     max_length: MaxLength = 2048,
@@ -72,7 +72,7 @@ def train(
     tokenizer = load_tokenizer(folder)
     examples = Examples.read(data, tokenizer, max_length, skip_malformed=skip_malformed)
     if _first():
-        print(f"{len(examples)} texts, {examples.skipped} malformed lines skipped")
+        print(_described(examples))
     made_of = {"method": method, **own, "batch": batch, "accumulate": accumulate, "seed": seed}
     if _first():
         made_of |= {"precision": precision, "data": examples.fingerprint}
@@ -88,11 +88,17 @@ def train(
         "seed": seed,
         "resume": not restart,
     }
-    plan = Plan(output, epochs, max_steps, batch, **fields, options=tuple(options.items()))  # type: ignore[arg-type]
+    plan = Plan(output, epochs, max_steps or -1, batch, **fields, options=tuple(options.items()))  # type: ignore[arg-type]
     HeadTrainer(head, model, examples, plan, held_out, tokenizer).run()
     if _first():
         used = f"--target {target} --drafter" if target else "--drafter"
-        print(f"the head is in {output}: specdec generate {used} {method}:{output}")
+        print(f"the head is in {output}; to draft with it: specdec generate PROMPT {used} {method}:{output}")
+
+
+def _described(examples: Any) -> str:
+    tokens = sum(len(example.tokens) for example in examples.examples)
+    skipped = f", {examples.skipped} malformed lines skipped" if examples.skipped else ""
+    return f"texts: {len(examples)}, of {tokens} tokens in all{skipped}"
 
 
 def _mixed(precision: str) -> dict[str, bool]:

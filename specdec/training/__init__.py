@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 from specdec.plugins import plugins
 from specdec.training.dataset import Examples
 from specdec.training.lesson import Batch, Lesson, Teacher
-from specdec.training.method import Method, Progress, Recipe, option, takes
+from specdec.training.method import Method, Progress, Recipe, chosen_sizes, option, takes
 from specdec.training.schedule import Schedule
 from specdec.training.vocabulary import soft_cross_entropy
 
@@ -30,6 +30,7 @@ __all__ = [
     "Recipe",
     "Schedule",
     "Teacher",
+    "chosen_sizes",
     "load_method",
     "option",
     "soft_cross_entropy",

@@ -19,9 +19,11 @@ def begin(output: str, settings: Mapping[str, Any], *, resume: bool) -> None:
     """Note what a run is made of, in its output.
 
     Raises:
-        OptionError: it is to go on from a checkpoint of a run that was made of something else.
+        OptionError: it is to go on from a checkpoint of a run that was made of something else, or is no folder.
     """
     file = Path(output) / SETTINGS
+    if Path(output).exists() and not Path(output).is_dir():
+        raise OptionError(f"expected a folder to write the head to, got the file {output}")
     if resume and last_whole(output) and _is_json(file):
         before = json.loads(file.read_text("utf-8"))
         for name in sorted(before.keys() | settings.keys()):

@@ -3,14 +3,16 @@
 import inspect
 from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import fields as fields_of
 from typing import Annotated, Any, TypeVar
 
 from attrs import field, fields, frozen
 from jaxtyping import Float
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from specdec.data import Needs
+from specdec.errors import OptionError
 from specdec.interfaces import Drafter
 from specdec.training.dataset import Examples
 from specdec.training.lesson import Lesson
@@ -93,3 +95,20 @@ def takes(kind: type[Any]) -> Callable[[Factory], Factory]:
         return factory
 
     return spell_out
+
+
+def chosen_sizes(sizes: str, kind: type[PreTrainedConfig]) -> dict[str, int]:
+    """Read sizes of a head, `field=value` joined by `+`, for a configuration of this kind.
+
+    Raises:
+        OptionError: there is no such size, or it is no positive integer.
+    """
+    ends = ("intermediate_size", "attention_heads", "key_value_heads", "head_dim")
+    known = sorted({field.name for field in fields_of(kind) if field.name.endswith(ends)})
+    chosen = {}
+    for part in filter(None, sizes.split("+")):
+        name, _, size = part.partition("=")
+        if name not in known or not size.isdecimal() or not int(size):
+            raise OptionError(f"expected sizes as field=value, with fields {', '.join(known)}, got {part!r}")
+        chosen[name] = int(size)
+    return chosen

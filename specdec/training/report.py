@@ -31,6 +31,10 @@ class Report(TrainerCallback):
             self._bar.update(self._task, total=state.max_steps, completed=state.global_step)
             self._bar.start()
 
+    def nothing_left(self, steps: int) -> None:
+        """Say that the run in the output was at its end."""
+        self.console.print(f"nothing left to train: all {steps} steps were taken before; more epochs or steps go on")
+
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Move the bar."""
         self._bar.update(self._task, completed=state.global_step)

@@ -99,6 +99,8 @@ class HeadTrainer(Trainer):
         last = checkpoints.last_whole(self.plan.output) if self.plan.resume else None
         if last and checkpoints.step(last) >= self.steps:
             self._load_from_checkpoint(last)
+            if self._report and self.args.should_save:
+                self._report.nothing_left(self.steps)
         else:
             try:
                 self.train(resume_from_checkpoint=last)

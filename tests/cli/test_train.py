@@ -45,7 +45,7 @@ def test_a_head_that_drafts(train, target, tmp_path):
     lines = result.stdout.splitlines()
 
     assert result.exit_code == 0, result.stderr
-    assert lines[0] == "12 texts, 0 malformed lines skipped"
+    assert re.fullmatch(r"texts: 12, of \d+ tokens in all", lines[0])
     assert [line.partition(",")[0] for line in lines[1:-1]] == [
         *("training from the start", "step 1", "step 1", "step 2", "step 2")
     ]
@@ -53,7 +53,9 @@ def test_a_head_that_drafts(train, target, tmp_path):
     assert re.search("acceptance length of a chain [\\d.]+, of a tree", lines[3])
     head = load_drafter("moa", str(tmp_path / "head"), target=Target.from_pretrained(target))
     assert len(head.parts.layers) == 1
-    said = specdec("generate", "abc", *lines[-1].partition("specdec generate ")[2].split(), "--max-tokens", 8, "--json")
+    said = specdec(
+        "generate", "abc", *lines[-1].partition("specdec generate PROMPT ")[2].split(), "--max-tokens", 8, "--json"
+    )
     assert json.loads(said.stdout)["tokens"] == 8
 
 
@@ -69,6 +71,7 @@ def test_the_seed_makes_the_head(train, tmp_path):
 def test_a_run_goes_on(train, tmp_path):
     assert train("--save-steps", 1).exit_code == 0
     assert train("--max-steps", 3).stdout.splitlines()[1] == "training going on behind step 2, 3 steps in all"
+    assert train("--max-steps", 3).stdout.splitlines()[1].startswith("nothing left to train: all 3 steps")
     assert train("--max-steps", 3, "--restart").stdout.splitlines()[1] == "training from the start, 3 steps in all"
 
 
@@ -98,6 +101,9 @@ def test_another_run_is_not_gone_on_with(train, options, message):
         (["--precision", "fp8"], "precision of fp32, bf16 or fp16, got 'fp8'"),
         (["--precision", "fp16"], "expected fp32 or bf16 without a GPU, got fp16"),
         (["--block", "square"], "blocks of variable, whole, none, got 'square'"),
+        (["--shortest", 9, "--longest", 3], "expected 1 <= shortest <= longest, got 9 and 3"),
+        (["--sizes", "width=3"], "expected sizes as field=value, with fields .*head_dim.*, got 'width=3'"),
+        (["--sizes", "cross_attention_intermediate_size=big"], "sizes as field=value, .*, got '.*=big'"),
         (["--tli", 7], "target layer inference with 0 to 1 layers, got 7"),
         (["--prompts", "nothing"], "a file of questions or a set of prompts, got 'nothing'"),
         (["--data", "/not/there.jsonl"], "a file to read at /not/there.jsonl"),
@@ -114,6 +120,10 @@ def test_errors_are_one_line(train, tmp_path, monkeypatch, options, message):
     assert not list(tmp_path.glob("head/*.safetensors"))
 
 
+def test_a_file_in_the_place_of_the_output(train, data):
+    assert re.search("a folder to write the head to, got the file", train(output=data).stderr)
+
+
 def test_methods_that_are_not_there(train):
     assert re.search("no method is called 'nobody'; there are: .*moa", train(method="nobody").stderr)
     assert "named first: specdec train METHOD" in specdec("train", "--tli", 1, "moa").stderr
@@ -128,7 +138,7 @@ def test_a_malformed_line_stops_the_run_before_the_first_step(train, data, tmp_p
     assert re.fullmatch(r"specdec: .*data.jsonl:13: expected 'messages', .*, got the keys \['txt'\]\n", stopped.stderr)
     assert stopped.stdout == ""
     assert skipped.exit_code == 0
-    assert skipped.stdout.startswith("12 texts, 1 malformed lines skipped\n")
+    assert re.match(r"texts: 12, of \d+ tokens in all, 1 malformed lines skipped\n", skipped.stdout)
 
 
 def test_bf16_without_a_gpu_is_warned_of(train, monkeypatch):

@@ -13,7 +13,7 @@ from specdec_moa import attention, training
 from specdec_moa import model as model_module
 from tests.toys import VOCAB, build
 
-VOCABULARY, TOKENS, CHUNK = 5000, 600, 256
+VOCABULARY, TOKENS, CHUNK = 10000, 600, 128
 
 
 class Largest(TorchDispatchMode):
