@@ -56,7 +56,10 @@ class Options:
 
 
 class EagleMethod(Method):
-    """Regresses the target's next feature, and what that says of the token after it (`drafters.md`, section 8.1)."""
+    """Regresses the target's next feature, and what that says of the token after it.
+
+    Li et al., "EAGLE", arXiv 2401.15077; weights, noise and means as in the code released with it.
+    """
 
     head: EagleModel
 

@@ -56,7 +56,7 @@ class Eagle3Method(Method):
     """Learns what the target would say next after each of the first tokens drafted from any place in a text.
 
     Features are not regressed. The head's own output stands for them from the second drafted token on
-    (`drafters.md`, section 8.4).
+    (training-time test: Li et al., "EAGLE-3", arXiv 2503.01840).
     """
 
     head: Eagle3Model

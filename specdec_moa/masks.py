@@ -1,7 +1,7 @@
 """Who may see what in training, so that the head meets what it will meet when drafting.
 
 An answer is cut into blocks; within one, the target's memory is visible up to the block's start only, as when the
-tokens since then were drafted. Paper section 3.2 and the released code (`drafters.md`, section 3).
+tokens since then were drafted. Paper, section 3.2, and the code released with it.
 """
 
 import torch
