@@ -8,11 +8,16 @@ MODELS = ("target", "draft")
 HEADS = (
     "moa",
     "moa-tli1",
-    "moa-without-lsa",
     "eagle",
-    "eagle-wide",
     "eagle3",
     "medusa",
+    "ablation-moa",
+    "ablation-tli1",
+    "ablation-tli2",
+    "ablation-without-lsa",
+    "ablation-without-blocks",
+    "ablation-eagle",
+    "ablation-eagle-wide",
 )
 PROMPTS = ("functions", "classes", "tests", "tuning")
 

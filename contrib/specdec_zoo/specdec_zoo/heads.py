@@ -19,16 +19,21 @@ from specdec_zoo.dataset import Blocks
 from specdec_zoo.head import BATCH, LENGTH, MUON, Head
 from specdec_zoo.muon import MuonAdamW
 
-# `moa-without-lsa` is for the ablation; `eagle-wide` is as large as `moa`.
-# The last two see fewer tokens: one costs more there.
+LONG = 4_000_000
+# What is compared as an ablation sees the same tokens, fewer than the best; `ablation-eagle-wide` is as large as `moa`.
 HEADS = {
-    "moa": Head("moa"),
-    "moa-tli1": Head("moa", {"tli": 1}),
-    "moa-without-lsa": Head("moa", {"lsa": False}),
-    "eagle": Head("eagle"),
-    "eagle-wide": Head("eagle", {"sizes": "intermediate_size=908"}),
+    "moa": Head("moa", tokens=LONG),
+    "moa-tli1": Head("moa", {"tli": 1}, tokens=LONG),
+    "eagle": Head("eagle", tokens=LONG),
     "eagle3": Head("eagle3", {"copied": True}, tokens=750_000),
-    "medusa": Head("medusa", rate=1e-3, tokens=500_000),
+    "medusa": Head("medusa", rate=1e-3),
+    "ablation-moa": Head("moa"),
+    "ablation-tli1": Head("moa", {"tli": 1}),
+    "ablation-tli2": Head("moa", {"tli": 2}),
+    "ablation-without-lsa": Head("moa", {"lsa": False}),
+    "ablation-without-blocks": Head("moa", {"block": "none"}),
+    "ablation-eagle": Head("eagle"),
+    "ablation-eagle-wide": Head("eagle", {"sizes": "intermediate_size=908"}),
 }
 
 
