@@ -16,6 +16,7 @@ import torch
 from specdec import hookspecs
 from specdec.cli.main import app
 from specdec.plugins import plugins
+from specdec.training import load_method
 from tests.toys import build, byte_tokenizer
 
 ROOT = Path(__file__).parent.parent
@@ -36,11 +37,11 @@ def name(page):
 def zoo(tmp_path_factory):
     """Stands in for `specdec_zoo`."""
     tokenizer, folder, module = byte_tokenizer(), tmp_path_factory.mktemp("zoo"), ModuleType("specdec_zoo")
-    for seed, model in enumerate(("target", "draft")):
-        build(
-            "llama", seed=seed, dtype=torch.float32, vocab_size=len(tokenizer), max_position_embeddings=512
-        ).save_pretrained(folder / model)
-        tokenizer.save_pretrained(folder / model)
+    for seed, model_name in enumerate(("draft", "target")):
+        model = build("llama", seed=seed, dtype=torch.float32, vocab_size=len(tokenizer), max_position_embeddings=512)
+        model.save_pretrained(folder / model_name)
+        tokenizer.save_pretrained(folder / model_name)
+    load_method("moa", model, tokenizer).save(str(folder / "moa"))
     module.path = lambda model: folder / model
     return module
 
