@@ -76,8 +76,8 @@ Score = Callable[[Tree, Frontier], Float[Tensor, "B M V"]]
 class Reader:
     """Asks the drafter about each node at most once, and picks children by its answers."""
 
-    def __init__(self, context: Context, score: Score) -> None:
-        self.context, self.score = context, score
+    def __init__(self, context: Context, score: Score, sharpness: float = 1.0) -> None:
+        self.context, self.score, self.sharpness = context, score, sharpness
         self.temperatures = [sampling.temperature for sampling in context.sampling]
         self.warm = any(temperature > 0 for temperature in self.temperatures)
         self._rows = np.arange(len(self.temperatures))[:, None]
@@ -90,6 +90,8 @@ class Reader:
         logits = self._said(tree, nodes, known)
         if self.warm:
             logits = logits + self._noise(at(tree.arrays.depths, nodes, 0), logits.shape[-1]).to(logits)
+        if self.sharpness != 1:
+            logits = logits * self.sharpness
         tokens, parents, scores = self._promising(tree, nodes, widths, logits, known)
         return tree.with_placed(flat(tokens), flat(parents), flat(scores))
 

@@ -25,6 +25,11 @@ class TreePolicy(ABC):
     """How many of the children asked for under a node are drawn when sampling, all by default.
 
     The others are the likeliest: they stand behind, and the law that is drawn from leaves them out."""
+    sharpness: float = 1.0
+    """By what the drafter's logits are multiplied before placed nodes get their scores.
+
+    The target's choice is certain once its noise is known, and at temperature 0 there is none: what is left to doubt
+    is how far the drafter's logits are from the target's, so its favourites are likelier than its law says."""
 
     @abstractmethod
     def widths(self, tree: Tree) -> Int[Tensor, "B N"]:

@@ -23,15 +23,16 @@ CANDIDATES = (
     "static:levels=3x1x1",
     "static:levels=3x2x1",
     "static:levels=4x3",
-    "dynamic:depth=2,width=3,size=6",
-    "dynamic:depth=3,width=2,size=6",
-    "dynamic:depth=4,width=2,size=8",
     "dynamic:depth=3,width=4,size=12",
-    "dynamic:depth=4,width=4,size=16",
-    "dynamic:depth=5,width=4,size=32",
     "dynamic:depth=6,width=8,size=62",
-    "adaptive:size=8,depth=4,width=3",
-    "adaptive:size=16,depth=6,width=4",
+    "dynamic:depth=3,width=2,size=6,sharpness=3",
+    "dynamic:depth=3,width=4,size=12,sharpness=3",
+    "dynamic:depth=4,width=2,size=8,sharpness=3",
+    "dynamic:depth=4,width=4,size=16,sharpness=3",
+    "dynamic:depth=5,width=4,size=32,sharpness=3",
+    "dynamic:depth=6,width=8,size=62,sharpness=3",
+    "adaptive:size=8,depth=4,width=3,sharpness=3",
+    "adaptive:size=16,depth=6,width=4,sharpness=3",
 )
 """Kinds of trees, each from little to much."""
 

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from specdec.interfaces import TreePolicy
-from specdec.policies.checks import at_least
+from specdec.policies.checks import above, at_least
 from specdec.policies.dynamic import likeliest
 from specdec.tree import Tree
 
@@ -24,6 +24,7 @@ class Adaptive(TreePolicy):
     depth: int = field(default=10, validator=at_least(1))
     width: int = field(default=4, validator=at_least(1))
     gain: float = field(default=0.15, validator=at_least(0))
+    sharpness: float = field(default=1.0, validator=above(0))
 
     def widths(self, tree: Tree) -> Int[Tensor, "B N"]:
         nodes = tree.arrays

@@ -1,8 +1,19 @@
 """Checks on what users ask of a policy."""
 
+from math import inf
 from typing import Any
 
 from specdec.errors import OptionError
+
+
+def above(low: int | float) -> Any:
+    """Build an attrs validator: a finite number above `low`."""
+
+    def validate(_: object, attribute: Any, value: Any) -> None:
+        if not low < value < inf:
+            raise OptionError(f"expected a {attribute.name} above {low}, got {value}")
+
+    return validate
 
 
 def at_least(low: int | float) -> Any:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from specdec.interfaces import TreePolicy
 from specdec.nodes import Array
-from specdec.policies.checks import at_least
+from specdec.policies.checks import above, at_least
 from specdec.tree import Tree
 
 
@@ -20,11 +20,14 @@ class Dynamic(TreePolicy):
     earlier one (Li et al., EAGLE-2, arXiv 2406.16858, section 4). `depth` counts levels and `size`
     drafted nodes: EAGLE's own `depth=d, total_tokens=m` is `depth=d+1, size=m-1` here, MoA's is
     `depth=d-1, size=m`.
+
+    EAGLE-2 takes the drafter's law as it is, `sharpness=1`. More makes trees deeper and narrower.
     """
 
     depth: int = field(default=6, validator=at_least(1))
     width: int = field(default=8, validator=at_least(1))
     size: int = field(default=62, validator=at_least(1))
+    sharpness: float = field(default=1.0, validator=above(0))
 
     def widths(self, tree: Tree) -> Int[Tensor, "B N"]:
         nodes = tree.arrays

@@ -143,6 +143,8 @@ def test_unknown_names_list_the_known_ones(load: Callable[[str], object], kind: 
         (lambda: Dynamic(width=-2), "width of at least 1, got -2"),
         (lambda: Dynamic(size=0), "size of at least 1, got 0"),
         (lambda: Adaptive(gain=-1.0), "gain of at least 0, got -1"),
+        (lambda: Adaptive(sharpness=0.0), "sharpness above 0, got 0"),
+        (lambda: Dynamic(sharpness=float("inf")), "sharpness above 0, got inf"),
         (lambda: Sequoia((0, 0)), r"growth map .*, got \(0, 0\)"),
         (lambda: Sequoia((-1, 2, 1)), "growth map"),
         (lambda: Sequoia.fitted(size=0), "got 0, 6"),

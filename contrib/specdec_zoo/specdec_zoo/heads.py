@@ -20,7 +20,8 @@ from specdec_zoo.head import BATCH, LENGTH, MUON, Head
 from specdec_zoo.muon import MuonAdamW
 
 LONG = 4_000_000
-# What is compared as an ablation sees the same tokens, fewer than the best; `ablation-eagle-wide` is as large as `moa`.
+# What is compared as an ablation sees the same tokens, fewer than the best.
+# `ablation-eagle-wide` is as large as `moa`.
 HEADS = {
     "moa": Head("moa", tokens=LONG),
     "moa-tli1": Head("moa", {"tli": 1}, tokens=LONG),

@@ -106,6 +106,24 @@ def test_a_dynamic_tree_is_eagle_2s(depth: int, width: int, size: int) -> None:
         assert words(tree, row) == eagle2(row, depth, width, size)
 
 
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+@pytest.mark.parametrize("sharpness", [0.5, 3.0])
+def test_sharpness_is_that_of_all_that_decides_the_choice(temperature: float, sharpness: float) -> None:
+    """Scores are those of logits and noise times the sharpness, and siblings stand as they did."""
+    rows, policy = context(2, temperature=temperature), Dynamic(depth=3, width=3, size=VOCAB, sharpness=sharpness)
+    tree = grow(rows, policy, score)
+    noise = [[temperature * torch.from_numpy(dice.noise(depth, VOCAB)) for depth in range(3)] for dice in rows.dice]
+
+    for row, node in tree.nodes.nonzero().tolist():
+        path = tuple(tree.tokens[row, [0, *tree.path(row, node)]].tolist())
+        above = [logits_after(path[: depth + 1]) + noise[row][depth] for depth in range(len(path) - 1)]
+        laws = [(sharpness * logits).log_softmax(-1) for logits in above]
+        gains = [float(law[token]) for law, token in zip(laws, path[1:], strict=True)]
+        assert float(tree.scores[row, node]) == pytest.approx(sum(gains), abs=1e-4)
+        better = [token for token in range(VOCAB) if above and above[-1][token] > above[-1][path[-1]]]
+        assert {(*path[:-1], token) for token in better} <= set(words(tree, row))
+
+
 @given(
     st.lists(st.lists(st.sampled_from([-3.0, -2.0, -1.0, 0.0]), min_size=6, max_size=6), min_size=1, max_size=3),
     st.integers(1, 7),
