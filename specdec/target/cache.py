@@ -64,7 +64,7 @@ class SlotCache(Cache):
             for (heads, size), count in Counter(shapes).items()
         }
         self.window: Window | None = None
-        self._name_parts()
+        self._settle()
 
     def reserve(self, slots: int, columns: int) -> None:
         """Make room; what is stored stays. Room grows by doubling, so this is rarely more than a look."""
@@ -79,7 +79,7 @@ class SlotCache(Cache):
             grown = block.new_zeros(block.shape[0], slots, block.shape[2], columns, block.shape[4])
             grown[:, : block.shape[1], :, : block.shape[3]] = block
             self._blocks[shape] = grown
-        self._name_parts()
+        self._settle()
 
     def update(
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
@@ -88,8 +88,11 @@ class SlotCache(Cache):
         return self._exchange(2 * layer_idx, key_states), self._exchange(2 * layer_idx + 1, value_states)
 
     def look(self, window: Window) -> None:
-        """Set the window of the coming pass."""
-        self.window = window
+        """Set the window of the coming pass; where rows stand alike, views of all layers are made at once."""
+        self.window, rows, start = window, len(window.slots), window.start
+        level = window.in_order and start is not None
+        self._reads = self._views(rows, 0, window.end) if window.in_order else []
+        self._writes = self._views(rows, start or 0, (start or 0) + window.columns.shape[1]) if level else []
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         """Zero: positions are always given to the model, never counted by it."""
@@ -136,13 +139,19 @@ class SlotCache(Cache):
         if self.window is None:
             raise RuntimeError("the cache is read through its engine alone")
         window, store = self.window, self._parts[part]
-        first = store[: len(window.slots)]
-        if window.in_order and window.start is not None:  # a slice costs a fifth of what indices cost
-            first[:, :, window.start : window.start + states.shape[2]] = states
+        if self._writes:  # a fifth of what indices cost, and there are two for each layer
+            self._writes[part].copy_(states)
         else:
             store[window.slots[:, None], :, window.columns] = states.transpose(1, 2)
-        return (first if window.in_order else store[window.slots])[:, :, : window.end]
+        return self._reads[part] if self._reads else store[window.slots, :, : window.end]
 
-    def _name_parts(self) -> None:
-        """View each layer's keys and values in the shared tensors."""
-        self._parts = [self._blocks[shape][place] for shape, place in zip(self._shapes, self._places, strict=True)]
+    def _views(self, rows: int, start: int, end: int) -> list[Float[Tensor, "R H _ D"]]:
+        """View some columns of the first slots, for each layer's keys and values in the shared tensors."""
+        parts = {shape: block[:, :rows, :, start:end].unbind() for shape, block in self._blocks.items()}
+        return [parts[shape][place] for shape, place in zip(self._shapes, self._places, strict=True)]
+
+    def _settle(self) -> None:
+        """Name each layer's part of the shared tensors, which are new; the window has to be set again."""
+        some = next(iter(self._blocks.values()))
+        self.window = None
+        self._parts = self._views(some.shape[1], 0, some.shape[3])
