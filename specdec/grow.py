@@ -25,7 +25,7 @@ def grow(context: Context, policy: TreePolicy, score: Score) -> Tree:
 def grow_with_log(context: Context, policy: TreePolicy, score: Score) -> tuple[Tree, Tree]:
     """Grow as `grow` does, and give the whole tree beside the one that was kept."""
     tree, room = Tree.root(context.roots), array(context.room)[:, None]
-    reader = Reader(context, score, policy.sharpness)
+    reader = Reader(context, score, float(policy.sharpness))
     while True:
         before, widths = tree.arrays, array(policy.widths(tree))
         below = before.depths < room  # a row that is full needs no more

@@ -56,6 +56,7 @@ def test_a_head_that_drafts(train, target, tmp_path):
     said = specdec(
         "generate", "abc", *lines[-1].partition("specdec generate PROMPT ")[2].split(), "--max-tokens", 8, "--json"
     )
+    assert said.exit_code == 0, said.stderr
     assert json.loads(said.stdout)["tokens"] == 8
 
 

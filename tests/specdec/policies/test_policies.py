@@ -107,7 +107,7 @@ def test_a_dynamic_tree_is_eagle_2s(depth: int, width: int, size: int) -> None:
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.7])
-@pytest.mark.parametrize("sharpness", [0.5, 3.0])
+@pytest.mark.parametrize("sharpness", [0.5, 3])
 def test_sharpness_is_that_of_all_that_decides_the_choice(temperature: float, sharpness: float) -> None:
     """Scores are those of logits and noise times the sharpness, and siblings stand as they did."""
     rows, policy = context(2, temperature=temperature), Dynamic(depth=3, width=3, size=VOCAB, sharpness=sharpness)
