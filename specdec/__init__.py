@@ -7,9 +7,10 @@ from specdec.grow import Frontier, grow
 from specdec.hookspecs import hookimpl
 from specdec.interfaces import Drafter, Law, Rule, Transport, TreePolicy, Verifier, Walk
 from specdec.metrics import Metrics, Summary
+from specdec.nodes import PADDING
 from specdec.plugins import load_drafter, load_policy, load_rule, load_transport, load_verifier
 from specdec.target import Target
-from specdec.tree import PADDING, Tree
+from specdec.tree import Tree
 
 __version__ = "0.1.0"
 

@@ -15,9 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from specdec.chance import Dice, Weights
-from specdec.nodes import PADDING, Array, Nodes, array, at, depths, listed, rectangle
-
-__all__ = ["PADDING", "Array", "Tree", "array"]
+from specdec.nodes import Array, Nodes, array, at, depths, listed, rectangle
 
 Place = tuple[int, int]
 """A row and a node."""

@@ -9,8 +9,9 @@ from specdec.drafters.borrowed import Borrowed
 from specdec.drafters.head import HeadDrafter
 from specdec.errors import OptionError
 from specdec.grow import Frontier
+from specdec.nodes import Array
 from specdec.target import Layout
-from specdec.tree import Array, Tree
+from specdec.tree import Tree
 from specdec_eagle.encoder import Eagle3Encoder
 from specdec_eagle.model import EagleHead
 from specdec_eagle.model3 import Eagle3Model

@@ -8,8 +8,9 @@ from torch import Tensor
 from specdec.data import Context, Features, Needs
 from specdec.drafters.head import HeadDrafter
 from specdec.grow import Frontier
+from specdec.nodes import Array, array
 from specdec.target import Layout
-from specdec.tree import Array, Tree, array
+from specdec.tree import Tree
 from specdec_moa.encoder import MoAEncoder
 from specdec_moa.model import MoAModel
 from specdec_moa.parts import TargetParts

@@ -8,8 +8,8 @@ from attrs import frozen
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from specdec.nodes import Array, array
 from specdec.target import Layout, SlotCache, Window
-from specdec.tree import Array, array
 from specdec_moa.attention import Block, KeysValues
 from specdec_moa.encoder import Parcel
 from specdec_moa.model import MoAModel

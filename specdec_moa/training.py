@@ -77,7 +77,7 @@ class MoAMethod(Method):
     """Regresses the target's features, and what they say of the next token.
 
     With target layer inference of N layers, what is given (prompt and block starts) enters the target's last layers as
-    the target computed it, and the rest as predicted (`drafters.md`, sections 4 and 5).
+    the target computed it, and the rest as predicted (arXiv 2410.03804 and the code released with it).
     """
 
     head: MoAModel

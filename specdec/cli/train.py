@@ -1,12 +1,12 @@
 """`specdec train`: a head for a target."""
 
 import os
-import sys
 from importlib.util import find_spec
 from typing import Annotated, Any
 
 from typer import Argument, Option
 
+from specdec.cli import precision as chosen
 from specdec.cli.methods import Own
 from specdec.errors import OptionError
 
@@ -59,7 +59,8 @@ def train(
 
     `specdec train METHOD --help` lists the method's own options too.
     """
-    mixed = _mixed(precision)
+    _check_installed()
+    chosen.check(precision, aloud=_first())
     from transformers import set_seed
 
     from specdec.cli import parts
@@ -71,28 +72,29 @@ def train(
     parts.hush()
     tokenizer = load_tokenizer(folder)
     examples = Examples.read(data, tokenizer, max_length, skip_malformed=skip_malformed)
-    if _first():
-        print(_described(examples))
-    made_of = {"method": method, **own, "batch": batch, "accumulate": accumulate, "seed": seed}
-    if _first():
-        made_of |= {"precision": precision, "data": examples.fingerprint}
-        checkpoints.begin(output, made_of, resume=not restart)
-    model = load_model(folder, dtype=_dtype(precision))
+    _say(_described(examples))
+    model = load_model(folder, dtype=chosen.dtype(precision))
     set_seed(seed)
     head = load_method(method, model, tokenizer, seed, **own)
-    options = {**mixed, "gradient_accumulation_steps": accumulate, "logging_steps": log_steps}
-    fields = {
-        "save_steps": save_steps,
-        "eval_steps": eval_steps,
-        "eval_tokens": eval_tokens,
-        "seed": seed,
-        "resume": not restart,
-    }
-    plan = Plan(output, epochs, max_steps or -1, batch, **fields, options=tuple(options.items()))  # type: ignore[arg-type]
-    HeadTrainer(head, model, examples, plan, held_out, tokenizer).run()
+    made_of = {"method": method, **own, "batch": batch, "accumulate": accumulate, "seed": seed, "precision": precision}
     if _first():
-        used = f"--target {target} --drafter" if target else "--drafter"
-        print(f"the head is in {output}; to draft with it: specdec generate PROMPT {used} {method}:{output}")
+        checkpoints.begin(output, {**made_of, "data": examples.fingerprint}, resume=not restart)
+    usual = ("gradient_accumulation_steps", accumulate), ("logging_steps", log_steps)
+    plan = Plan(
+        output,
+        epochs,
+        max_steps or -1,
+        batch,
+        save_steps=save_steps,
+        eval_steps=eval_steps,
+        eval_tokens=eval_tokens,
+        seed=seed,
+        resume=not restart,
+        options=(*usual, *chosen.arguments(precision)),
+    )
+    HeadTrainer(head, model, examples, plan, held_out, tokenizer).run()
+    used = f"--target {target} --drafter" if target else "--drafter"
+    _say(f"the head is in {output}; to draft with it: specdec generate PROMPT {used} {method}:{output}")
 
 
 def _described(examples: Any) -> str:
@@ -101,27 +103,15 @@ def _described(examples: Any) -> str:
     return f"texts: {len(examples)}, of {tokens} tokens in all{skipped}"
 
 
-def _mixed(precision: str) -> dict[str, bool]:
-    """Check what training needs of the machine; give the trainer's own options of a precision."""
-    import torch
+def _check_installed() -> None:
+    """Check that the extra is there.
 
+    Raises:
+        OptionError: it is not.
+    """
     if missing := [name for name in ("accelerate", "tensorboard") if find_spec(name) is None]:
         needed = "`pip install 'specdec-kit[train]'`"
         raise OptionError(f"expected what training needs to be installed, by {needed}; there is no {missing[0]}")
-    if precision not in ("fp32", "bf16", "fp16"):
-        raise OptionError(f"expected a precision of fp32, bf16 or fp16, got {precision!r}")
-    gpu = torch.cuda.is_available()
-    if precision == "fp16" and not gpu:
-        raise OptionError("expected fp32 or bf16 without a GPU, got fp16")
-    if precision == "bf16" and not gpu and _first():
-        print("specdec: bf16 without a GPU may be far slower than fp32", file=sys.stderr)
-    return {} if precision == "fp32" else {precision: True}
-
-
-def _dtype(precision: str) -> Any:
-    import torch
-
-    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
 
 
 def _read(prompts: str | None, limit: int) -> list[str]:
@@ -130,6 +120,11 @@ def _read(prompts: str | None, limit: int) -> list[str]:
     if prompts is None:
         return []
     return [question.prompt for group in questions.load([prompts]).values() for question in group][:limit]
+
+
+def _say(text: str) -> None:
+    if _first():
+        print(text)
 
 
 def _first() -> bool:

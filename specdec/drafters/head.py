@@ -11,7 +11,8 @@ from specdec.drafters.borrowed import Borrowed
 from specdec.errors import PromptError
 from specdec.grow import Frontier, grow
 from specdec.interfaces import Drafter, TreePolicy
-from specdec.tree import Array, Tree, array
+from specdec.nodes import Array, array
+from specdec.tree import Tree
 
 
 class HeadDrafter(Drafter):

@@ -10,8 +10,8 @@ def above(low: int | float) -> Any:
     """Build an attrs validator: a finite number above `low`."""
 
     def validate(_: object, attribute: Any, value: Any) -> None:
-        if not low < value < inf:
-            raise OptionError(f"expected a {attribute.name} above {low}, got {value}")
+        if not isinstance(value, int | float) or not low < value < inf:
+            raise OptionError(f"expected a {attribute.name} above {low}, got {value!r}")
 
     return validate
 
@@ -22,7 +22,7 @@ def at_least(low: int | float) -> Any:
     def validate(_: object, attribute: Any, value: Any) -> None:
         if attribute.type is int and not isinstance(value, int):
             raise OptionError(f"expected a {attribute.name} that is a whole number, got {value!r}")
-        if not value >= low:
-            raise OptionError(f"expected a {attribute.name} of at least {low}, got {value}")
+        if not isinstance(value, int | float) or not value >= low:
+            raise OptionError(f"expected a {attribute.name} of at least {low}, got {value!r}")
 
     return validate

@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import Cache
 
 from specdec.errors import UnsupportedModel
-from specdec.tree import array
+from specdec.nodes import array
 
 HeadShape = tuple[int, int]
 """Heads and head size of one layer's keys or values."""

@@ -8,8 +8,9 @@ from specdec.chance import Chance
 from specdec.data import Context, Sampling, Step
 from specdec.grow import Frontier, Score, grow
 from specdec.interfaces import TreePolicy
+from specdec.nodes import PADDING
 from specdec.testing.instances import Instance, path_tokens
-from specdec.tree import PADDING, Tree
+from specdec.tree import Tree
 
 
 def draft(instance: Instance, policy: TreePolicy, chance: Chance, depth: int, temperature: int | float = 1) -> Tree:

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from specdec.chance import Dice, Weights
 from specdec.interfaces import Law
+from specdec.nodes import PADDING
 from specdec.testing.shapes import Shape
-from specdec.tree import PADDING, Tree
+from specdec.tree import Tree
 
 Path = tuple[int, ...]
 """The tokens from the root's child down to a node."""

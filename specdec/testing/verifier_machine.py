@@ -10,8 +10,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from specdec.data import Needs, Sampling
 from specdec.errors import PromptError, TreeError
 from specdec.interfaces import Verifier
+from specdec.nodes import PADDING
 from specdec.testing.strategies import batches
-from specdec.tree import PADDING, Tree
+from specdec.tree import Tree
 
 TEMPERATURES = (0.0, 1.0)
 

@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 from specdec.errors import DataError, OptionError
 from specdec.training import records
+from specdec.training.chat import ANSWERS, laid_out
 from specdec.training.lesson import Batch
 from specdec.training.records import Conversation, Document, Record, Text
 
@@ -91,8 +92,6 @@ class _Encoder:
             return self._pieces(record)
         if isinstance(record, Text):
             return [self._text(record)]
-        if not self._tokenizer.chat_template:
-            raise DataError("expected a text, for the target's tokenizer has no chat template; got a conversation")
         return [self._conversation(record)]
 
     def _pieces(self, record: Document) -> list[Example]:
@@ -110,11 +109,12 @@ class _Encoder:
 
     def _conversation(self, record: Conversation) -> Example:
         """Find each answer as what the template adds when it is appended."""
-        messages, spans = list(record.messages), []
-        tokens = self._template(messages, False)
+        messages, spans = record.messages, []
+        tokens = laid_out(messages, self._tokenizer)
         for place, message in enumerate(messages):
-            if message["role"] == "assistant":
-                before, after = self._template(messages[:place], True), self._template(messages[: place + 1], False)
+            if message["role"] == ANSWERS:
+                before = laid_out(messages[:place], self._tokenizer, asking=True)
+                after = laid_out(messages[: place + 1], self._tokenizer)
                 if tokens[: len(before)] != before or tokens[: len(after)] != after:
                     raise DataError(
                         f"expected the chat template to leave earlier turns alone, turn {place} changes them"
@@ -126,15 +126,6 @@ class _Encoder:
         if spans[0][0] >= min(self._max, len(tokens)):
             raise DataError(f"expected an answer within {self._max} tokens, got the first at {spans[0][0]}")
         return _example(tokens[: self._max], spans)
-
-    def _template(self, messages: list[dict[str, str]], prompt: bool) -> list[int]:
-        if not messages:
-            return []
-        try:
-            said: Any = self._tokenizer.apply_chat_template(messages, add_generation_prompt=prompt, return_dict=True)
-        except Exception as error:  # templates raise what they like when roles come in an order they do not know
-            raise DataError(f"expected turns that the chat template takes, got: {error}") from error
-        return list(said["input_ids"])
 
 
 def _example(tokens: Sequence[int], spans: Sequence[tuple[int, int]]) -> Example:

@@ -3,6 +3,7 @@
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ from transformers import PreTrainedTokenizerBase
 
 from specdec.data import Sampling, Stop
 from specdec.decode import Decoder
-from specdec.errors import DataError, OptionError, PromptError
-from specdec.text import encode
+from specdec.errors import DataError, OptionError
 from specdec.training import records
+from specdec.training.chat import ANSWERS, laid_out
 from specdec.training.records import Conversation, Document, Record
 
 
@@ -64,19 +65,20 @@ class Chat(Job):
     said: list[dict[str, str]] = field(factory=list)
 
     def prompt(self) -> list[int] | None:
-        ahead = next((i for i in range(len(self.said), len(self.turns)) if self.turns[i]["role"] == "assistant"), None)
-        if ahead is None:
+        if not any(turn["role"] == ANSWERS for turn in self.turns[len(self.said) :]):
             return None
-        tokens = encode(self.said + self.turns[len(self.said) : ahead], self.tokenizer)
+        tokens = laid_out(self.said + self._asked(), self.tokenizer, asking=True)
         return tokens if self.lengths.fits(tokens) else None
 
     def take(self, tokens: Sequence[int], text: str) -> None:
-        start = len(self.said)
-        ahead = next(i for i in range(start, len(self.turns)) if self.turns[i]["role"] == "assistant")
-        self.said += [*self.turns[start:ahead], {"role": "assistant", "content": text}]
+        self.said += [*self._asked(), {"role": ANSWERS, "content": text}]
 
     def line(self) -> dict[str, Any]:
         return {"messages": self.said}
+
+    def _asked(self) -> list[dict[str, str]]:
+        """Give the turns up to the next answer."""
+        return list(takewhile(lambda turn: turn["role"] != ANSWERS, self.turns[len(self.said) :]))
 
 
 @define
@@ -88,7 +90,7 @@ class Continuation(Job):
     response: str | None = None
 
     def prompt(self) -> list[int] | None:
-        return encode(self.tokenizer(self.text)["input_ids"], self.tokenizer) if self.response is None else None
+        return list(self.tokenizer(self.text)["input_ids"]) if self.response is None else None
 
     def take(self, tokens: Sequence[int], text: str) -> None:
         before = self.prompt() or []
@@ -163,8 +165,6 @@ def _answer(decoder: Decoder, part: Sequence[Job], samplings: Sequence[Sampling]
 
 def _made(record: Record, tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Iterator[Job]:
     if isinstance(record, Conversation):
-        if not tokenizer.chat_template:
-            raise DataError("expected a text, for the target's tokenizer has no chat template; got a conversation")
         yield Chat(tokenizer, list(record.messages), lengths)
     elif isinstance(record, Document):
         tokens, size = tokenizer(record.text, verbose=False)["input_ids"], lengths.prompt + lengths.answer
@@ -183,12 +183,9 @@ def _beginning(tokens: Sequence[int], tokenizer: PreTrainedTokenizerBase, count:
 
 def _check(job: Job, lengths: Lengths) -> None:
     """Refuse what cannot be answered at all."""
-    try:
-        prompt = job.prompt()
-    except PromptError as error:
-        raise DataError(str(error)) from error
-    except Exception as error:  # templates raise what they like when roles come in an order they do not know
-        raise DataError(f"expected turns that the chat template takes, got: {error}") from error
+    prompt = job.prompt()
+    if prompt == []:
+        raise DataError("expected a prompt of at least one token before the answer, got none")
     if prompt is None or not lengths.fits(prompt):
         raise DataError(
             f"expected a prompt that leaves room for an answer of {lengths.answer} tokens "
