@@ -89,9 +89,7 @@ class Keyed(Chance):
         return word * 2.0**-53 * float(of) < float(accept)
 
     def noise(self, key: Key, size: int) -> np.ndarray[Any, np.dtype[np.float32]]:
-        noise: np.ndarray[Any, np.dtype[np.float32]] = np.log(_exponentials(key, size))
-        np.negative(noise, out=noise)
-        return noise
+        return _gumbels(key, size).copy()
 
 
 @frozen
@@ -144,3 +142,9 @@ def _exponentials(key: Key, size: int) -> np.ndarray[Any, np.dtype[np.float32]]:
     np.negative(numbers, out=numbers)
     numbers.flags.writeable = False
     return numbers
+
+
+@lru_cache(maxsize=64)  # what was drafted and not accepted is drafted again
+def _gumbels(key: Key, size: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+    noise: np.ndarray[Any, np.dtype[np.float32]] = np.log(_exponentials(key, size))
+    return np.negative(noise, out=noise)

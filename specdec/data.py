@@ -94,7 +94,7 @@ _INFINITY = float("inf")
 _LARGEST_FLOAT = 3.4e38
 
 
-@frozen
+@frozen(cache_hash=True)
 class Sampling:
     """How the target is sampled; the law is that of transformers' `generate` with these options.
 
@@ -178,7 +178,7 @@ class Context:
     @cached_property
     def room(self) -> Int[Tensor, " B"]:
         """How deep drafting is of use: the last token of a row is never drafted, but sampled."""
-        return torch.from_numpy((array(self.limits) - array(self.lengths) - 1).clip(min=0))
+        return torch.from_numpy(np.maximum(array(self.limits) - array(self.lengths) - 1, 0))
 
     @cached_property
     def dice(self) -> list[Dice]:
@@ -188,7 +188,7 @@ class Context:
 
     def row(self, row: int) -> list[int]:
         """List a row's decided tokens."""
-        tokens: list[int] = self.tokens[row, : self.lengths[row]].tolist()
+        tokens: list[int] = array(self.tokens)[row, : self.lengths[row]].tolist()
         return tokens
 
     def extend(self, step: Step, done: Bool[Tensor, " B"]) -> "Context":
@@ -202,7 +202,7 @@ class Context:
             torch.from_numpy(tokens),
             torch.from_numpy(lengths),
             self.limits,
-            self.done | done,
+            torch.from_numpy(array(self.done) | array(done)),
             self.sampling,
             step,
             self.chance,

@@ -56,10 +56,10 @@ class RowLaw:
         path, history = self.tree.path(self.row, node), self.prefix
         if path:
             history = torch.cat([history, torch.from_numpy(self.tree.arrays.tokens[self.row, path])])
-        return law(self.sampling, history.to(self.logits.device)[None], self.logits[node : node + 1])
+        return law(self.sampling, history, self.logits[node])
 
 
-def law(sampling: Sampling, history: Int[Tensor, "1 T"], logits: Float[Tensor, "1 V"]) -> Weights:
+def law(sampling: Sampling, history: Int[Tensor, " T"], logits: Float[Tensor, " V"]) -> Weights:
     """Turn logits into probabilities; one-hot at temperature 0, where equal scores go to the lowest id.
 
     Raises:
@@ -69,23 +69,23 @@ def law(sampling: Sampling, history: Int[Tensor, "1 T"], logits: Float[Tensor, "
     likeliest = _likeliest(scores, history, "the model's logits")
     chain = processors(sampling)
     if chain:
-        scores = chain(history, scores.clone())
+        scores = chain(history.to(scores.device)[None], scores.clone()[None])[0]
         likeliest = _likeliest(scores, history, "the processed logits")
     if sampling.temperature > 0:
-        probabilities: Weights = scores[0].softmax(-1).cpu().numpy()
+        probabilities: Weights = scores.softmax(-1).cpu().numpy()
         return probabilities
     certain = np.zeros(scores.shape[-1], dtype=np.float32)
     certain[likeliest] = 1
     return certain
 
 
-def _likeliest(scores: Float[Tensor, "1 V"], history: Int[Tensor, "1 T"], what: str) -> int:
+def _likeliest(scores: Float[Tensor, " V"], history: Int[Tensor, " T"], what: str) -> int:
     """Find the first token of the highest score, and check that score."""
-    row = scores[0].cpu().numpy()
+    row = scores.cpu().numpy()
     token = int(row.argmax())  # of a NaN if there is any
     if not isfinite(row[token]):
         raise NonFiniteLogits(
-            f"expected {what} at position {history.shape[1]} to be finite somewhere and nowhere NaN or infinite, "
+            f"expected {what} at position {len(history)} to be finite somewhere and nowhere NaN or infinite, "
             f"got a largest of {row[token]}"
         )
     return token

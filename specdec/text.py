@@ -69,7 +69,7 @@ class Ends:
         accepted, width = np.minimum(array(step.accepted), lengths), int(lengths.max())
         features = None if step.features is None else step.features.first(width)
         counts = torch.from_numpy(lengths), torch.from_numpy(accepted)
-        return Step(step.tokens[:, :width], *counts, features, step.verified), torch.from_numpy(done)
+        return Step(torch.from_numpy(tokens[:, :width]), *counts, features, step.verified), torch.from_numpy(done)
 
     def _first_end(self, context: Context, row: int, tokens: list[int]) -> int | None:
         for index, token in enumerate(tokens):

@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from specdec.drafters.borrowed import Borrowed
+from specdec.nodes import array
 from specdec.target import Layout, SlotCache, Window
 from specdec_eagle.layer import attend, causal
 from specdec_eagle.model import EagleHead
@@ -67,7 +68,7 @@ class Rows:
         embedded = embedding(self._to(tokens.clamp(min=0))).to(self.model.dtype)
         heads, residual = self.model.enter(embedded, features, self._to(layout.positions))
         self._cache.reserve(self.count, layout.end)
-        self._cache.look(Window.of(rows, layout.columns, layout.end, self.parts.device))
+        self._cache.look(Window(array(rows), layout.columns, layout.end))
         keys, values = self._cache.update(heads.keys, heads.values, 0)
         mask = self._to(layout.mask(self.model.dtype))
         return self.model.leave(residual, attend(heads.queries, keys, values, mask))

@@ -77,10 +77,11 @@ class Rows:
         places, end = np.arange(parcel.memory[0].shape[2]), int(ends[counts > 0].max())
         valid = places < counts[:, None]
         columns = np.where(valid, array(starts)[:, None] + places, end)  # one spare column takes what means nothing
-        window = self._window(np.arange(self.count), columns, end + 1)
+        window = Window(np.arange(self.count), columns, end + 1)
         keys, values = parcel.memory
         self._look(self._memory, window)
-        self._memory.update(rotate(keys, self._memory_turns(keys, window.columns, end + 1)), values, 0)
+        positions = self._to(torch.from_numpy(columns))
+        self._memory.update(rotate(keys, self._memory_turns(keys, positions, end + 1)), values, 0)
         self._known = np.pad(self._known, ((0, 0), (0, max(end - self._known.shape[1], 0))))
         row, place = valid.nonzero()
         self._known[row, columns[row, place]] = True
@@ -98,17 +99,17 @@ class Rows:
         if size > 0:
             columns = torch.from_numpy(starts[:, None] + np.arange(size))
             chain, end = tokens.gather(1, columns.clamp(max=tokens.shape[1] - 1)), int(starts.max()) + size
-            window = self._window(rows, array(columns), end)
+            window = Window(rows, array(columns), end)
             embedded = self._embed(chain)
             self._look(self._own, window)
             keys, values = self._self.project(embedded)
-            self._own.update(rotate(keys, self._own_turns(embedded, window.columns, end)), values, 0)
+            self._own.update(rotate(keys, self._own_turns(embedded, self._to(columns), end)), values, 0)
         self._own_lengths[rows] = ends
 
     def recall(self, rows: Array) -> Recalled:
         """Gather what some rows read of the memory, until more is learnt."""
         known = self._known[rows]
-        window = self._window(rows, rows[:, None][:, :0], known.shape[1])
+        window = Window(rows, rows[:, None][:, :0], known.shape[1])
         self._look(self._memory, window)
         nothing = torch.empty(len(rows), *self._shape, dtype=self.dtype, device=self.device)
         memory: KeysValues = self._memory.update(nothing, nothing, 0)
@@ -129,7 +130,7 @@ class Rows:
 
         If only one node per row is asked about, by its place among them, the others are read for those behind it.
         """
-        window = self._window(recalled.rows, array(layout.columns), layout.end)
+        window = Window(recalled.rows, layout.columns, layout.end)
         positions, masks = self._to(layout.positions), _Masks(layout, self._last_dtype, self.device)
         embedded = self._embed(tokens)
         self._look(self._own, window)
@@ -155,9 +156,6 @@ class Rows:
     def _embed(self, tokens: Int[Tensor, "R M"]) -> Float[Tensor, "R M E"]:
         embedded: Tensor = self.parts.embed(self._to(tokens.clamp(min=0))).to(self.dtype)
         return embedded
-
-    def _window(self, rows: Array, columns: Array, end: int) -> Window:
-        return Window.of(torch.from_numpy(rows), torch.from_numpy(columns), end, self.device)
 
     def _look(self, cache: SlotCache, window: Window) -> None:
         cache.reserve(self.count, window.end)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -12,7 +13,7 @@ from specdec.data import Context
 from specdec.errors import PromptError
 from specdec.grow import Frontier, grow_with_log
 from specdec.interfaces import Drafter, TreePolicy
-from specdec.nodes import PADDING, array, at
+from specdec.nodes import array, at, rectangle
 from specdec.target.engine import Engine, Slot
 from specdec.target.loading import Name, load_model
 from specdec.tree import Tree
@@ -110,16 +111,15 @@ class SmallModel(Drafter):
     def _read_roots(self, roots: Int[Tensor, " B"], missing: list[list[int]]) -> Float[Tensor, "B 1 V"]:
         """Read what is missing and the root behind it in one pass; all but the root is kept."""
         chains = [[*tokens, int(root)] if root >= 0 else [] for tokens, root in zip(missing, roots, strict=True)]
-        size = max(map(len, chains))
-        tokens = torch.tensor([chain + [PADDING] * (size - len(chain)) for chain in chains])
-        depths = torch.arange(size).expand(len(tokens), -1).masked_fill(tokens < 0, 0)
-        before = torch.ones(size, size, dtype=torch.bool).tril().expand(len(tokens), -1, -1)
-        logits = self._engine_read(tokens, depths, before)
+        tokens = rectangle(chains)
+        rows, size = tokens.shape
+        depths, before = np.where(tokens < 0, 0, np.arange(size)), np.tri(size, dtype=bool)[None].repeat(rows, 0)
+        logits = self._engine_read(*map(torch.from_numpy, (tokens, depths, before)))
         for slot, chain in zip(self._slots, chains, strict=True):
             if slot is not None and chain:
                 self._engine.keep(slot, range(len(chain) - 1))
-        last = torch.tensor([max(len(chain) - 1, 0) for chain in chains])
-        return logits[torch.arange(len(chains)), last][:, None]
+        last = [max(len(chain) - 1, 0) for chain in chains]
+        return logits[range(rows), last][:, None]
 
     def _read_nodes(self, tree: Tree, frontier: Frontier) -> Float[Tensor, "B M V"]:
         depths = torch.from_numpy(at(tree.arrays.depths, array(frontier.read), 0))

@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import Cache
 
 from specdec.errors import UnsupportedModel
-from specdec.nodes import array
+from specdec.nodes import Array
 
 HeadShape = tuple[int, int]
 """Heads and head size of one layer's keys or values."""
@@ -20,31 +20,28 @@ HeadShape = tuple[int, int]
 
 @frozen(eq=False)
 class Window:
-    """What one forward pass touches: the slots, the columns that it writes, and how far it reads.
+    """What one forward pass touches: the slots, the columns that it writes, and how far it reads."""
 
-    Where rows stand alike no indices are needed: `in_order` says that the slots are the first ones, `start` at which
-    column all rows begin to write without gaps.
-    """
-
-    slots: Int[Tensor, " R"]
-    columns: Int[Tensor, "R M"]
+    slots: Int[Array, " R"]
+    columns: Int[Array, "R M"]
     end: int
-    in_order: bool
-    start: int | None
 
-    @classmethod
-    def of(cls, slots: Int[Tensor, " R"], columns: Int[Tensor, "R M"], end: int, device: torch.device) -> "Window":
-        """Look at the places while they are on the CPU, then put them where the cache is."""
-        places, (rows, count) = array(columns), columns.shape
-        start = int(places[0, 0]) if count else 0
-        level = bool((places == np.arange(start, start + count)).all())
-        return cls(
-            slots.to(device, non_blocking=True),
-            columns.to(device, non_blocking=True),
-            end,
-            slots.tolist() == list(range(rows)),
-            start if level else None,
-        )
+    @property
+    def in_order(self) -> bool:
+        """Whether the slots are the first ones, one after the other."""
+        slots: list[int] = self.slots.tolist()
+        return slots == list(range(len(slots)))
+
+    @property
+    def start(self) -> int | None:
+        """At which column all rows begin to write without gaps, if they do."""
+        count = self.columns.shape[1]
+        start = int(self.columns[0, 0]) if count else 0
+        return start if (self.columns == np.arange(start, start + count)).all() else None
+
+    def places(self, device: torch.device) -> tuple[Int[Tensor, " R"], Int[Tensor, "R M"]]:
+        """Slots and columns as indices, for what stands less evenly."""
+        return torch.from_numpy(self.slots).to(device), torch.from_numpy(self.columns).to(device)
 
 
 class SlotCache(Cache):
@@ -68,13 +65,13 @@ class SlotCache(Cache):
 
     def reserve(self, slots: int, columns: int) -> None:
         """Make room; what is stored stays. Room grows by doubling, so this is rarely more than a look."""
-        some = next(iter(self._blocks.values()))
-        if slots <= some.shape[1] and columns <= some.shape[3]:
+        had_slots, had_columns = self._room
+        if slots <= had_slots and columns <= had_columns:
             return
-        slots = max(slots, some.shape[1])
-        if columns > some.shape[3]:
-            columns = max(columns, min(2 * some.shape[3], columns + 1024))
-        columns = max(columns, some.shape[3])
+        slots = max(slots, had_slots)
+        if columns > had_columns:
+            columns = max(columns, min(2 * had_columns, columns + 1024))
+        columns = max(columns, had_columns)
         for shape, block in self._blocks.items():
             grown = block.new_zeros(block.shape[0], slots, block.shape[2], columns, block.shape[4])
             grown[:, : block.shape[1], :, : block.shape[3]] = block
@@ -89,10 +86,13 @@ class SlotCache(Cache):
 
     def look(self, window: Window) -> None:
         """Set the window of the coming pass; where rows stand alike, views of all layers are made at once."""
-        self.window, rows, start = window, len(window.slots), window.start
-        level = window.in_order and start is not None
-        self._reads = self._views(rows, 0, window.end) if window.in_order else []
-        self._writes = self._views(rows, start or 0, (start or 0) + window.columns.shape[1]) if level else []
+        self.window, (rows, count), start = window, window.columns.shape, window.start
+        self._reads, self._writes = list[Tensor](), list[Tensor]()
+        if window.in_order:
+            self._reads = self._views(rows, 0, window.end)
+            self._writes = [] if start is None else self._views(rows, start, start + count)
+        if not self._writes:
+            self._slots, self._columns = window.places(self._parts[0].device)
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         """Zero: positions are always given to the model, never counted by it."""
@@ -138,20 +138,24 @@ class SlotCache(Cache):
     def _exchange(self, part: int, states: Float[Tensor, "R H M D"]) -> Float[Tensor, "R H C D"]:
         if self.window is None:
             raise RuntimeError("the cache is read through its engine alone")
-        window, store = self.window, self._parts[part]
         if self._writes:  # a fifth of what indices cost, and there are two for each layer
             self._writes[part].copy_(states)
         else:
-            store[window.slots[:, None], :, window.columns] = states.transpose(1, 2)
-        return self._reads[part] if self._reads else store[window.slots, :, : window.end]
+            self._parts[part][self._slots[:, None], :, self._columns] = states.transpose(1, 2)
+        return self._reads[part] if self._reads else self._parts[part][self._slots, :, : self.window.end]
 
     def _views(self, rows: int, start: int, end: int) -> list[Float[Tensor, "R H _ D"]]:
         """View some columns of the first slots, for each layer's keys and values in the shared tensors."""
-        parts = {shape: block[:, :rows, :, start:end].unbind() for shape, block in self._blocks.items()}
+        parts = {
+            shape: block.narrow(1, 0, rows).narrow(3, start, end - start).unbind()
+            for shape, block in self._blocks.items()
+        }
+        if len(parts) == 1:
+            return list(*parts.values())
         return [parts[shape][place] for shape, place in zip(self._shapes, self._places, strict=True)]
 
     def _settle(self) -> None:
         """Name each layer's part of the shared tensors, which are new; the window has to be set again."""
         some = next(iter(self._blocks.values()))
-        self.window = None
+        self.window, self._room = None, (some.shape[1], some.shape[3])
         self._parts = self._views(some.shape[1], 0, some.shape[3])

@@ -88,14 +88,14 @@ class Engine:
         lengths, indices = np.array([(slot.length, slot.index) for slot in slots]).T
         layout = Layout(torch.from_numpy(lengths), depths, visible)
         self.cache.reserve(len(self._slots), layout.end)
-        self.cache.look(Window.of(torch.from_numpy(indices), layout.columns, layout.end, self._device))
+        self.cache.look(Window(indices, layout.columns, layout.end))
         captured: dict[int, Tensor] = {}
-        with torch.no_grad(), ExitStack() as hooks:
+        with torch.inference_mode(), ExitStack() as hooks:
             for index in hidden:
                 hooks.callback(self._hook(index, captured).remove)
             said = self._forward(
                 logits,
-                input_ids=self._to(torch.from_numpy(array(tokens).clip(min=0))),
+                input_ids=self._to(torch.from_numpy(np.maximum(array(tokens), 0))),
                 position_ids=self._to(layout.positions),
                 attention_mask=self._mask(layout),
                 past_key_values=self.cache,

@@ -39,9 +39,10 @@ class Layout:
         return torch.from_numpy(array(self.lengths)[:, None] + array(self.depths)[:, self.start :])
 
     @cached_property
-    def columns(self) -> Int[Tensor, "R M"]:
+    def columns(self) -> Int[Array, "R M"]:
         """Columns that the nodes read now are written to."""
-        return torch.from_numpy(array(self.lengths)[:, None] + np.arange(self.start, self.depths.shape[1]))
+        columns: Array = array(self.lengths)[:, None] + np.arange(self.start, self.depths.shape[1])
+        return columns
 
     def mask(self, dtype: torch.dtype, window: int | None = None) -> Float[Tensor, "R 1 M T"]:
         """Build an additive mask, lowest where nothing may be seen; eager attention adds it as it is.
@@ -52,11 +53,12 @@ class Layout:
         seen = np.zeros((rows, count, self.end), bool)
         for row, length in enumerate(self.lengths.tolist()):
             seen[row, :, :length] = True
-            seen[row, :, length : length + nodes] = array(self.visible[row])
+            seen[row, :, length : length + nodes] = array(self.visible)[row]
         if window is not None:
             seen &= array(self.positions)[..., None] - self._stands()[:, None] < window
-        mask = torch.full(seen.shape, torch.finfo(dtype).min, dtype=dtype)
-        return mask.masked_fill_(torch.from_numpy(seen), 0.0)[:, None]
+        wide = np.float64 if dtype == torch.float64 else np.float32  # numpy knows no bfloat16
+        mask = np.where(seen, wide(0), wide(torch.finfo(dtype).min))
+        return torch.from_numpy(mask[:, None]).to(dtype)
 
     def _stands(self) -> Array:
         """The position of what stands in each column, [R, T]."""

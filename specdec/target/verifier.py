@@ -157,7 +157,7 @@ class Target(Verifier):
             self.engine.keep(row.slot, [0, *walk.path])
             row.tokens = np.concatenate([row.tokens, decided[place]])
         lengths = np.array([len(tokens) for tokens in decided])
-        accepted = torch.from_numpy((lengths - 1).clip(min=0))
+        accepted = torch.from_numpy(np.maximum(lengths - 1, 0))
         features = self._accepted_features(active, walks, hidden) if self._needs else None
         return Step(torch.from_numpy(rectangle(decided)), torch.from_numpy(lengths), accepted, features)
 

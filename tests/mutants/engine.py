@@ -145,10 +145,10 @@ class Floored(LogitsProcessor):
 
 @mutant(70, "tie_order", "HIST, PERM", "vLLM 41598")
 def tie_order():
-    logits = torch.tensor([[1.0, 5.0, 5.5, 5.0]])
+    logits = torch.tensor([1.0, 5.0, 5.5, 5.0])
     options = Sampling(processors=(Floored(),))
-    right = sampling_module.law(options, torch.tensor([[0]]), logits)
-    wrong = 3 - int((Floored()(None, logits))[0].flip(0).argmax())
+    right = sampling_module.law(options, torch.tensor([0]), logits)
+    wrong = 3 - int(Floored()(None, logits).flip(0).argmax())
     return float(abs(right - torch.eye(4)[wrong].numpy()).sum() / 2)
 
 

@@ -18,7 +18,7 @@ def laws(position: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """A target's law, cut by top-p, and a drafter's that ranks the likely tokens the other way round."""
     generator = torch.Generator().manual_seed(100 * seed + position)
     logits = 2.5 * torch.randn(VOCAB, generator=generator)
-    p = sampling.law(OPTIONS, torch.zeros(1, 1, dtype=torch.int64), logits[None])
+    p = sampling.law(OPTIONS, torch.zeros(1, dtype=torch.int64), logits)
     top = torch.from_numpy(p).topk(32).indices
     draft = logits.clone()
     draft[top] = logits[top.flip(0)]
