@@ -147,4 +147,5 @@ def _exponentials(key: Key, size: int) -> np.ndarray[Any, np.dtype[np.float32]]:
 @lru_cache(maxsize=64)  # what was drafted and not accepted is drafted again
 def _gumbels(key: Key, size: int) -> np.ndarray[Any, np.dtype[np.float32]]:
     noise: np.ndarray[Any, np.dtype[np.float32]] = np.log(_exponentials(key, size))
-    return np.negative(noise, out=noise)
+    np.negative(noise, out=noise)
+    return noise

@@ -80,31 +80,36 @@ class MedusaDrafter(Drafter):
         self.vocab_size = int(model.config.vocab_size)
 
     def begin(self, context: Context) -> None:
-        rows, heads = len(context.sampling), int(self.model.config.heads)
-        shape = (rows, heads + 1, int(self.model.config.vocab_size))  # the last guesses nothing, for want of a head
-        self._logits = torch.full(shape, -torch.inf, dtype=self.model.dtype, device=self.model.device)
-        self._lengths = torch.full((rows,), -heads)  # of each row, when its logits were made
+        rows, config = len(context.sampling), self.model.config
+        self._states = torch.zeros(rows, int(config.hidden_size), dtype=self.model.dtype, device=self.model.device)
+        self._lengths = torch.full((rows,), -int(config.heads))  # of each row, when its state came
 
     def propose(self, context: Context, policy: TreePolicy) -> Tree:
         self._learn(context)
-        rows, nothing = torch.arange(len(context.done))[:, None], self._logits.shape[1] - 1
         late = (context.lengths - self._lengths)[:, None]  # tokens decided since, if there were no features
 
         def score(tree: Tree, frontier: Frontier) -> Float[Tensor, "B M V"]:
-            return self._logits[rows, (late + frontier.depths).clamp(max=nothing)]
+            heads: list[list[int]] = (late + frontier.depths).tolist()
+            said = {head: self._say(head) for head in set().union(*heads)}
+            return torch.stack([torch.stack([said[head][row] for head in asked]) for row, asked in enumerate(heads)])
 
         return grow(context, policy, score)
 
-    @torch.no_grad()
     def _learn(self, context: Context) -> None:
-        """Have the heads speak of what follows the root: they read the state that predicted the root."""
+        """Take in the state that predicted the root, from which the heads say what follows it."""
         step = context.step
         rows = ((step.lengths > 0) & ~context.done).nonzero()[:, 0]
         if step.features is None or step.features.hidden is None or len(rows) == 0:
             return
-        states = step.features.hidden[rows, step.lengths[rows] - 1, 0].to(self._logits)
-        self._logits[rows, :-1] = self.model(states, self.shared)
+        self._states[rows] = step.features.hidden[rows, step.lengths[rows] - 1, 0].to(self._states)
         self._lengths[rows] = context.lengths[rows]
+
+    @torch.no_grad()
+    def _say(self, head: int) -> Float[Tensor, "B V"]:
+        """Score with one head, for all rows; where there is none, nothing is to be drafted."""
+        if head < int(self.model.config.heads):
+            return self.model.score(head, self._states, self.shared)
+        return self._states.new_full((len(self._states), int(self.model.config.vocab_size)), -torch.inf)
 
 
 @frozen

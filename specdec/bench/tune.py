@@ -14,6 +14,10 @@ from specdec.interfaces import Drafter, Verifier
 from specdec.plugins import load_policy, parse
 
 CANDIDATES = (
+    "chain:length=1",
+    "static:levels=2",
+    "static:levels=4",
+    "static:levels=8",
     "chain:length=2",
     "chain:length=3",
     "chain:length=5",

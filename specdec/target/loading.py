@@ -8,6 +8,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from specdec.errors import ModelError
+from specdec.target.attention import group
 
 Name = str | PathLike[str]
 """A folder, or a name on the hub."""
@@ -29,6 +30,8 @@ def load_model(name: Name, device: str | torch.device | None = None, **options: 
         model = model.to(device)
     if "dtype" not in options and model.dtype == torch.float16 and model.device.type == "cpu":
         model = model.float()
+    if "attn_implementation" not in options:
+        group(model)
     return model
 
 

@@ -8,10 +8,11 @@ from torch import nn
 from transformers import DynamicCache, PreTrainedModel
 
 from specdec.errors import UnsupportedModel
+from specdec.target.attention import GROUPED
 from specdec.target.cache import HeadShape
 
 WINDOWS = {"full_attention", "sliding_attention"}
-MASKED = {"eager", "sdpa"}
+MASKED = {"eager", "sdpa", GROUPED}
 
 
 def refuse_unsupported(model: PreTrainedModel) -> None:

@@ -108,7 +108,7 @@ def orphan_child():
 def _history(change) -> Patch:
     def wrong(self, node):
         path = self.tree.tokens[self.row, self.tree.path(self.row, node)]
-        return verifier_law(self.sampling, change(self.prefix, path)[None], self.logits[node][None])
+        return verifier_law(self.sampling, change(self.prefix, path), self.logits[node])
 
     return RowLaw, "__call__", wrong
 
