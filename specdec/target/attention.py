@@ -32,8 +32,9 @@ def _attend(
     scaling: float | None = None,
     **others: Any,
 ) -> tuple[Tensor, None]:
-    same = attention_mask is None or query.shape[2] == 1 or others.get("position_bias") is not None
-    if same or others.get("softcap") is not None:
+    copies = attention_mask is not None and query.shape[2] > 1 and key.shape[1] < query.shape[1]
+    other = any(others.get(name) is not None for name in ("position_bias", "softcap")) or query.requires_grad
+    if other or not copies:
         out, _ = sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **others)
         return out, None
     out = scaled_dot_product_attention(query, key, value, attention_mask, dropout, scale=scaling, enable_gqa=True)
