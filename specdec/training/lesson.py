@@ -64,8 +64,7 @@ class Teacher:
             ).last_hidden_state
         caught[self._last] = last
         hidden = torch.stack([caught[index] for index in self._hidden], 2) if self._hidden else None
-        keys, values = kept.stacked()
-        return Lesson(batch, Features(hidden, keys, values), last)
+        return Lesson(batch, Features(hidden, kept.keys, kept.values), last)
 
     @contextmanager
     def _caught(self) -> Iterator[dict[int, Tensor]]:
@@ -83,23 +82,27 @@ class Teacher:
 
 
 class _Kept(DynamicCache):
-    """Keeps what layers compute, as they give it, of those that are asked for."""
+    """Keeps what layers compute, as they give it, of those that are asked for: keys and values, `[B, T, L, H, D]`."""
 
     def __init__(self, layers: Sequence[int]) -> None:
         super().__init__()
-        self._of: dict[int, tuple[Tensor, Tensor] | None] = dict.fromkeys(layers)
+        self._places = {layer: place for place, layer in enumerate(layers)}
+        self.keys: Tensor | None = None
+        self.values: Tensor | None = None
 
     def update(
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
-        if layer_idx in self._of:
-            self._of[layer_idx] = key_states, value_states
+        if layer_idx in self._places:
+            place = self._places[layer_idx]
+            self.keys = self._with(self.keys, place, key_states)
+            self.values = self._with(self.values, place, value_states)
         return key_states, value_states
 
-    def stacked(self) -> tuple[Tensor | None, Tensor | None]:
-        """Give keys and values as `[B, T, L, H, D]` each."""
-        pairs = [pair for pair in self._of.values() if pair is not None]
-        if not pairs:
-            return None, None
-        keys, values = (torch.stack([part.transpose(1, 2) for part in parts], 2) for parts in zip(*pairs, strict=True))
-        return keys, values
+    def _with(self, all_layers: Tensor | None, place: int, states: Float[Tensor, "B H T D"]) -> Float[Tensor, "..."]:
+        """Put a layer's states in their place, so that they are never held twice."""
+        batch, heads, tokens, size = states.shape
+        if all_layers is None:
+            all_layers = states.new_empty(batch, tokens, len(self._places), heads, size)
+        all_layers[:, :, place] = states.transpose(1, 2)
+        return all_layers
