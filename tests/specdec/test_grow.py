@@ -3,10 +3,13 @@
 import numpy as np
 import torch
 from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from specdec import Dice, Frontier, Keyed, Tree, TreePolicy, grow
+from specdec.frontier import FEW, best
 from specdec.grow import grow_with_log
 from specdec.policies import Chain, Dynamic, Static
 from tests.specdec.policies.test_policies import VOCAB, context, logits_after, score
@@ -134,3 +137,18 @@ def test_the_drafters_logits_are_left_alone() -> None:
 
     assert torch.equal(kept, before)
     assert np.isfinite(kept.numpy()).all()
+
+
+@given(st.data())
+def test_the_best_are_found_one_by_one_as_by_sorting(data: st.DataObject) -> None:
+    """Few or many, with and without ties, where the first comes first, and with less to find than was asked for."""
+    count, size = data.draw(st.integers(1, FEW + 3)), data.draw(st.integers(1, 2 * FEW))
+    numbers = st.sampled_from([-np.inf, -2.5, -1.0, -0.25]) if count <= FEW else st.floats(-100, 0, width=32)
+    rows = st.lists(numbers, min_size=size, max_size=size, unique=count > FEW)
+    log_q = np.array(data.draw(st.lists(rows, min_size=1, max_size=3)), np.float32)[None]
+    values, places = best(torch.tensor(log_q), count)
+    expected = np.argsort(-log_q, -1, kind="stable")[..., :count]
+    found = np.take_along_axis(log_q, expected, -1)
+
+    np.testing.assert_array_equal(values, found)
+    np.testing.assert_array_equal(places[found > -np.inf], expected[found > -np.inf])
