@@ -56,10 +56,11 @@ class SlotCache(Cache):
         super().__init__(layers=[])
         self._shapes = list(shapes)
         self._places = [self._shapes[:part].count(shape) for part, shape in enumerate(shapes)]  # in the shared tensor
-        self._blocks = {
-            (heads, size): torch.zeros(count, 0, heads, 0, size, dtype=dtype, device=device)
-            for (heads, size), count in Counter(shapes).items()
-        }
+        with torch.inference_mode(False):  # whoever makes the cache in that mode may write to it outside
+            self._blocks = {
+                (heads, size): torch.zeros(count, 0, heads, 0, size, dtype=dtype, device=device)
+                for (heads, size), count in Counter(shapes).items()
+            }
         self.window: Window | None = None
         self._settle()
 
@@ -73,7 +74,8 @@ class SlotCache(Cache):
             columns = max(columns, min(2 * had_columns, columns + 1024))
         columns = max(columns, had_columns)
         for shape, block in self._blocks.items():
-            grown = block.new_zeros(block.shape[0], slots, block.shape[2], columns, block.shape[4])
+            with torch.inference_mode(False):
+                grown = block.new_zeros(block.shape[0], slots, block.shape[2], columns, block.shape[4])
             grown[:, : block.shape[1], :, : block.shape[3]] = block
             self._blocks[shape] = grown
         self._settle()

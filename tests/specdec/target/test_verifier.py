@@ -7,11 +7,13 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
-from specdec import PADDING, Encoder, Features, Needs, Sampling, Step, Target, Tree
+from specdec import PADDING, Decoder, Encoder, Features, Needs, Sampling, Step, Stop, Target, Tree
+from specdec.drafters import SmallModel
 from specdec.errors import NonFiniteLogits, TreeError
+from specdec.policies import Dynamic
 from specdec.target.verifier import CHUNK
 from tests.plain import decode_plainly
-from tests.toys import RAGGED, VOCAB, build, prompt, tiny
+from tests.toys import RAGGED, VOCAB, build, perturbed, prompt, tiny
 
 NOTHING = Needs()
 NEEDS = Needs(hidden_states=(0, 1, -1), keys_values=(1, 0))
@@ -219,3 +221,13 @@ def test_slots_are_freed_and_used_again() -> None:
 
     assert all(block.shape[1] == 5 for block in blocks)
     assert target.engine.open().index == 0
+
+
+def test_one_target_serves_inside_and_outside_of_inference_mode() -> None:
+    """Its cache, made in that mode, is written to outside."""
+    with torch.inference_mode():
+        decoder = Decoder(SmallModel(perturbed()), Target(tiny()), Dynamic(3, 3, 8))
+        inside = decoder.generate([prompt(9), prompt(30)], stop=Stop(12, tokens=()))
+    outside = decoder.generate([prompt(9), prompt(50)], stop=Stop(12, tokens=()))
+
+    assert inside.tokens[0] == outside.tokens[0]
