@@ -21,7 +21,8 @@ class Ngram(Drafter):
     """Looks the longest possible suffix of a row up in the row itself, and counts what followed.
 
     Several matches make a tree. The counts are the drafter's law, with newer matches slightly preferred, so that any
-    policy can shape it (Saxena, "Prompt Lookup Decoding", 2023, for the idea).
+    policy can shape it (Saxena, "Prompt Lookup Decoding", 2023, for the idea). A suffix of less than `shortest` tokens
+    is no match; with 0, what is frequent in the row is guessed where nothing else is known, which pays when sampling.
     """
 
     longest: int = field(default=3)
@@ -29,8 +30,8 @@ class Ngram(Drafter):
 
     @shortest.validator
     def _ordered(self, _: object, shortest: int) -> None:
-        if not 1 <= shortest <= self.longest:
-            raise OptionError(f"expected 1 <= shortest <= longest, got {shortest} and {self.longest}")
+        if not 0 <= shortest <= self.longest:
+            raise OptionError(f"expected 0 <= shortest <= longest, got {shortest} and {self.longest}")
 
     def propose(self, context: Context, policy: TreePolicy) -> Tree:
         rows = [np.array(context.row(row), dtype=np.int64) for row in range(len(context.sampling))]
@@ -52,8 +53,7 @@ class Ngram(Drafter):
 
     def _count(self, tokens: Tokens, suffix: list[int], size: int) -> Array:
         """Count what followed the longest end of `suffix` that occurred before."""
-        ends = (tokens[:-1] == suffix[-1]).nonzero()[0]
-        length = 1
+        ends, length = np.arange(len(tokens) - 1), 0
         while length < len(suffix):
             longer = ends[ends >= length]
             longer = longer[tokens[longer - length] == suffix[-1 - length]]

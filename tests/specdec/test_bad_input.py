@@ -152,6 +152,7 @@ def test_unknown_names_list_the_known_ones(load: Callable[[str], object], kind: 
         (lambda: Sequoia.fitted(size=0), "got 0, 6"),
         (lambda: Sequoia.fitted(rates=(0.9, 0.9)), r"got 16, 6, \(0.9, 0.9\)"),
         (lambda: Ngram(longest=1, shortest=2), "got 2 and 1"),
+        (lambda: Ngram(shortest=-1), "0 <= shortest <= longest, got -1 and 3"),
     ],
 )
 def test_options_that_mean_nothing(make: Callable[[], object], message: str) -> None:

@@ -31,8 +31,8 @@ def context(rows: list[list[int]], temperature: float = 0.0) -> Context:
 def followers(text: list[int], suffix: list[int], longest: int, shortest: int) -> list[int]:
     """What followed the longest end of the suffix that occurs in the text, best first."""
     for length in range(min(longest, len(suffix)), shortest - 1, -1):
-        end = suffix[-length:]
-        places = [place for place in range(length, len(text)) if text[place - length : place] == end]
+        end = suffix[len(suffix) - length :]
+        places = [place for place in range(max(length, 1), len(text)) if text[place - length : place] == end]
         if places:
             weights: dict[int, float] = {}
             for place in places:
@@ -44,7 +44,7 @@ def followers(text: list[int], suffix: list[int], longest: int, shortest: int) -
 @given(TEXTS, st.integers(1, 4), st.data())
 def test_a_chain_is_what_followed_the_longest_match(text: list[int], longest: int, data: st.DataObject) -> None:
     """Drafted tokens join the suffix, and are looked up in what was decided."""
-    shortest = data.draw(st.integers(1, longest))
+    shortest = data.draw(st.integers(0, longest))
     tree = Ngram(longest, shortest).propose(context([text]), Chain(4))
     suffix, expected = list(text), [(text[-1],)]
     for _ in range(4):
