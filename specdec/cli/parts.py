@@ -17,12 +17,12 @@ TARGET, DRAFT = "zoo", "zoo-draft"
 """Models of `contrib/specdec_zoo`."""
 
 SHAPES = {
-    "eagle": "dynamic:depth=3,width=2,size=6,sharpness=3",
+    "eagle": "dynamic:depth=3,width=4,size=12,sharpness=3",
     "eagle3": "dynamic:depth=3,width=4,size=12,sharpness=3",
-    "medusa": "static:levels=3x1x1",
+    "medusa": "static:levels=8",
     "moa": "dynamic:depth=3,width=4,size=12,sharpness=3",
-    "ngram": "static:levels=3x2x1",
-    "small_model": "static:levels=4x3",
+    "ngram": "static:levels=4",
+    "small_model": "static:levels=4",
 }
 """What was fastest with the zoo on CPU cores, as `specdec bench --tune` finds; others begin with a chain."""
 
