@@ -72,7 +72,8 @@ class MoAEncoder(Encoder):
         step = max(CHUNK // max(len(features.keys), 1), 1)
         chunks = zip(torch.split(features.keys, step, 1), torch.split(features.values, step, 1), strict=True)
         dtype = self.model.dtype
-        return torch.cat([self.model.remember(keys.to(dtype), values.to(dtype)) for keys, values in chunks], 1)
+        memories = [self.model.remember(keys.to(dtype), values.to(dtype)) for keys, values in chunks]
+        return torch.cat(memories, 1) if len(memories) > 1 else memories[0]
 
     def _projected(self, encoded: Float[Tensor, "B K W"]) -> KeysValues:
         if self.cut == "memory":

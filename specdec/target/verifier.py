@@ -169,7 +169,10 @@ class Target(Verifier):
         if hidden is not None:
             hidden = hidden[torch.arange(len(nodes))[:, None], nodes.clamp(min=0)]
         features = self._features([row.slot for _, row in active], columns, hidden)
-        return _scatter(features, torch.tensor([place for place, _ in active]), len(self._rows))
+        places = [place for place, _ in active]
+        if places == list(range(len(self._rows))):
+            return features
+        return _scatter(features, torch.tensor(places), len(self._rows))
 
     def _features(self, slots: list[Slot], columns: Int[Tensor, "R K"], hidden: Tensor | None) -> Features:
         """Gather what the drafter reads of these columns, encoded if it brings an encoder."""
