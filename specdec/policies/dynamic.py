@@ -40,7 +40,7 @@ class Dynamic(TreePolicy):
 
 def likeliest(scores: Float[Array, "B N"], among: Bool[Array, "B N"], count: int) -> Bool[Array, "B N"]:
     """Mark the nodes of each row with the `count` best scores, earlier ones first where these tie."""
-    if among.shape[1] <= count:
+    if among.shape[1] <= count or among.sum(1).max() <= count:
         return among
     order = np.where(among, -scores, np.inf).argsort(1, kind="stable")[:, :count]
     marked = np.zeros(among.shape, bool)
