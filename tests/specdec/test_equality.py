@@ -68,20 +68,8 @@ def test_every_drafter_and_policy_gives_the_plain_text_of_a_ragged_batch(drafter
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ARCHITECTURES)
 @pytest.mark.parametrize(("drafter", "policy"), PAIRS)
-def test_every_drafter_and_policy_gives_the_plain_text_on_every_architecture(
-    kind: str, drafter: str, policy: str
-) -> None:
-    """Samplings take turns, five at a time."""
-    turn = PAIRS.index((drafter, policy)) + ARCHITECTURES.index(kind)
-    said = decode(kind, drafter, policy, RAGGED, five(turn))
-
-    assert said.tokens == plain(kind, RAGGED, five(turn))
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("kind", ARCHITECTURES)
-@pytest.mark.parametrize(("drafter", "policy"), PAIRS)
 def test_the_whole_grid(kind: str, drafter: str, policy: str) -> None:
+    """Every drafter, policy, architecture and sampling, in one row and in a ragged batch."""
     for name in NAMES:
         samplings = [SAMPLINGS[name]] * 5
 

@@ -19,7 +19,7 @@ from specdec_zoo.dataset import Blocks
 from specdec_zoo.head import BATCH, LENGTH, MUON, Head
 from specdec_zoo.muon import MuonAdamW
 
-LONG = 4_000_000
+LONG, SHORT = 4_000_000, 300_000
 # What is compared as an ablation sees the same tokens, fewer than the best.
 # `ablation-eagle-wide` is as large as `moa`.
 HEADS = {
@@ -36,6 +36,25 @@ HEADS = {
     "ablation-eagle": Head("eagle"),
     "ablation-eagle-wide": Head("eagle", {"sizes": "intermediate_size=908"}),
 }
+NARROW = (  # less of the layers' self-attention, as much more of the two others
+    "layer_self_attention_intermediate_size=80"
+    "+self_attention_intermediate_size=320+cross_attention_intermediate_size=320"
+)
+SEARCH = {
+    "search-moa": Head("moa", tokens=SHORT),
+    "search-moa-vocabulary": Head("moa", {"vocabulary": 1.0}, tokens=SHORT),
+    "search-moa-little-feature": Head("moa", {"vocabulary": 1.0, "feature": 0.1}, tokens=SHORT),
+    "search-moa-short": Head("moa", {"shortest": 3, "longest": 8}, tokens=SHORT),
+    "search-moa-long": Head("moa", {"shortest": 10, "longest": 20}, tokens=SHORT),
+    "search-moa-no-stairs": Head("moa", {"staircase": 0.0}, tokens=SHORT),
+    "search-moa-narrow": Head("moa", {"sizes": NARROW}, tokens=SHORT),
+    "search-eagle": Head("eagle", tokens=SHORT),
+    "search-eagle-vocabulary": Head("eagle", {"vocabulary": 1.0}, tokens=SHORT),
+    "search-eagle-little-feature": Head("eagle", {"vocabulary": 1.0, "feature": 0.1}, tokens=SHORT),
+    "search-eagle-no-noise": Head("eagle", {"noise": 0.0}, tokens=SHORT),
+    "search-eagle-wide": Head("eagle", {"sizes": "intermediate_size=908"}, tokens=SHORT),
+}
+"""What was tried on the way, trained when asked for by name."""
 
 
 def ship(name: str, stream: Path, output: Path, folder: Path, tokens: int | None = None) -> None:
@@ -43,14 +62,26 @@ def ship(name: str, stream: Path, output: Path, folder: Path, tokens: int | None
     method = train(name, stream, output, tokens)
     method.head.half()
     method.save(str(folder))
-    text = head_card.write(name, HEADS[name], method.head.num_parameters(), output)
+    text = head_card.write(name, find(name), method.head.num_parameters(), output)
     (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def find(name: str) -> Head:
+    """Gives a head by its name.
+
+    Raises:
+        SystemExit: there is none of this name.
+    """
+    known = HEADS | SEARCH
+    if name not in known:
+        raise SystemExit(f"expected a head of {', '.join(known)}; got {name!r}")
+    return known[name]
 
 
 def train(name: str, stream: Path, output: Path, tokens: int | None = None) -> Method:
     """Trains a head for the target that ships; goes on from the last checkpoint in `output`."""
     set_seed(0)
-    head, bpe = HEADS[name], tokenizer.load(path("target"))
+    head, bpe = find(name), tokenizer.load(path("target"))
     target = LlamaForCausalLM.from_pretrained(path("target"))
     method = load_method(head.method, target, bpe, **head.options)
     # Published rates are for heads of a quarter of a billion parameters; small ones learn faster with more.
