@@ -15,6 +15,7 @@ import torch
 import typer
 from attrs import asdict, frozen
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
+from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from specdec.training import Batch, Examples, Method, Progress, Teacher, load_method
 from specdec.training.dataset import Example, collate
@@ -73,12 +74,20 @@ def target(vocabulary: int, hidden: int, layers: int, intermediate: int) -> PreT
         num_key_value_heads=max(hidden // 512, 1),
         max_position_embeddings=8192,
     )
-    model = LlamaForCausalLM(config)
+    with torch.device("meta"):  # 32 layers of their own would not fit most machines
+        model = LlamaForCausalLM(config)
     first, *others = model.model.layers
     for layer in others:
         layer.mlp = first.mlp
         for name in ("q_proj", "k_proj", "v_proj", "o_proj"):
             setattr(layer.self_attn, name, getattr(first.self_attn, name))
+    model = model.to_empty(device="cpu")
+    model.model.rotary_emb = LlamaRotaryEmbedding(config)
+    for weight in model.parameters():
+        if weight.dim() > 1:
+            torch.nn.init.normal_(weight, std=config.initializer_range)
+        else:
+            torch.nn.init.ones_(weight)
     return model
 
 
