@@ -14,7 +14,7 @@ from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer, Qwen2RMS
 
 from specdec_moa.attention import Block, Layer
 from specdec_moa.config import MoAConfig
-from specdec_moa.rotary import Rotary, angles, rotate
+from specdec_moa.rotary import Turns, angles, rotate
 
 LARGE = 2**22
 """Numbers in the states of a batch above which training computes each layer over tokens a second time."""
@@ -40,8 +40,8 @@ class MoAModel(PreTrainedModel):
         if not config.disable_LSA:
             self.layer_self_attention = _layer(config.block("layer_self_attention"))
             self.layer_rotary = LlamaRotaryEmbedding(config.block("layer_self_attention"))
+            self._layer_turns = Turns(self.layer_rotary)
             self.Ekv2E = nn.Linear(config.kv_hidden_size, config.hidden_size)
-        self._angles: dict[tuple[int, torch.dtype, torch.device], Rotary] = {}
         self.post_init()
 
     def forward(
@@ -86,17 +86,10 @@ class MoAModel(PreTrainedModel):
     def mix_layers(self, packed: Float[Tensor, "B K L W"]) -> Float[Tensor, "B K W"]:
         """Let the layers of each token see each other, both ways, and take their mean; tokens do not mix."""
         states, block = packed.flatten(0, 1), Block.of(self.layer_self_attention)
-        mixed = block.attend(states, *block.query_and_project(states, self._layer_angles(states)), mean=True)
+        count = states.shape[1]
+        rotary = self._layer_turns(states, torch.arange(count, device=states.device)[None], count)
+        mixed = block.attend(states, *block.query_and_project(states, rotary), mean=True)
         return mixed.view(*packed.shape[:2], packed.shape[-1])
-
-    def _layer_angles(self, states: Float[Tensor, "K M W"]) -> Rotary:
-        """How far each layer turns: always the same, and a fifth of the time of a few tokens."""
-        key = states.shape[1], states.dtype, states.device
-        if key not in self._angles:
-            with torch.inference_mode(False), torch.no_grad():  # training may use them too
-                layers = torch.arange(states.shape[1], device=states.device)
-                self._angles[key] = angles(self.layer_rotary, states, layers[None])
-        return self._angles[key]
 
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)

@@ -40,8 +40,13 @@ class Turns:
         """Give the pair at positions that are all before `end`."""
         if self._changing:
             return self._make(self._rotary, states, positions)
-        if self._table is None or self._table.shape[0] < end:
-            every = torch.arange(max(2 * end, 256), device=states.device)
-            self._table = torch.cat(self._make(self._rotary, states, every[None])).transpose(0, 1).contiguous()
-        cosines, sines = self._table[positions].unbind(2)
+        table, kind = self._table, (states.dtype, states.device)
+        if table is None or len(table) < end or (table.dtype, table.device) != kind:
+            self._table = table = self._tabulate(states, max(2 * end, 256))
+        cosines, sines = table[positions].unbind(2)
         return cosines, sines
+
+    def _tabulate(self, states: Float[Tensor, "..."], size: int) -> Float[Tensor, "P 2 D"]:
+        with torch.inference_mode(False), torch.no_grad():  # what drafting makes, training may use
+            every = torch.arange(size, device=states.device)
+            return torch.cat(self._make(self._rotary, states, every[None])).transpose(0, 1).contiguous()

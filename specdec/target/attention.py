@@ -12,7 +12,7 @@ GROUPED = "grouped_sdpa"
 """What transformers knows this attention by."""
 
 
-def group(model: PreTrainedModel) -> None:
+def use_grouped(model: PreTrainedModel) -> None:
     """Let a model on a CPU that uses transformers' `sdpa` use this.
 
     What comes out is the same. Where it is given a mask, as for every tree, transformers copies the keys and values

@@ -8,7 +8,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from specdec.errors import ModelError
-from specdec.target.attention import group
+from specdec.target.attention import use_grouped
 
 Name = str | PathLike[str]
 """A folder, or a name on the hub."""
@@ -31,7 +31,7 @@ def load_model(name: Name, device: str | torch.device | None = None, **options: 
     if "dtype" not in options and model.dtype == torch.float16 and model.device.type == "cpu":
         model = model.float()
     if "attn_implementation" not in options:
-        group(model)
+        use_grouped(model)
     return model
 
 

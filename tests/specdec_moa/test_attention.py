@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
+from transformers import LlamaConfig
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
@@ -89,3 +90,15 @@ def test_turns_are_those_of_the_module(kind: str) -> None:
         positions = torch.arange(start, start + 4)[None]
         for one, two in zip(angles(rotary, states, positions), turns(states, positions, start + 4), strict=True):
             torch.testing.assert_close(one, two)
+
+
+def test_angles_follow_the_states_and_serve_training_after_drafting() -> None:
+    rotary = LlamaRotaryEmbedding(LlamaConfig(hidden_size=16, num_attention_heads=2))
+    turns, positions = Turns(rotary), torch.arange(4)[None]
+    with torch.inference_mode():
+        turns(torch.zeros(1), positions, 4)
+    weight = torch.ones(8, requires_grad=True)
+    sum((weight * part).sum() for part in turns(torch.zeros(1), positions, 4)).backward()
+
+    assert weight.grad is not None
+    assert [part.dtype for part in turns(torch.zeros(1, dtype=torch.float64), positions, 4)] == [torch.float64] * 2
