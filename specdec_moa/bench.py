@@ -1,11 +1,12 @@
 """What a head costs beside its target: `python -m specdec_moa.bench`.
 
 Drafting 62 nodes in 6 levels, encoder included, against the target's own pass over them; a step of training against
-the target's own pass over its tokens. Medians of the thread's own time, each pair in turn, with heads untrained.
+the target's own pass over its tokens. Medians of the thread's own time, each pair in turn, with heads untrained, of
+the sizes of a trained one (`--head zoo-moa`) or of the published proportions.
 """
 
 from collections.abc import Callable
-from itertools import islice
+from itertools import islice, product
 from statistics import median
 from time import thread_time
 from typing import Annotated, Any
@@ -24,9 +25,11 @@ from specdec.policies import Dynamic
 from specdec.target import Target
 from specdec.target.loading import load_model
 from specdec.training import Batch, Progress, Teacher
+from specdec_moa.config import MoAConfig
 from specdec_moa.training import method
 
 TREE = Dynamic(depth=6, width=8, size=62)
+WIDE = tuple(f"{block}_intermediate_size" for block in ("layer_self_attention", "self_attention", "cross_attention"))
 
 
 def timed(times: list[float], function: Callable[..., Any]) -> Callable[..., Any]:
@@ -40,9 +43,9 @@ def timed(times: list[float], function: Callable[..., Any]) -> Callable[..., Any
     return run
 
 
-def decoding(model: PreTrainedModel, tli: int, length: int, steps: int) -> tuple[float, float]:
+def decoding(model: PreTrainedModel, tli: int, sizes: str, length: int, steps: int) -> tuple[float, float]:
     """Decode behind a prompt; give the milliseconds of drafting, and of the target's pass over what was drafted."""
-    drafter, target = method(model, tli=tli).drafter(), Target(model)
+    drafter, target = method(model, tli=tli, sizes=sizes).drafter(), Target(model)
     drafted, encoded, read = (list[float]() for _ in range(3))
     drafter.model.remember = timed(encoded, drafter.model.remember)  # type: ignore[method-assign]
     drafter.propose = timed(drafted, drafter.propose)  # type: ignore[method-assign]
@@ -51,9 +54,9 @@ def decoding(model: PreTrainedModel, tli: int, length: int, steps: int) -> tuple
     return median(drafted[1:]) + median(encoded[1:]), median(read[1:])
 
 
-def training(model: PreTrainedModel, tli: int, steps: int) -> tuple[float, float]:
+def training(model: PreTrainedModel, tli: int, sizes: str, steps: int) -> tuple[float, float]:
     """Train on 8 texts of 256 tokens; give the milliseconds of a step, and of the target's own forward pass."""
-    learner, batch = method(model, tli=tli), tokens(model, 2048).view(8, 256)
+    learner, batch = method(model, tli=tli, sizes=sizes), tokens(model, 2048).view(8, 256)
     teacher, real = Teacher(model, learner.needs), torch.ones_like(batch, dtype=torch.bool)
     optimizer = torch.optim.AdamW(learner.parameters(), lr=1e-4)
 
@@ -77,12 +80,28 @@ def tokens(model: PreTrainedModel, count: int) -> Tensor:
     return torch.randint(model.config.vocab_size, (count,), generator=torch.Generator().manual_seed(0))
 
 
-def main(target: Annotated[str, typer.Option(help="A folder, or a name on the hub.")] = "zoo", steps: int = 40) -> None:
+def sizes_of(head: str) -> str:
+    """Write a trained head's sizes as training takes them; nothing for the published proportions."""
+    if not head:
+        return ""
+    config = MoAConfig.from_pretrained(plugins().folder(head))
+    return "+".join(f"{name}={getattr(config, name)}" for name in WIDE)
+
+
+def main(
+    target: Annotated[str, typer.Option(help="A folder, or a name on the hub.")] = "zoo",
+    head: Annotated[str, typer.Option(help="A head, for its sizes; without one, the published proportions.")] = "",
+    steps: int = 40,
+) -> None:
     """Print what drafting and training cost with one thread, beside the target's own passes."""
     torch.set_num_threads(1)
-    model, table = load_model(plugins().folder(target)), Table("", "ms", "target, ms", "ratio", box=None)
-    measured = {f"draft, TLI {tli}, {n} tokens": decoding(model, tli, n, steps) for tli in (0, 1) for n in (100, 500)}
-    measured |= {f"training, TLI {tli}": training(model, tli, max(steps // 5, 2)) for tli in (0, 1)}
+    model, sizes = load_model(plugins().folder(target)), sizes_of(head)
+    measured = {
+        f"draft, TLI {tli}, {length} tokens": decoding(model, tli, sizes, length, steps)
+        for tli, length in product((0, 1), (100, 500))
+    }
+    measured |= {f"training, TLI {tli}": training(model, tli, sizes, max(steps // 5, 2)) for tli in (0, 1)}
+    table = Table("", "ms", "target, ms", "ratio", box=None)
     for what, pair in measured.items():
         table.add_row(what, *(f"{time:.1f}" for time in pair), f"{pair[0] / pair[1]:.2f}")
     Console().print(table)
