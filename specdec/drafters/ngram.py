@@ -10,7 +10,7 @@ from specdec.data import Context
 from specdec.errors import OptionError
 from specdec.grow import Frontier, grow
 from specdec.interfaces import Drafter, TreePolicy
-from specdec.nodes import Array
+from specdec.nodes import Array, array
 from specdec.tree import Tree
 
 Tokens = np.ndarray[tuple[int], np.dtype[np.int64]]
@@ -34,9 +34,12 @@ class Ngram(Drafter):
             raise OptionError(f"expected 0 <= shortest <= longest, got {shortest} and {self.longest}")
 
     def propose(self, context: Context, policy: TreePolicy) -> Tree:
-        rows = [np.array(context.row(row), dtype=np.int64) for row in range(len(context.sampling))]
+        rows = [array(context.tokens)[row, :length] for row, length in enumerate(context.lengths.tolist())]
         ends = [tokens[-self.longest :].tolist() for tokens in rows]
         size = int(context.tokens.max()) + 1
+        first = [self._count(tokens, end, size) for tokens, end in zip(rows, ends, strict=True)]
+        if not np.any(first):  # as most steps are when sampling
+            return Tree.root(context.roots)
 
         def score(tree: Tree, frontier: Frontier) -> Float[Tensor, "B M V"]:
             counts = np.zeros((*frontier.nodes.shape, size), dtype=np.float32)
@@ -45,16 +48,15 @@ class Ngram(Drafter):
                 for index, node in enumerate(nodes):
                     if node >= 0:
                         path = [tokens[row][above] for above in tree.path(row, node)]
-                        suffix = [*ends[row], *path][-self.longest :]
-                        counts[row, index] = self._count(rows[row], suffix, size)
+                        counts[row, index] = self._count(rows[row], ends[row] + path, size) if path else first[row]
             return torch.from_numpy(counts).log()
 
         return grow(context, policy, score)
 
     def _count(self, tokens: Tokens, suffix: list[int], size: int) -> Array:
-        """Count what followed the longest end of `suffix` that occurred before."""
+        """Count what followed the longest end of `suffix`, up to `longest` tokens, that occurred before."""
         ends, length = np.arange(len(tokens) - 1), 0
-        while length < len(suffix):
+        while length < min(len(suffix), self.longest):
             longer = ends[ends >= length]
             longer = longer[tokens[longer - length] == suffix[-1 - length]]
             if len(longer) == 0:
