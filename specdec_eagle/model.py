@@ -91,5 +91,5 @@ class EagleModel(EagleHead):
         return self.layer.input_layernorm(fused), fused
 
     def score(self, features: Float[Tensor, "*M E"], head: nn.Module) -> Float[Tensor, "*M V"]:
-        logits: Tensor = head(features)
+        logits: Tensor = head(features.to(next(head.parameters()).dtype))
         return logits
