@@ -87,11 +87,11 @@ class Block:
 
         Attention adds nothing to what is `blind`, whatever the mask says.
         """
-        read = scaled_dot_product_attention(queries, *memory, attn_mask=visible, enable_gqa=True)
+        read = _attend(queries, memory, visible)
         if blind is not None:
-            read = read.masked_fill(blind, 0.0)
+            read = read.masked_fill(blind[:, 0], 0.0)
         layer, mlp = self.layer, self.layer.mlp
-        states = states + layer.self_attn.o_proj(read.transpose(1, 2).flatten(2))
+        states = states + layer.self_attn.o_proj(read)
         gate, up = _read(layer.post_attention_layernorm, states, self.widens).chunk(2, -1)
         widened = mlp.act_fn(gate) * up
         if mean:  # what is left is linear
@@ -109,6 +109,17 @@ class Block:
             weights, biases = weights[first:end], biases[first:end]
         made = _read(self.layer.input_layernorm, states, (weights, biases, scale))
         return split_heads(made, self.layer.self_attn.head_dim)
+
+
+def _attend(queries: Float[Tensor, "B H M D"], memory: KeysValues, visible: Visible) -> Float[Tensor, "B M W"]:
+    """Attend, and lay the heads side by side."""
+    if visible is not None:
+        read = scaled_dot_product_attention(queries, *memory, attn_mask=visible, enable_gqa=True)
+    else:  # heads that share keys are as good as more queries of one head, and take a third less time
+        shared = queries.view(len(queries), memory[0].shape[1], -1, *queries.shape[2:]).transpose(2, 3)
+        read = scaled_dot_product_attention(shared.flatten(2, 3), *memory).view(shared.shape)  # [B, G, M, H / G, D]
+    out: Tensor = read.transpose(1, 2).flatten(2)
+    return out
 
 
 def split_heads(states: Float[Tensor, "B M W"], size: int) -> Float[Tensor, "B H M D"]:
