@@ -9,8 +9,6 @@ from torch.utils.checkpoint import checkpoint
 
 CHUNK = 128
 """Tokens whose scores exist at a time: 66 MB of float32 for a vocabulary of 128k, and a few times that in all."""
-SCORES = 2**21
-"""With a small vocabulary there are more tokens in a chunk, up to this many scores: each chunk reads the whole head."""
 
 
 def soft_cross_entropy(
@@ -19,17 +17,16 @@ def soft_cross_entropy(
     weights: Float[Tensor, " M"],
     head: nn.Module,
     target_head: nn.Module | None = None,
-    chunk: int | None = None,
+    chunk: int = CHUNK,
 ) -> Float[Tensor, ""]:
     """Sum, over tokens, of weight times `-sum(p * log q)`: p is the target's law of `truth`, q ours of `states`.
 
-    Tokens of weight zero cost nothing; of the others, the scores of `chunk` tokens exist at a time. With a head that is
-    not trained, gradients are worked out as the loss is; with one that is, each chunk is computed a second time on the
-    way back.
+    Tokens of weight zero cost nothing. With a head that is not trained, gradients are worked out as the loss is,
+    chunk by chunk; with one that is, each chunk is computed a second time on the way back.
     """
-    wanted, weight = weights > 0, next(head.parameters())
-    states, truth, weights = states[wanted].to(weight.dtype), truth[wanted].detach(), weights[wanted].detach()
-    teacher, chunk = target_head or head, chunk or max(CHUNK, SCORES // len(weight))
+    wanted, dtype = weights > 0, next(head.parameters()).dtype
+    states, truth, weights = states[wanted].to(dtype), truth[wanted].detach(), weights[wanted].detach()
+    teacher = target_head or head
     if not torch.is_grad_enabled() or any(parameter.requires_grad for parameter in head.parameters()):
         return _recomputed(states, truth, weights, head, teacher, chunk)
     total: Tensor = _Fused.apply(states, truth, weights, head, teacher, chunk)  # type: ignore[no-untyped-call]

@@ -13,7 +13,7 @@ from specdec_moa import attention, training
 from specdec_moa import model as model_module
 from tests.toys import VOCAB, build
 
-VOCABULARY, TOKENS, CHUNK = 20000, 600, 128
+VOCABULARY, TOKENS, CHUNK = 10000, 600, 128
 
 
 class Largest(TorchDispatchMode):
