@@ -32,8 +32,8 @@ def moa_sizes(layers: int, tokens: int) -> str:
 
 SIZES = moa_sizes(40, 320)
 """Less for layers and more for tokens than published (240 each): a fifth less work in training."""
-# What is compared as an ablation sees the same tokens, fewer than the best.
-# `ablation-eagle-wide` is as large as `moa`.
+# What is compared as an ablation has the published proportions, and sees the same tokens, fewer than the best.
+# `ablation-eagle-wide` is as large as `ablation-moa`.
 HEADS = {
     "moa": Head("moa", {"sizes": SIZES}, tokens=LONG),
     "moa-tli1": Head("moa", {"tli": 1, "sizes": SIZES}, tokens=LONG),
