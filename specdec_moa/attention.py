@@ -116,8 +116,10 @@ def _attend(queries: Float[Tensor, "B H M D"], memory: KeysValues, visible: Visi
     if visible is not None:
         read = scaled_dot_product_attention(queries, *memory, attn_mask=visible, enable_gqa=True)
     else:  # heads that share keys are as good as more queries of one head, and take a third less time
-        shared = queries.view(len(queries), memory[0].shape[1], -1, *queries.shape[2:]).transpose(2, 3)
-        read = scaled_dot_product_attention(shared.flatten(2, 3), *memory).view(shared.shape)  # [B, G, M, H / G, D]
+        rows, heads, count, size = queries.shape
+        groups = memory[0].shape[1]
+        shared = queries.view(rows, groups, heads // groups, count, size).transpose(2, 3)  # [B, G, M, H / G, D]
+        read = scaled_dot_product_attention(shared.flatten(2, 3), *memory).view(shared.shape)
     out: Tensor = read.transpose(1, 2).flatten(2)
     return out
 

@@ -48,14 +48,15 @@ def test_is_the_layer(kind: str, mean: bool) -> None:
         torch.testing.assert_close(one, two, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("rows", [0, 2])
 @pytest.mark.parametrize("groups", [1, 2, 4])
-def test_a_mask_that_hides_nothing_is_no_mask(groups: int) -> None:
+def test_a_mask_that_hides_nothing_is_no_mask(groups: int, rows: int) -> None:
     """Without one, query heads that share keys stand as more queries of one head."""
     model = head(target(), self_attention_num_key_value_heads=groups)
-    states = torch.randn(2, SIZE, model.config.hidden_size, dtype=model.dtype)
+    states = torch.randn(rows, SIZE, model.config.hidden_size, dtype=model.dtype)
     block, turns = Block.of(model.self_attention), angles(model.self_rotary, states, torch.arange(SIZE)[None])
     asked = block.query_and_project(states, turns)
-    all_seen = torch.ones(2, 1, SIZE, SIZE, dtype=torch.bool)
+    all_seen = torch.ones(rows, 1, SIZE, SIZE, dtype=torch.bool)
     torch.testing.assert_close(block.attend(states, *asked), block.attend(states, *asked, all_seen))
 
 

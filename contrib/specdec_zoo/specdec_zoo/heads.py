@@ -31,8 +31,8 @@ def moa_sizes(layers: int, tokens: int) -> str:
 
 
 SIZES = moa_sizes(40, 320)
-"""Less for layers and more for tokens than published (240 each): a fifth less work in training."""
-# What is compared as an ablation has the published proportions, and sees the same tokens, fewer than the best.
+"""Less for layers and more for tokens than published (240 each): an eighth less work in training."""
+# Ablations have the published proportions, and see the same tokens, fewer than the best.
 # `ablation-eagle-wide` is as large as `ablation-moa`.
 HEADS = {
     "moa": Head("moa", {"sizes": SIZES}, tokens=LONG),
