@@ -101,7 +101,9 @@ def _run(folder: str, plan: "Plan", texts: Made, held_out: list[str], made_of: d
     head = begin(model, tokenizer, plan.seed)
     if _first():
         checkpoints.begin(plan.output, {**made_of, "data": examples.fingerprint}, resume=plan.resume)
-    HeadTrainer(head, model, examples, plan, held_out, tokenizer).run()
+    trainer = HeadTrainer(head, model, examples, plan, held_out, tokenizer)
+    trainer.run()
+    trainer.accelerator.end_training()  # processes that leave without it may abort on their way out
 
 
 def _described(examples: Any) -> str:
