@@ -1,19 +1,14 @@
 """`specdec train`: a head for a target."""
 
 import os
-from collections.abc import Callable
-from functools import partial
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from typer import Argument, Option
 
 from specdec.cli import precision as chosen
 from specdec.cli.methods import Own
 from specdec.errors import OptionError
-
-if TYPE_CHECKING:
-    from specdec.training.trainer import Plan
 
 Name = Annotated[str, Argument(metavar="METHOD", help="What to train: moa, or what a plugin brings.")]
 Data = Annotated[list[str], Option(metavar="FILE", help="JSONL or plain text; may be repeated.")]
@@ -33,8 +28,6 @@ LogSteps = Annotated[int, Option(metavar="N", min=1, help="Log every N steps.")]
 Seed = Annotated[int, Option(metavar="N", min=0, help="The same seed gives the same run.")]
 Skip = Annotated[bool, Option("--skip-malformed", help="Skip and count lines that cannot be used.")]
 Restart = Annotated[bool, Option("--restart", help="Begin anew, and remove the checkpoints that there are.")]
-Made = Callable[..., Any]
-"""What is made when the target is there: its texts, and the head."""
 Precision = Annotated[
     str, Option(metavar="fp32|bf16|fp16", help="Of target and computation; the head's weights stay fp32.")
 ]
@@ -68,42 +61,32 @@ def train(
     """
     _check_installed()
     chosen.check(precision, aloud=_first())
-    from specdec.cli import parts
-    from specdec.training import Examples, load_method
-    from specdec.training.trainer import Plan
-
-    folder, held_out = parts.find_target(target), _read(prompts, eval_limit)
-    options = ("gradient_accumulation_steps", accumulate), ("logging_steps", log_steps), *chosen.arguments(precision)
-    length = epochs, max_steps or -1, batch
-    plan = Plan(output, *length, save_steps, eval_steps, eval_tokens, seed, resume=not restart, options=options)
-    texts = partial(Examples.read, data, max_length=max_length, skip_malformed=skip_malformed)
-    made_of = {"method": method, **own, "batch": batch, "accumulate": accumulate, "seed": seed, "precision": precision}
-    _run(folder, plan, texts, held_out, made_of, partial(load_method, method, **own))
-    used = f"--target {target} --drafter" if target else "--drafter"
-    _say(f"the head is in {output}; to draft with it: specdec generate PROMPT {used} {method}:{output}")
-
-
-def _run(folder: str, plan: "Plan", texts: Made, held_out: list[str], made_of: dict[str, Any], begin: Made) -> None:
-    """Read the data and the target, `begin` a head, and train it by the plan."""
     from transformers import set_seed
 
     from specdec.cli import parts
     from specdec.target.loading import load_model, load_tokenizer
-    from specdec.training import checkpoints
-    from specdec.training.trainer import HeadTrainer
+    from specdec.training import Examples, checkpoints, load_method
+    from specdec.training.trainer import HeadTrainer, Plan
 
+    folder, held_out = parts.find_target(target), _read(prompts, eval_limit)
     parts.hush()
     tokenizer = load_tokenizer(folder)
-    examples = texts(tokenizer)
+    examples = Examples.read(data, tokenizer, max_length, skip_malformed=skip_malformed)
     _say(_described(examples))
-    model = load_model(folder, dtype=chosen.dtype(made_of["precision"]))
-    set_seed(plan.seed)
-    head = begin(model, tokenizer, plan.seed)
+    model = load_model(folder, dtype=chosen.dtype(precision))
+    set_seed(seed)
+    head = load_method(method, model, tokenizer, seed, **own)
+    made_of = {"method": method, **own, "batch": batch, "accumulate": accumulate, "seed": seed, "precision": precision}
     if _first():
-        checkpoints.begin(plan.output, {**made_of, "data": examples.fingerprint}, resume=plan.resume)
+        checkpoints.begin(output, {**made_of, "data": examples.fingerprint}, resume=not restart)
+    options = ("gradient_accumulation_steps", accumulate), ("logging_steps", log_steps), *chosen.arguments(precision)
+    length = epochs, max_steps or -1, batch
+    plan = Plan(output, *length, save_steps, eval_steps, eval_tokens, seed, resume=not restart, options=options)
     trainer = HeadTrainer(head, model, examples, plan, held_out, tokenizer)
     trainer.run()
     trainer.accelerator.end_training()  # processes that leave without it may abort on their way out
+    used = f"--target {target} --drafter" if target else "--drafter"
+    _say(f"the head is in {output}; to draft with it: specdec generate PROMPT {used} {method}:{output}")
 
 
 def _described(examples: Any) -> str:

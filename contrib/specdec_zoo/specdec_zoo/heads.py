@@ -31,7 +31,7 @@ def moa_sizes(layers: int, tokens: int) -> str:
 
 
 SIZES = moa_sizes(40, 320)
-"""Less for layers and more for tokens than published (240 each): an eighth less work in training."""
+"""Less for layers and more for tokens than published (240 each): a seventh less work in training."""
 
 # Ablations have the published proportions, and see the same tokens, fewer than the best.
 # `ablation-eagle-wide` is as large as `ablation-moa`.
