@@ -24,12 +24,11 @@ from specdec.plugins import plugins
 from specdec.policies import Dynamic
 from specdec.target import Target
 from specdec.target.loading import load_model
-from specdec.training import Batch, Progress, Teacher
+from specdec.training import Batch, Progress, Teacher, written_sizes
 from specdec_moa.config import MoAConfig
 from specdec_moa.training import method
 
 TREE = Dynamic(depth=6, width=8, size=62)
-WIDE = tuple(f"{block}_intermediate_size" for block in ("layer_self_attention", "self_attention", "cross_attention"))
 
 
 def timed(times: list[float], function: Callable[..., Any]) -> Callable[..., Any]:
@@ -84,8 +83,7 @@ def sizes_of(head: str) -> str:
     """Write a trained head's sizes as training takes them; nothing for the published proportions."""
     if not head:
         return ""
-    config = MoAConfig.from_pretrained(plugins().folder(head))
-    return "+".join(f"{name}={getattr(config, name)}" for name in WIDE)
+    return written_sizes(MoAConfig.from_pretrained(plugins().folder(head)))
 
 
 def main(

@@ -12,7 +12,7 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 from specdec.drafters.borrowed import check_made_for, fingerprint
 from specdec.drafters.files import find, read_fields
 from specdec.errors import WrongCheckpoint
-from specdec_moa.config import MoAConfig
+from specdec_moa.config import BLOCKS, MoAConfig
 from specdec_moa.model import MoAModel
 from specdec_moa.weights import WEIGHTS
 
@@ -94,11 +94,12 @@ def _sizes(fields: dict[str, Any], shapes: Shapes, target: PreTrainedConfig, pat
     }
     if not bare:
         sizes["kv_hidden_size"] = _shape(shapes, "layer_self_attention.self_attn.q_proj.weight", path)[1]
-    for block in ("self_attention", "cross_attention", *(() if bare else ("layer_self_attention",))):
+    for block in BLOCKS[: 2 if bare else 3]:
         size = sizes["head_dim"]
         if block == "layer_self_attention":
             own = int(fields.get("layer_self_attention_num_attention_heads") or heads)
-            size = sizes["kv_hidden_size"] // own
+            size = _shape(shapes, f"{block}.self_attn.q_proj.weight", path)[0] // own
+            sizes["layer_self_attention_head_dim"] = size
         sizes[f"{block}_num_key_value_heads"] = _shape(shapes, f"{block}.self_attn.k_proj.weight", path)[0] // size
         sizes[f"{block}_intermediate_size"] = _shape(shapes, f"{block}.mlp.gate_proj.weight", path)[0]
     return sizes

@@ -4,6 +4,10 @@ from typing import Any, no_type_check
 
 from transformers import LlamaConfig, PreTrainedConfig, Qwen2Config
 
+from specdec.errors import OptionError
+
+BLOCKS = ("self_attention", "cross_attention", "layer_self_attention")
+
 
 @no_type_check  # transformers makes it a dataclass that takes more than its fields
 class MoAConfig(PreTrainedConfig):
@@ -36,6 +40,8 @@ class MoAConfig(PreTrainedConfig):
     target_layer_inference: int = 0
     head_dim: int | None = None
     layer_self_attention_num_attention_heads: int | None = None
+    layer_self_attention_head_dim: int | None = None
+    """Size of its heads, which need not fill its width; published heads do."""
     attention_bias: bool = False
     """Biases on queries, keys and values of the two self-attentions, as in heads for Qwen2."""
     scale_all_rotary: bool = False
@@ -52,15 +58,24 @@ class MoAConfig(PreTrainedConfig):
             self.head_dim = self.hidden_size // self.num_attention_heads
         if self.layer_self_attention_num_attention_heads is None:
             self.layer_self_attention_num_attention_heads = self.num_attention_heads
+        if self.layer_self_attention_head_dim is None:
+            self.layer_self_attention_head_dim = self.kv_hidden_size // self.layer_self_attention_num_attention_heads
         super().__post_init__(**kwargs)
 
     @classmethod
     def for_target(cls, target: PreTrainedConfig, /, **options: Any) -> "MoAConfig":
-        """Size a head for a target by the proportions of the published one; `options` replace any field."""
+        """Size a head for a target by the proportions of the published one; `options` replace any field.
+
+        Other numbers of heads leave the size of each as it is.
+
+        Raises:
+            OptionError: key and value heads that queries cannot share evenly, or heads of an odd size.
+        """
         heads = target.num_attention_heads
         size = getattr(target, "head_dim", None) or target.hidden_size // heads
         packed = 2 * target.num_key_value_heads * size
-        layer_heads = next(count for count in range(heads, 0, -1) if packed % (2 * count) == 0)
+        most = next(count for count in range(heads, 0, -1) if packed % (2 * count) == 0)
+        layer_heads = options.get("layer_self_attention_num_attention_heads", most)
         fields = {
             "vocab_size": target.vocab_size,
             "hidden_size": target.hidden_size,
@@ -72,6 +87,7 @@ class MoAConfig(PreTrainedConfig):
             "cross_attention_num_key_value_heads": _divisor(heads, heads // 8),
             "cross_attention_intermediate_size": target.hidden_size * 3 // 2,
             "layer_self_attention_num_attention_heads": layer_heads,
+            "layer_self_attention_head_dim": packed // most,
             "layer_self_attention_num_key_value_heads": _divisor(layer_heads, layer_heads // 4),
             "layer_self_attention_intermediate_size": packed * 3 // 2,
             "attention_bias": target.model_type == "qwen2",
@@ -80,7 +96,10 @@ class MoAConfig(PreTrainedConfig):
             "rope_parameters": dict(target.rope_parameters),
             "max_position_embeddings": target.max_position_embeddings,
         }
-        return cls(**{**fields, **options})
+        config = cls(**{**fields, **options})
+        for name in BLOCKS:
+            _check_heads(name, config.block(name))
+        return config
 
     def block(self, name: str) -> PreTrainedConfig:
         """Describe one block, `self_attention`, `cross_attention` or `layer_self_attention`, as a decoder layer."""
@@ -99,7 +118,7 @@ class MoAConfig(PreTrainedConfig):
             rope_parameters=self._rotary(scaled=self.scale_all_rotary or name == "self_attention"),
             max_position_embeddings=self.max_position_embeddings,
         )
-        config.head_dim = width // (heads or 1) if layer else self.head_dim
+        config.head_dim = self.layer_self_attention_head_dim if layer else self.head_dim
         return config
 
     def to_dict(self) -> dict[str, Any]:
@@ -111,6 +130,15 @@ class MoAConfig(PreTrainedConfig):
     def _rotary(self, *, scaled: bool) -> dict[str, Any]:
         rotary = dict(self.rope_parameters or {"rope_theta": 10000.0})
         return rotary if scaled else {"rope_type": "default", "rope_theta": rotary["rope_theta"]}
+
+
+def _check_heads(name: str, block: PreTrainedConfig) -> None:
+    heads, shared, size = block.num_attention_heads, block.num_key_value_heads, block.head_dim
+    if heads % shared or size % 2:
+        raise OptionError(
+            f"expected {name} to have heads of an even size, and a multiple of its key and value heads; "
+            f"got {heads} heads, {shared} of keys and values, and size {size}"
+        )
 
 
 def _divisor(number: int, most: int) -> int:

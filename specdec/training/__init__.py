@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 from specdec.plugins import plugins
 from specdec.training.dataset import Examples
 from specdec.training.lesson import Batch, Lesson, Teacher
-from specdec.training.method import Method, Progress, Recipe, chosen_sizes, option, takes
+from specdec.training.method import Method, Progress, Recipe, chosen_sizes, option, takes, written_sizes
 from specdec.training.schedule import Schedule
 from specdec.training.vocabulary import soft_cross_entropy
 
@@ -35,4 +35,5 @@ __all__ = [
     "option",
     "soft_cross_entropy",
     "takes",
+    "written_sizes",
 ]

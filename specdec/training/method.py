@@ -103,12 +103,20 @@ def chosen_sizes(sizes: str, kind: type[PreTrainedConfig]) -> dict[str, int]:
     Raises:
         OptionError: there is no such size, or it is no positive integer.
     """
-    ends = ("intermediate_size", "attention_heads", "key_value_heads", "head_dim")
-    known = sorted({field.name for field in fields_of(kind) if field.name.endswith(ends)})
-    chosen = {}
+    known, chosen = _sizes(kind), {}
     for part in filter(None, sizes.split("+")):
         name, _, size = part.partition("=")
         if name not in known or not size.isdecimal() or not int(size):
             raise OptionError(f"expected sizes as field=value, with fields {', '.join(known)}, got {part!r}")
         chosen[name] = int(size)
     return chosen
+
+
+def written_sizes(config: PreTrainedConfig) -> str:
+    """Write all sizes of a head as `chosen_sizes` reads them."""
+    return "+".join(f"{name}={getattr(config, name)}" for name in _sizes(type(config)))
+
+
+def _sizes(kind: type[PreTrainedConfig]) -> list[str]:
+    ends = ("intermediate_size", "attention_heads", "key_value_heads", "head_dim")
+    return sorted({field.name for field in fields_of(kind) if field.name.endswith(ends)})

@@ -47,9 +47,9 @@ class _Fused(torch.autograd.Function):
                 said = head(leaf)
             log_q = said.detach().float().log_softmax(-1)
             total -= (weights[part] * torch.linalg.vecdot(law, log_q)).sum()
-            slope = log_q.exp_().sub_(law).mul_(weights[part, None])  # of the loss, by what the head says
+            slope = log_q.exp_().sub_(law)  # of the cross-entropy, by what the head says
             gradient[part] = torch.autograd.grad(said, leaf, slope.to(said.dtype))[0]
-        ctx.save_for_backward(gradient)
+        ctx.save_for_backward(gradient.mul_(weights[:, None]))
         return total
 
     @staticmethod

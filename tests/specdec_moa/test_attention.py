@@ -48,6 +48,17 @@ def test_is_the_layer(kind: str, mean: bool) -> None:
         torch.testing.assert_close(one, two, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("heads", [1, 2, 4])
+def test_layers_are_mixed_by_the_layer(heads: int) -> None:
+    """However many heads it has: they need not fill its width."""
+    model = head(target(), layer_self_attention_num_attention_heads=heads).float()
+    packed = torch.randn(2, 3, 4, model.config.kv_hidden_size)
+    states, layer = packed.flatten(0, 1), model.layer_self_attention
+    layer.self_attn.config._attn_implementation = "eager"
+    expected = layer(states, position_embeddings=model.layer_rotary(states, torch.arange(4)[None])).mean(1)
+    torch.testing.assert_close(model.mix_layers(packed).flatten(0, 1), expected)
+
+
 @pytest.mark.parametrize("rows", [0, 2])
 @pytest.mark.parametrize("groups", [1, 2, 4])
 def test_a_mask_that_hides_nothing_is_no_mask(groups: int, rows: int) -> None:

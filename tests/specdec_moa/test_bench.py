@@ -11,6 +11,7 @@ from specdec_moa.training import method
 from tests.toys import build
 
 NARROW = {
+    "layer_self_attention_num_attention_heads": 1,
     "layer_self_attention_intermediate_size": 8,
     "self_attention_intermediate_size": 24,
     "cross_attention_intermediate_size": 16,

@@ -42,9 +42,9 @@ def reweigh(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
 
 
 @pytest.mark.parametrize("kind", FAMILIES)
-@pytest.mark.parametrize("bare", [False, True])
-def test_round_trip(kind: str, bare: bool, tmp_path: Path) -> None:
-    made = head(target(kind), disable_LSA=bare, target_layer_inference=2, target=fingerprint(target(kind).config))
+@pytest.mark.parametrize("sizes", [{}, {"disable_LSA": True}, {"layer_self_attention_num_attention_heads": 1}])
+def test_round_trip(kind: str, sizes: dict[str, Any], tmp_path: Path) -> None:
+    made = head(target(kind), target_layer_inference=2, target=fingerprint(target(kind).config), **sizes)
     made.save_pretrained(tmp_path)
     for read in (
         load(str(tmp_path), target(kind).config),
@@ -78,6 +78,25 @@ def test_sizes_come_from_the_tensors(folder: Path, golden_model: PreTrainedModel
     config = load(str(folder), golden_model.config).config
     assert (config.self_attention_num_key_value_heads, config.cross_attention_num_key_value_heads) == (4, 2)
     assert (config.kv_hidden_size, config.layer_self_attention_intermediate_size) == (32, 36)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"cross_attention_num_key_value_heads": 3}, "cross_attention .* 4 heads, 3 of keys and values"),
+        ({"layer_self_attention_head_dim": 7}, "layer_self_attention .* size 7"),
+    ],
+)
+def test_heads_that_cannot_be(sizes: dict[str, int], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        MoAConfig.for_target(target("llama").config, **sizes)
+
+
+def test_fewer_heads_are_as_large() -> None:
+    usual = head(target("llama")).layer_self_attention.self_attn
+    fewer = head(target("llama"), layer_self_attention_num_attention_heads=1).layer_self_attention.self_attn
+    assert usual.q_proj.out_features == 4 * fewer.q_proj.out_features
+    assert usual.k_proj.out_features == fewer.k_proj.out_features == fewer.head_dim
 
 
 def test_scaled_rotary_embedding() -> None:
