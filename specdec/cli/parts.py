@@ -1,8 +1,11 @@
 """What a command decodes with: from names to loaded parts."""
 
+import os
+
 import torch
 from attrs import frozen
 from huggingface_hub.utils import logging as hub_logging
+from transformers import PreTrainedModel
 from transformers.utils import logging
 
 from specdec.cli import drafters
@@ -25,6 +28,9 @@ SHAPES = {
     "small_model": "static:levels=4",
 }
 """What was fastest with the zoo on CPU cores, as `specdec bench --tune` finds; others begin with a chain."""
+
+SMALL = 2**25
+"""Weights of a model below which one thread is faster than two."""
 
 
 @frozen
@@ -77,7 +83,16 @@ def load_target(folder: str, rule: str, device: str | None) -> Target:
     hush()
     name, options = parse(rule)
     chosen = load_rule(name, **options)
-    return Target.from_pretrained(folder, chosen, device=device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    target = Target.from_pretrained(folder, chosen, device=device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if small(target.model) and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
+    return target
+
+
+def small(model: PreTrainedModel) -> bool:
+    """Say whether a model's products on a CPU are too small to share: each would wait for the slowest core."""
+    weights: int = model.num_parameters()
+    return model.device.type == "cpu" and weights < SMALL
 
 
 def make(wanted: drafters.Wanted, target: Target) -> Drafter:

@@ -5,6 +5,7 @@ import re
 import sys
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from specdec import Decoder, Sampling, Stop, Target
@@ -133,6 +134,21 @@ def test_without_the_zoo_a_target_is_asked_for(monkeypatch):
 
     assert result.exit_code == 2
     assert "pip install ./contrib/specdec_zoo" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("asked", "limit", "chosen"), [(None, parts.SMALL, [1]), ("2", parts.SMALL, []), (None, 1000, [])]
+)
+def test_a_small_model_runs_on_one_thread(target, monkeypatch, asked, limit, chosen):
+    """Unless the environment says how many there are to be; larger ones are shared."""
+    threads = []
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)
+    monkeypatch.setattr(parts, "SMALL", limit)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if asked:
+        monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    parts.load_target(target, "match", "cpu")
+    assert threads == chosen
 
 
 def test_plugins_as_a_table_and_as_json():
