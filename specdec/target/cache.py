@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -26,13 +27,13 @@ class Window:
     columns: Int[Array, "R M"]
     end: int
 
-    @property
+    @cached_property
     def in_order(self) -> bool:
         """Whether the slots are the first ones, one after the other."""
         slots: list[int] = self.slots.tolist()
         return slots == list(range(len(slots)))
 
-    @property
+    @cached_property
     def start(self) -> int | None:
         """At which column all rows begin to write without gaps, if they do."""
         count = self.columns.shape[1]
