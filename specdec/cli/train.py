@@ -84,7 +84,7 @@ def train(
     plan = Plan(output, *length, save_steps, eval_steps, eval_tokens, seed, resume=not restart, options=options)
     trainer = HeadTrainer(head, model, examples, plan, held_out, tokenizer)
     trainer.run()
-    trainer.accelerator.end_training()  # processes that leave without it may abort on their way out
+    trainer.leave()
     used = f"--target {target} --drafter" if target else "--drafter"
     _say(f"the head is in {output}; to draft with it: specdec generate PROMPT {used} {method}:{output}")
 

@@ -1,5 +1,6 @@
 """Training, on transformers' own trainer."""
 
+import gc
 from collections.abc import Sequence
 from math import ceil
 from pathlib import Path
@@ -109,6 +110,17 @@ class HeadTrainer(Trainer):
                     self._report.stop()
         if self.args.should_save:
             self.method.save(self.plan.output)
+
+    def leave(self) -> None:
+        """Part from the other processes of the run; nothing can be trained any more.
+
+        What wraps the head for them goes first. If it went last it would take the group of processes along while it
+        holds Python's lock, and wait for ever where a thread of the group still waits for that lock.
+        """
+        self.model_wrapped = self.model
+        self.accelerator.free_memory()
+        gc.collect()
+        self.accelerator.end_training()
 
     @property
     def steps(self) -> int:
