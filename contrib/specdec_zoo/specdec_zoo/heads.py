@@ -31,7 +31,7 @@ def moa_sizes(heads: int, layers: int, tokens: int) -> str:
 
 
 SIZES = moa_sizes(1, 40, 376)
-"""Less for layers and more for tokens than published (4, 240 and 240): a quarter less work in training."""
+"""Less for layers and more for tokens than published (4, 240 and 240): a fifth less work in training."""
 
 # Ablations have the published proportions, and see the same tokens, fewer than the best.
 # `ablation-eagle-wide` is as large as `ablation-moa`.
