@@ -3,6 +3,7 @@
 On a random target of the sizes of Llama 3 8B; its layers share their weights, which leaves what is measured as it is.
 """
 
+import ctypes
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from specdec.training import Batch, Examples, Method, Progress, Teacher, load_me
 from specdec.training.dataset import Example, collate
 
 GIB = 2**30
+MALLOC = {-8: 1, -1: 0, -3: 65_536}  # glibc's M_ARENA_MAX, M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
 
 
 @frozen
@@ -61,6 +63,12 @@ class Peak:
     def resident(self) -> int:
         """Give the bytes that there are now."""
         return int(self._process.memory_info().rss)
+
+
+def give_back_at_once() -> bool:
+    """Have glibc return what is freed, which it else keeps, more or less from run to run; elsewhere do nothing."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    return mallopt is not None and all(mallopt(option, value) for option, value in MALLOC.items())
 
 
 def target(vocabulary: int, hidden: int, layers: int, intermediate: int) -> PreTrainedModel:
@@ -123,6 +131,7 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Print the peak of memory of one step above the target, the head and its gradients, in float32."""
+    give_back_at_once()
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     model = target(vocabulary, hidden, layers, intermediate)

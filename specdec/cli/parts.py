@@ -79,7 +79,7 @@ def load(names: Names, device: str | None) -> tuple[Decoder, Decoder]:
 
 
 def load_target(folder: str, rule: str, device: str | None) -> Target:
-    """Load a target, and keep others from talking into the text."""
+    """Load a target, small ones for one thread alone, and keep others from talking into the text."""
     hush()
     name, options = parse(rule)
     chosen = load_rule(name, **options)

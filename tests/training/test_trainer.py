@@ -4,6 +4,7 @@ import math
 import re
 import shutil
 import warnings
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -206,3 +207,16 @@ def test_blocks_that_hide_nothing_have_nothing_to_teach_the_last_layers():
     with pytest.raises(OptionError, match="block none and strict"):
         method(model, tli=1, block="none")
     method(model, tli=1, block="none", strict=False)
+
+
+def test_what_wraps_the_head_goes_before_the_processes_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wrapper holds their group, which must not end with it."""
+    trainer = run(tmp_path)
+    wrapper = torch.nn.Sequential(trainer.method)
+    wrapper.itself = [wrapper]  # type: ignore[assignment]
+    left, seen = weakref.ref(wrapper), []
+    trainer.model_wrapped, trainer.accelerator._models = wrapper, [wrapper]
+    del wrapper
+    monkeypatch.setattr(trainer.accelerator, "end_training", lambda: seen.append(left()))
+    trainer.leave()
+    assert seen == [None]
