@@ -135,10 +135,10 @@ class Reader:
             depths = depths[:, :1]
         noise = np.zeros((*depths.shape, size), np.float32)
         for row, temperature in enumerate(self.temperatures):
-            for depth in set(depths[row].tolist() if temperature > 0 else []):
+            for place, depth in enumerate(depths[row].tolist() if temperature > 0 else []):
                 shared = self.context.dice[row].noise(depth, size)
                 if shared is not None:
-                    noise[row, depths[row] == depth] = temperature * shared
+                    np.multiply(shared, temperature, out=noise[row, place])
         return torch.from_numpy(noise)
 
     @staticmethod
@@ -197,7 +197,8 @@ def _best_in_turn(log_q: Float[Array, "B M V"], count: int) -> tuple[Float[Array
     for rank in range(count):
         places[:, rank] = place = numbers.argmax(1)
         values[:, rank] = numbers[rows, place]
-        numbers[rows, place] = -np.inf
+        if rank + 1 < count:
+            numbers[rows, place] = -np.inf
     return values.reshape(*log_q.shape[:2], count), places.reshape(*log_q.shape[:2], count)
 
 
