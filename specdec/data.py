@@ -83,8 +83,8 @@ def _check(name: str, low: int | float, high: int | float, *, above: bool = Fals
         if not isinstance(value, kind) or isinstance(value, bool):
             raise OptionError(f"expected a {name} that is a {'whole ' if whole else ''}number, got {value!r}")
         if not ((low < value if above else low <= value) and value <= high):
-            bound = f"above {low:g}" if above else f"of at least {low:g}"
-            limit = f" and at most {high:g}" if high < float("inf") else ""
+            bound = f"above {low}" if above else f"of at least {low}"
+            limit = f" and at most {high}" if high < float("inf") else ""
             raise OptionError(f"expected a {name} {bound}{limit}, got {value}")
 
     return validate
