@@ -5,6 +5,7 @@ On a random target of the sizes of Llama 3 8B; its layers share their weights, w
 
 import ctypes
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
@@ -65,10 +66,12 @@ class Peak:
         return int(self._process.memory_info().rss)
 
 
-def give_back_at_once() -> bool:
+def give_back_at_once() -> None:
     """Have glibc return what is freed, which it else keeps, more or less from run to run; elsewhere do nothing."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    return mallopt is not None and all(mallopt(option, value) for option, value in MALLOC.items())
+    if sys.platform == "linux":
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+        for option, value in MALLOC.items() if mallopt else ():
+            mallopt(option, value)
 
 
 def target(vocabulary: int, hidden: int, layers: int, intermediate: int) -> PreTrainedModel:

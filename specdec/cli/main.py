@@ -1,11 +1,12 @@
 """The `specdec` command."""
 
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from specdec import __version__
 from specdec.cli.audit import audit
 from specdec.cli.bench import bench
 from specdec.cli.generate import generate
@@ -27,13 +28,25 @@ class Commands(TyperGroup):
             sys.exit(2)
 
 
-app = typer.Typer(
-    cls=Commands,
-    help="Makes large language models answer faster without changing what they say.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+def say_version(asked: bool) -> bool:
+    """Print it and leave, whatever else was given."""
+    if asked:
+        print(f"specdec {__version__}")
+        raise typer.Exit
+    return asked
+
+
+VERSION = typer.Option("--version", callback=say_version, is_eager=True, help="Show the version and exit.")
+
+
+@app.callback(cls=Commands, no_args_is_help=True)
+def main(version: Annotated[bool, VERSION] = False) -> None:
+    """Makes large language models answer faster without changing what they say."""
+
+
 app.command()(audit)
 app.command()(bench)
 app.command()(generate)

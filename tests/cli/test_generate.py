@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from importlib.metadata import version
 
 import pytest
 import torch
@@ -165,3 +166,7 @@ def test_help_names_every_option():
 
     assert "--repetition-penalty" in text
     assert sys.modules["specdec.cli.generate"].generate.__doc__.splitlines()[0] in text
+
+
+def test_the_version_is_that_of_the_distribution():
+    assert specdec("--version").stdout == f"specdec {version('specdec-kit')}\n"
