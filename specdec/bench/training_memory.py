@@ -68,9 +68,9 @@ class Peak:
 
 def give_back_at_once() -> None:
     """Have glibc return what is freed, which it else keeps, more or less from run to run; elsewhere do nothing."""
-    if sys.platform == "linux":
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-        for option, value in MALLOC.items() if mallopt else ():
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:  # musl has none
+        for option, value in MALLOC.items():
             mallopt(option, value)
 
 
