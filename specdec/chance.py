@@ -89,7 +89,7 @@ class Keyed(Chance):
         return word * 2.0**-53 * float(of) < float(accept)
 
     def noise(self, key: Key, size: int) -> np.ndarray[Any, np.dtype[np.float32]]:
-        return _gumbels(key, size)
+        return _gumbels(key, size).copy()
 
 
 @frozen
@@ -148,5 +148,4 @@ def _exponentials(key: Key, size: int) -> np.ndarray[Any, np.dtype[np.float32]]:
 def _gumbels(key: Key, size: int) -> np.ndarray[Any, np.dtype[np.float32]]:
     noise: np.ndarray[Any, np.dtype[np.float32]] = np.log(_exponentials(key, size))
     np.negative(noise, out=noise)
-    noise.flags.writeable = False
     return noise
