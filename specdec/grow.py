@@ -1,11 +1,10 @@
 """The loop that policies shape and drafters feed."""
 
-import numpy as np
-
 from specdec.data import Context
-from specdec.frontier import Frontier, Reader, Score
+from specdec.frontier import Frontier, Score
 from specdec.interfaces import TreePolicy
-from specdec.nodes import Array, array, at, listed
+from specdec.nodes import PADDING, at, even
+from specdec.reader import Reader
 from specdec.tree import Tree
 
 __all__ = ["Frontier", "Score", "grow", "grow_with_log"]
@@ -24,25 +23,26 @@ def grow(context: Context, policy: TreePolicy, score: Score) -> Tree:
 
 def grow_with_log(context: Context, policy: TreePolicy, score: Score) -> tuple[Tree, Tree]:
     """Grow as `grow` does, and give the whole tree beside the one that was kept."""
-    tree, room = Tree.root(context.roots), array(context.room)[:, None]
+    tree, room = Tree.root(context.roots), context.room.tolist()
     reader = Reader(context, score, float(policy.sharpness))
     while True:
-        before, widths = tree.arrays, array(policy.widths(tree))
-        below = before.depths < room  # a row that is full needs no more
-        nodes = listed((widths > 0) & before.real & below)
-        if nodes.shape[1]:
-            nodes = best_first(before.scores, nodes)
+        before, widths = tree.lists, policy.widths(tree).tolist()
+        rows = zip(widths, before.depths, before.tokens, before.scores, room, strict=True)
+        growing = [_growing(*row) for row in rows]
+        if any(growing):
+            nodes = even(growing, PADDING)
             asked = at(widths, nodes, 0)
             drawing = policy.sampled and reader.warm
             tree = reader.draw(tree, nodes, asked, policy.draws) if drawing else reader.place(tree, nodes, asked)
-        if tree.tokens.shape == before.tokens.shape:  # the policy has enough, or the drafter has nothing to add
+        if tree.lists.size == before.size:  # the policy has enough, or the drafter has nothing to add
             return tree, tree.select(policy.keep(tree))
 
 
-def best_first(scores: Array, nodes: Array) -> Array:
-    """Order each row's nodes by falling score, so that their children stand as in EAGLE-2's own trees."""
-    if nodes.shape[1] == 1:
-        return nodes
-    order = (-at(scores, nodes, -np.inf)).argsort(1, kind="stable")
-    ordered: Array = nodes[np.arange(len(nodes))[:, None], order]
-    return ordered
+def _growing(widths: list[int], depths: list[int], tokens: list[int], scores: list[float], room: int) -> list[int]:
+    """List a row's nodes that get children, best first, so that these stand as in EAGLE-2's own trees."""
+    nodes = [
+        node
+        for node, (width, depth, token) in enumerate(zip(widths, depths, tokens, strict=True))
+        if width > 0 and depth < room and token >= 0  # a row that is full needs no more
+    ]
+    return nodes if len(nodes) < 2 else sorted(nodes, key=lambda node: -scores[node])

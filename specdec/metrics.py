@@ -53,7 +53,7 @@ class Metrics:
 
     def observe(self, tree: Tree, step: Step) -> None:
         """Count a step, as cut at its ends."""
-        drafted = (tree.arrays.real.sum(1) - 1).tolist()
+        drafted = [sum(token >= 0 for token in row) - 1 for row in tree.lists.tokens]
         for row, (tokens, accepted) in enumerate(zip(step.lengths.tolist(), step.accepted.tolist(), strict=True)):
             if tokens == 0:
                 continue

@@ -1,8 +1,8 @@
-"""The nodes of trees in numpy, whose calls cost a fifth of torch's: the cost of small things is that of the call."""
+"""The nodes of trees as plain lists: they are few, and what a list costs is a tenth of what an array's call does."""
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from attrs import frozen
@@ -15,6 +15,11 @@ PADDING = -1
 """Fills what is no node and no token; never a legal token id."""
 
 Array = np.ndarray[Any, np.dtype[Any]]
+Child = tuple[int, int, float]
+"""Token, parent and score of a node to be."""
+Value = TypeVar("Value")
+
+_NOTHING: Child = (PADDING, PADDING, 0.0)
 
 
 def array(tensor: Tensor) -> Array:
@@ -25,19 +30,136 @@ def array(tensor: Tensor) -> Array:
 
 @frozen(eq=False)
 class Nodes:
-    """What a `specdec.tree.Tree` shows as tensors, of the same memory."""
+    """What a `specdec.tree.Tree` shows as tensors: a list for each row, padded to the longest."""
 
-    tokens: Int[Array, "B N"]
-    parents: Int[Array, "B N"]
-    scores: Float[Array, "B N"]
-    depths: Int[Array, "B N"]
+    tokens: list[list[int]]
+    parents: list[list[int]]
+    scores: list[list[float]]
+    depths: list[list[int]]
 
     @staticmethod
-    def roots(tokens: Int[Array, " B"]) -> "Nodes":
-        """Start trees from these tokens."""
-        shape = len(tokens), 1
-        depths = np.zeros(shape, np.int64)
-        return Nodes(tokens.reshape(shape), depths + PADDING, np.zeros(shape, np.float32), depths)
+    def of(tokens: list[list[int]], parents: list[list[int]], scores: list[list[float]]) -> "Nodes":
+        """Work out the depths; a node that does not stand behind its parent, which verifiers refuse, has none."""
+        depths: list[list[int]] = [[] for _ in parents]
+        for row, above in zip(depths, parents, strict=True):
+            for parent in above:
+                row.append(row[parent] + 1 if 0 <= parent < len(row) else 0)
+        return Nodes(tokens, parents, scores, depths)
+
+    @property
+    def size(self) -> int:
+        """How many places each row has, padding included."""
+        return len(self.tokens[0]) if self.tokens else 1
+
+    @property
+    def depth(self) -> int:
+        """How many levels any row has reached below its root."""
+        return max(map(max, self.depths))
+
+    def rows(self, rows: Sequence[int]) -> "Nodes":
+        """Copy some rows, in this order."""
+        parts: list[Any] = [[[*part[row]] for row in rows] for part in self._parts]
+        return Nodes(*parts)
+
+    def check_parents(self, added: Sequence[Sequence[Child]]) -> None:
+        """Check that new nodes have a node to hang under.
+
+        Raises:
+            TreeError: the message names the parent, or the nodes without one.
+        """
+        nodes = [
+            (row, place, parent)
+            for row, children in enumerate(added)
+            for place, (token, parent, _) in enumerate(children)
+            if token >= 0
+        ]
+        highest = max((parent for _, _, parent in nodes), default=0)
+        if highest >= self.size:
+            raise TreeError(f"expected parents among the tree's {self.size} nodes, got {highest}")
+        orphans = [[row, place] for row, place, parent in nodes if parent < 0 or self.tokens[row][parent] < 0]
+        if orphans:
+            raise TreeError(f"expected every new node to have a node as parent, got none at {orphans}")
+
+    def beside(self, added: Sequence[Sequence[Child]]) -> "Nodes":
+        """Add nodes under others, and padding where a row gets fewer."""
+        longest = max(map(len, added), default=0)
+        grown = self.rows(range(len(added)))
+        for tokens, parents, scores, depths, children in zip(*grown._parts, added, strict=True):
+            for token, parent, score in [*children, *[_NOTHING] * (longest - len(children))]:
+                tokens.append(token)
+                parents.append(parent)
+                scores.append(score)
+                depths.append(depths[parent] + 1 if parent >= 0 else 0)
+        return grown
+
+    def only(self, kept: Sequence[Sequence[bool]]) -> "Nodes":
+        """Keep the roots and these nodes.
+
+        Raises:
+            TreeError: a node would be left without its parent.
+        """
+        places = [
+            [node for node, (token, keep) in enumerate(zip(*row, strict=True)) if token >= 0 and (keep or node == 0)]
+            for row in zip(self.tokens, kept, strict=True)
+        ]
+        if sum(map(len, places)) == sum(token >= 0 for row in self.tokens for token in row):
+            return self
+        names = [{node: name for name, node in enumerate(row)} for row in places]
+        orphans = [
+            [row, node]
+            for row, nodes in enumerate(places)
+            for node in nodes[1:]
+            if self.parents[row][node] not in names[row]
+        ]
+        if orphans:
+            raise TreeError(f"expected the parent of every kept node to be kept, got orphans at {orphans}")
+        places = even(places, PADDING)
+        above = at(self.parents, places, PADDING)
+        parents = [[name.get(parent, PADDING) for parent in row] for name, row in zip(names, above, strict=True)]
+        return Nodes(
+            at(self.tokens, places, PADDING), parents, at(self.scores, places, 0.0), at(self.depths, places, 0)
+        )
+
+    def ancestors(self) -> Bool[Array, "B N N"]:
+        """Whether node m is node n or above it, at [n, m]; padding has only itself."""
+        above = np.zeros((len(self.tokens), self.size, self.size), bool)
+        above[:, range(self.size), range(self.size)] = True
+        for row, parents in zip(above, self.parents, strict=True):
+            for node, parent in enumerate(parents):  # each stands behind its parent
+                if parent >= 0:
+                    row[node] |= row[parent]
+        return above
+
+    @property
+    def _parts(self) -> tuple[Any, ...]:
+        return self.tokens, self.parents, self.scores, self.depths
+
+
+class Arrays:
+    """The same as numpy's arrays, each made when it is asked for."""
+
+    def __init__(self, nodes: Nodes) -> None:
+        self._nodes = nodes
+
+    @cached_property
+    def tokens(self) -> Int[Array, "B N"]:
+        """Tokens."""
+        return np.array(self._nodes.tokens)
+
+    @cached_property
+    def parents(self) -> Int[Array, "B N"]:
+        """Parents, each before its children."""
+        return np.array(self._nodes.parents)
+
+    @cached_property
+    def scores(self) -> Float[Array, "B N"]:
+        """Log-probabilities of the paths from the root."""
+        return np.array(self._nodes.scores, np.float32)
+
+    @cached_property
+    def depths(self) -> Int[Array, "B N"]:
+        """Edges below the root."""
+        return np.array(self._nodes.depths)
 
     @cached_property
     def real(self) -> Bool[Array, "B N"]:
@@ -47,107 +169,23 @@ class Nodes:
     @cached_property
     def deepest(self) -> Bool[Array, "B N"]:
         """The nodes of the last level that any row has reached."""
-        last: Array = self.depths == self.depths.max()
-        return last & self.real
-
-    def ancestors(self) -> Bool[Array, "B N N"]:
-        """Whether node m is node n or above it, at [n, m]; padding has only itself."""
-        size = self.tokens.shape[1]
-        above = np.zeros((len(self.tokens), size, size), bool)
-        above[:, range(size), range(size)] = True
-        for row, parents in zip(above, np.where(self.real, self.parents, PADDING).tolist(), strict=True):
-            for node, parent in enumerate(parents):  # each stands behind its parent
-                if parent >= 0:
-                    row[node] |= row[parent]
-        return above
-
-    def check_parents(self, tokens: Int[Array, "B M"], parents: Int[Array, "B M"]) -> None:
-        """Check that new nodes have a node to hang under.
-
-        Raises:
-            TreeError: the message names the parent, or the nodes without one.
-        """
-        size, real = self.tokens.shape[1], tokens >= 0
-        if (real & (parents >= size)).any():
-            raise TreeError(f"expected parents among the tree's {size} nodes, got {parents.max()}")
-        above = self.tokens[np.arange(len(tokens))[:, None], np.where(real, parents, 0)]
-        orphans = real & ((above < 0) | (parents < 0))
-        if orphans.any():
-            raise TreeError(
-                f"expected every new node to have a node as parent, got none at {np.argwhere(orphans).tolist()}"
-            )
-
-    def beside(self, tokens: Int[Array, "B M"], parents: Int[Array, "B M"], scores: Float[Array, "B M"]) -> "Nodes":
-        """Add nodes under others; columns of padding alone are dropped."""
-        real = tokens >= 0
-        if not real.all():
-            places = listed(real)
-            tokens, parents = at(tokens, places, PADDING), at(parents, places, PADDING)
-            scores = at(scores, places, 0)
-        depths = at(self.depths, parents, -1) + 1
-        return Nodes(
-            np.concatenate([self.tokens, tokens], 1),
-            np.concatenate([self.parents, parents], 1),
-            np.concatenate([self.scores, scores], 1),
-            np.concatenate([self.depths, depths], 1),
-        )
-
-    def only(self, kept: Bool[Array, "B N"]) -> "Nodes":
-        """Keep these nodes.
-
-        Raises:
-            TreeError: a node would be left without its parent.
-        """
-        rows = np.arange(len(kept))[:, None]
-        orphans = kept & (self.parents >= 0) & ~kept[rows, self.parents]
-        if orphans.any():
-            raise TreeError(
-                f"expected the parent of every kept node to be kept, got orphans at {np.argwhere(orphans).tolist()}"
-            )
-        if (kept >= self.real).all():
-            return self
-        places = listed(kept)
-        renamed = kept.cumsum(1) - 1
-        above = at(self.parents, places, PADDING)
-        return Nodes(
-            at(self.tokens, places, PADDING),
-            np.where(above < 0, PADDING, renamed[rows, above]),
-            at(self.scores, places, 0),
-            at(self.depths, places, 0),
-        )
+        last, rows = self._nodes.depth, zip(self._nodes.depths, self._nodes.tokens, strict=True)
+        return np.array([[depth == last and token >= 0 for depth, token in zip(*row, strict=True)] for row in rows])
 
 
-def depths(parents: Int[Array, "B N"]) -> Int[Array, "B N"]:
-    """Count the edges between each node and the root; 0 for padding."""
-    counted: list[list[int]] = [[] for _ in parents]
-    for row, above in zip(counted, parents.tolist(), strict=True):
-        for parent in above:  # each stands before its children
-            row.append(row[parent] + 1 if parent >= 0 else 0)
-    return np.array(counted)
+def at(values: Sequence[Sequence[Value]], places: Sequence[Sequence[int]], fill: Value) -> list[list[Value]]:
+    """Look each row's values up at some places, and fill in at padding."""
+    return [
+        [row[place] if place >= 0 else fill for place in chosen] for row, chosen in zip(values, places, strict=True)
+    ]
 
 
-def listed(marked: Bool[Array, "B N"]) -> Int[Array, "B M"]:
-    """List the marked places of each row, padded to the longest list."""
-    if len(marked) == 1:
-        only: Array = marked[0].nonzero()[0]
-        return only[None]
-    places = np.full((len(marked), marked.sum(1).max()), PADDING)
-    row, place = np.nonzero(marked)
-    places[row, (marked.cumsum(1) - 1)[row, place]] = place
-    return places
+def even(rows: Sequence[Sequence[Value]], fill: Value) -> list[list[Value]]:
+    """Pad rows to the longest."""
+    longest = max(map(len, rows))
+    return [[*row, *[fill] * (longest - len(row))] for row in rows]
 
 
-def at(values: Array, places: Int[Array, "B M"], fill: int | float) -> Array:
-    """Look values up at places that were listed, and fill in at padding; a single row's list has none."""
-    if len(places) == 1:
-        return values[:, places[0]]
-    found = values[np.arange(len(places))[:, None], places]
-    return np.where(places < 0, fill, found)
-
-
-def rectangle(rows: Sequence[Sequence[Any]], fill: Any = PADDING) -> Array:
-    """Pad rows to the longest; the numbers are of the filling's kind."""
-    filled = np.full((len(rows), max(map(len, rows))), fill)
-    for row, values in zip(filled, rows, strict=True):
-        row[: len(values)] = values
-    return filled
+def rectangle(rows: Sequence[Sequence[int]]) -> Int[Array, "B N"]:
+    """Pad rows of numbers to the longest, as an array."""
+    return np.array(even(rows, PADDING), np.int64)

@@ -55,7 +55,8 @@ class RowLaw:
     def __call__(self, node: int) -> Weights:
         path, history = self.tree.path(self.row, node), self.prefix
         if path:
-            history = torch.cat([history, torch.from_numpy(self.tree.arrays.tokens[self.row, path])])
+            tokens = self.tree.lists.tokens[self.row]
+            history = torch.cat([history, torch.tensor([tokens[step] for step in path])])
         return law(self.sampling, history, self.logits[node])
 
 

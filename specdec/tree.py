@@ -10,18 +10,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from specdec.chance import Dice, Weights
-from specdec.nodes import Array, Nodes, array, at, depths, listed, rectangle
+from specdec.nodes import PADDING, Arrays, Child, Nodes, array
 
 Place = tuple[int, int]
 """A row and a node."""
+Wish = tuple[int, int, Weights]
+"""A node, how many children to draw under it, and its law."""
 
 
-@frozen(eq=False)
+@frozen(eq=False, init=False, slots=False)
 class Tree:
     """Guesses at what follows each row: `N` nodes in topological order, node 0 the root.
 
@@ -33,24 +35,56 @@ class Tree:
     Trees live on the CPU: they are small, and it is there that rules walk them.
     """
 
-    tokens: Int[Tensor, "B N"]
-    parents: Int[Tensor, "B N"]
-    scores: Float[Tensor, "B N"]
-    """Log-probability of the path from the root to the node, as the drafter sees it."""
+    lists: Nodes
+    """The nodes as plain lists, for what works on them between the models' passes."""
     drawn: Bool[Tensor, "B N"] | None = field(default=None, kw_only=True)
     laws: Mapping[Place, Weights] = field(factory=dict, kw_only=True)
     """What a node's drawn children were drawn from, for each that has any."""
 
+    def __init__(
+        self,
+        tokens: Int[Tensor, "B N"],
+        parents: Int[Tensor, "B N"],
+        scores: Float[Tensor, "B N"],
+        *,
+        drawn: Bool[Tensor, "B N"] | None = None,
+        laws: Mapping[Place, Weights] | None = None,
+    ) -> None:
+        nodes = Nodes.of(tokens.tolist(), parents.tolist(), scores.tolist())
+        self.__attrs_init__(nodes, drawn=drawn, laws=laws or {})
+
     @staticmethod
     def root(tokens: Int[Tensor, " B"]) -> "Tree":
         """Start trees from the last decided tokens; a row of padding takes no part."""
-        return Tree._of(Nodes.roots(array(tokens.cpu())))
+        rows = [[token] for token in tokens.tolist()]
+        return Tree.of(Nodes.of(rows, [[PADDING] for _ in rows], [[0.0] for _ in rows]))
+
+    @classmethod
+    def of(cls, nodes: Nodes, **found: Any) -> "Tree":
+        """Show lists as a tree; `found` says how the nodes were, as `drawn` and `laws`."""
+        tree = cls.__new__(cls)
+        tree.__attrs_init__(nodes, **found)
+        return tree
 
     @cached_property
-    def arrays(self) -> Nodes:
-        """The nodes as numpy's arrays, for what works on them between the models' passes."""
-        parents = array(self.parents)
-        return Nodes(array(self.tokens), parents, array(self.scores), depths(parents))
+    def arrays(self) -> Arrays:
+        """The nodes as numpy's arrays."""
+        return Arrays(self.lists)
+
+    @cached_property
+    def tokens(self) -> Int[Tensor, "B N"]:
+        """Tokens, padding where a row has fewer."""
+        return torch.from_numpy(self.arrays.tokens)
+
+    @cached_property
+    def parents(self) -> Int[Tensor, "B N"]:
+        """The node above each; padding for the root."""
+        return torch.from_numpy(self.arrays.parents)
+
+    @cached_property
+    def scores(self) -> Float[Tensor, "B N"]:
+        """Log-probability of the path from the root to each node, as the drafter sees it."""
+        return torch.from_numpy(self.arrays.scores)
 
     @cached_property
     def nodes(self) -> Bool[Tensor, "B N"]:
@@ -60,12 +94,17 @@ class Tree:
     @cached_property
     def ancestors(self) -> Bool[Tensor, "B N N"]:
         """Whether node m is node n or above it, at [n, m]; padding has only itself."""
-        return torch.from_numpy(self.arrays.ancestors())
+        return torch.from_numpy(self.lists.ancestors())
 
     @cached_property
     def depths(self) -> Int[Tensor, "B N"]:
         """Edges between each node and the root; 0 for padding."""
         return torch.from_numpy(self.arrays.depths)
+
+    @property
+    def depth(self) -> int:
+        """How many levels any row has reached below its root."""
+        return self.lists.depth
 
     @cached_property
     def deepest(self) -> Bool[Tensor, "B N"]:
@@ -85,15 +124,15 @@ class Tree:
 
     def children(self, row: int) -> list[list[int]]:
         """List each node's children in sibling order."""
-        children: list[list[int]] = [[] for _ in range(self.tokens.shape[1])]
-        for node, parent in enumerate(self.arrays.parents[row].tolist()):
+        children: list[list[int]] = [[] for _ in range(self.lists.size)]
+        for node, parent in enumerate(self.lists.parents[row]):
             if parent >= 0:
                 children[parent].append(node)
         return children
 
     def path(self, row: int, node: int) -> list[int]:
         """Walk from the root's child down to the node; the root's own path is empty."""
-        nodes, parents = [], self.arrays.parents[row].tolist()
+        nodes, parents = [], self.lists.parents[row]
         while parents[node] >= 0:
             nodes.append(node)
             node = parents[node]
@@ -101,14 +140,13 @@ class Tree:
 
     def rows(self, rows: list[int]) -> "Tree":
         """Take the trees of these rows, in this order."""
-        if rows == list(range(len(self.tokens))):
+        if rows == list(range(len(self.lists.tokens))):
             return self
         drawn = None if self.drawn is None else self.drawn[rows]
         laws = {
             (new, node): law for new, old in enumerate(rows) for (row, node), law in self.laws.items() if row == old
         }
-        tokens, parents, scores = self.tokens[rows], self.parents[rows], self.scores[rows]
-        return evolve(self, tokens=tokens, parents=parents, scores=scores, drawn=drawn, laws=laws)
+        return self.of(self.lists.rows(rows), drawn=drawn, laws=laws)
 
     def place(self, tokens: Int[Tensor, "B M"], parents: Int[Tensor, "B M"], scores: Float[Tensor, "B M"]) -> "Tree":
         """Add placed nodes, padding where a row adds fewer; columns of padding alone are dropped.
@@ -116,8 +154,10 @@ class Tree:
         Raises:
             TreeError: a parent is not in the tree.
         """
-        self.arrays.check_parents(array(tokens), array(parents))
-        return self.with_placed(array(tokens), array(parents), array(scores))
+        lists = tokens.tolist(), parents.tolist(), scores.tolist()
+        added = [list(zip(*row, strict=True)) for row in zip(*lists, strict=True)]
+        self.lists.check_parents(added)
+        return self.with_placed([[child for child in row if child[0] >= 0] for row in added])
 
     def draw(self, widths: Int[Tensor, "B N"], probs: Float[Tensor, "B N V"], dice: list[Dice]) -> "Tree":
         """Draw `widths` children under each node from its row of `probs`, without replacement.
@@ -125,34 +165,29 @@ class Tree:
         What a node has already drawn from stays its law: `probs` counts only where a node has no drawn
         child yet. Fewer children are drawn when fewer tokens have probability left.
         """
-        nodes = listed(array(widths) > 0)
-        laws = array(probs)[np.arange(len(nodes))[:, None], nodes]
-        return self.with_drawn(nodes, at(array(widths), nodes, 0), laws, dice)
+        asked = [
+            [(node, width, law) for node, (width, law) in enumerate(zip(*row, strict=True)) if width > 0]
+            for row in zip(widths.tolist(), array(probs), strict=True)
+        ]
+        return self.with_drawn(asked, dice)
 
-    def with_placed(self, tokens: Int[Array, "B M"], parents: Int[Array, "B M"], scores: Float[Array, "B M"]) -> "Tree":
+    def with_placed(self, added: list[list[Child]]) -> "Tree":
         """Place nodes whose parents need no check, as those have that a drafter was asked about."""
-        nodes = self.arrays.beside(tokens, parents, scores)
+        nodes = self.lists.beside(added)
         if self.drawn is None:
-            return self._of(nodes)
-        added = np.zeros((len(tokens), nodes.tokens.shape[1] - self.tokens.shape[1]), bool)
-        return self._of(nodes, drawn=self._drawn_beside(added), laws=self.laws)
+            return self.of(nodes)
+        return self.of(nodes, drawn=self._drawn_beside(nodes, [0] * len(added)), laws=self.laws)
 
-    def with_drawn(
-        self, nodes: Int[Array, "B M"], widths: Int[Array, "B M"], laws: Float[Array, "B M V"], dice: list[Dice]
-    ) -> "Tree":
-        """Draw `widths` children under some nodes, each from its own law, in the order of these nodes in the tree."""
+    def with_drawn(self, asked: list[list[Wish]], dice: list[Dice]) -> "Tree":
+        """Draw children under some nodes, each from its own law, in the order of these nodes in the tree."""
         known = dict(self.laws)
-        added = [self._draw_row(row, nodes[row], widths[row], laws[row], known, dice[row]) for row in range(len(dice))]
-        tokens, parents = (rectangle([[pair[part] for pair in pairs] for pairs in added]) for part in range(2))
-        chances = [[known[row, node][token] for token, node in pairs] for row, pairs in enumerate(added)]
-        gains = array(torch.from_numpy(rectangle(chances, laws.dtype.type(1))).log())
-        scores = (at(self.arrays.scores, parents, 0) + gains).astype(np.float32)
-        drawn = self._drawn_beside(tokens >= 0)
-        return self._of(self.arrays.beside(tokens, parents, scores), drawn=drawn, laws=known)
+        added = [self._draw_row(row, wishes, known, dice[row]) for row, wishes in enumerate(asked)]
+        grown = self.lists.beside(added)
+        return self.of(grown, drawn=self._drawn_beside(grown, list(map(len, added))), laws=known)
 
     def proposal(self, row: int, node: int) -> Weights | None:
         """Give the law that a drawn node was drawn from; None for a placed one."""
-        parent = int(self.arrays.parents[row, node])
+        parent = self.lists.parents[row][node]
         law = self.laws.get((row, parent))
         if law is None or self.drawn is None or not self.drawn[row, node]:
             return None
@@ -164,43 +199,36 @@ class Tree:
         Raises:
             TreeError: a node would be left without its parent.
         """
-        kept = array(keep) & self.arrays.real
-        kept[:, 0] = True
-        nodes = self.arrays.only(kept)
-        return self if nodes is self.arrays else self._of(nodes)
+        nodes = self.lists.only(keep.tolist())
+        return self if nodes is self.lists else self.of(nodes)
 
-    @classmethod
-    def _of(cls, nodes: Nodes, **found: Any) -> "Tree":
-        """Show arrays as a tree."""
-        tree = cls(*map(torch.from_numpy, (nodes.tokens, nodes.parents, nodes.scores)), **found)
-        object.__setattr__(tree, "arrays", nodes)
-        return tree
+    def _drawn_beside(self, grown: Nodes, counts: list[int]) -> Bool[Tensor, "B _"]:
+        """Mark the drawn nodes of a grown tree: each row's first new ones, and those that were."""
+        drawn = np.zeros((len(counts), grown.size), bool)
+        if self.drawn is not None:
+            drawn[:, : self.lists.size] = array(self.drawn)
+        for row, count in enumerate(counts):
+            drawn[row, self.lists.size : self.lists.size + count] = True
+        return torch.from_numpy(drawn)
 
-    def _drawn_beside(self, added: Bool[Array, "B M"]) -> Bool[Tensor, "B _"]:
-        before = np.zeros(self.tokens.shape, bool) if self.drawn is None else array(self.drawn)
-        return torch.from_numpy(np.concatenate([before, added], 1))
-
-    def _draw_row(
-        self, row: int, nodes: Array, widths: Array, laws: Array, known: dict[Place, Weights], dice: Dice
-    ) -> list[tuple[int, int]]:
-        """Draw tokens, each given with its parent; their laws become known."""
+    def _draw_row(self, row: int, asked: list[Wish], known: dict[Place, Weights], dice: Dice) -> list[Child]:
+        """Draw children; their laws become known."""
         added, children = list[tuple[int, int]](), self.children(row)
-        for index in nodes.argsort().tolist():
-            node, width = int(nodes[index]), int(widths[index])
-            if width <= 0:
-                continue
-            law = known.get((row, node), laws[index])
-            left = self._left(law, row, children[node])
-            tokens = dice.draft(left, width, self.tokens.shape[1] + len(added))
+        for node, width, law in sorted(asked, key=lambda wish: wish[0]):
+            law = known.get((row, node), law)
+            tokens = dice.draft(self._left(law, row, children[node]), width, self.lists.size + len(added))
             if tokens:
                 known[row, node] = law
             added += [(token, node) for token in tokens]
-        return added
+        chances = torch.from_numpy(np.array([known[row, node][token] for token, node in added]))
+        above = np.array([self.lists.scores[row][node] for _, node in added], np.float32)
+        scores = (above + array(chances.log())).astype(np.float32).tolist()
+        return [(*pair, score) for pair, score in zip(added, scores, strict=True)]
 
     def _left(self, law: Weights, row: int, earlier: list[int]) -> Weights:
         """What a node's law leaves for its next child, normalised; all zero when nothing is left."""
         left = self._law(law)
-        left[self.arrays.tokens[row, earlier]] = 0
+        left[[self.lists.tokens[row][node] for node in earlier]] = 0
         total = left.sum()
         return left / total if total > 0 else left
 

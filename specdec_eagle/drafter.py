@@ -43,7 +43,7 @@ class EagleDrafter(HeadDrafter):
         if frontier.start == 0:
             self._given = self._rows.follow(context.tokens[rows], context.lengths[rows], rows)
             return self.model.score(self._given, self.parts.head)
-        given = self._read(context, tree, frontier, rows)
+        given = self._read(context, frontier, rows)
         self._given = torch.cat([self._given, given], 1)
         return self.model.score(given, self.parts.head)
 
@@ -53,16 +53,11 @@ class EagleDrafter(HeadDrafter):
             raise OptionError("expected the target's last hidden state, got none")
         return features.hidden[:, :, 0]
 
-    def _read(
-        self, context: Context, tree: Tree, frontier: Frontier, rows: Int[Tensor, " R"]
-    ) -> Float[Tensor, "R M E"]:
+    def _read(self, context: Context, frontier: Frontier, rows: Int[Tensor, " R"]) -> Float[Tensor, "R M E"]:
         """Read nodes, each with what came of the node above it."""
-        nodes, lengths = frontier.nodes[rows], context.lengths[rows]
-        read, parents = frontier.read[rows], tree.parents[rows].gather(1, nodes.clamp(min=0))
-        above = (read[:, None, : frontier.start] == parents[..., None]).int().argmax(-1)
+        above = torch.tensor(frontier.above)[rows]
         features = self._given[torch.arange(len(rows))[:, None], above]
-        depths = tree.depths[rows].gather(1, read.clamp(min=0)).masked_fill(read < 0, 0)
-        layout = Layout((lengths - 2).clamp(min=0), depths, frontier.visible[rows])
+        layout = Layout((context.lengths[rows] - 2).clamp(min=0), frontier.read_depths[rows], frontier.visible[rows])
         return self._rows.read(frontier.tokens[rows], features, layout, rows)
 
 

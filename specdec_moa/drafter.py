@@ -49,15 +49,13 @@ class MoADrafter(HeadDrafter):
     def score(self, context: Context, tree: Tree, frontier: Frontier, active: Array) -> Float[Tensor, "R M V"]:
         if frontier.start == 0:
             self._recalled = self._rows.recall(active)
-            self._depths = array(frontier.depths)[active]
             return self._read_roots(context, active)
         tokens, depths, visible = (
             array(part) if len(active) == len(part) else array(part)[active]
-            for part in (frontier.tokens, frontier.depths, frontier.visible)
+            for part in (frontier.tokens, frontier.read_depths, frontier.visible)
         )
-        self._depths = np.concatenate([self._depths, depths], 1)
         lengths = array(context.lengths)[active] - 1
-        layout = Layout(*(torch.from_numpy(part) for part in (lengths, self._depths, visible)))
+        layout = Layout(*(torch.from_numpy(part) for part in (lengths, depths, visible)))
         return self._rows.read(torch.from_numpy(tokens), layout, self._recalled)
 
     def _needs(self, cut: str) -> Needs:

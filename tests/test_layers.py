@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     {"errors", "data", "nodes", "tree", "chance"},
     {"interfaces"},
-    {"rules", "frontier", "grow", "hookspecs", "sampling", "metrics", "text"},
+    {"rules", "frontier", "reader", "grow", "hookspecs", "sampling", "metrics", "text"},
     {"plugins", "builtin", "target", "policies", "drafters"},
     {"decode"},
     {"split"},

@@ -13,7 +13,7 @@ from specdec.data import Context
 from specdec.errors import PromptError
 from specdec.grow import Frontier, grow_with_log
 from specdec.interfaces import Drafter, TreePolicy
-from specdec.nodes import array, at, rectangle
+from specdec.nodes import rectangle
 from specdec.target.engine import Engine, Slot
 from specdec.target.loading import Name, load_model
 from specdec.tree import Tree
@@ -122,8 +122,7 @@ class SmallModel(Drafter):
         return logits[range(rows), last][:, None]
 
     def _read_nodes(self, tree: Tree, frontier: Frontier) -> Float[Tensor, "B M V"]:
-        depths = torch.from_numpy(at(tree.arrays.depths, array(frontier.read), 0))
-        return self._engine_read(frontier.tokens, depths, frontier.visible)
+        return self._engine_read(frontier.tokens, frontier.read_depths, frontier.visible)
 
     def _engine_read(self, tokens: Tensor, depths: Tensor, visible: Tensor) -> Float[Tensor, "B M V"]:
         """Read for the rows that still have slots, in the order of these."""

@@ -32,8 +32,8 @@ class Adaptive(TreePolicy):
         before = likeliest(nodes.scores, nodes.real & ~nodes.deepest, self.size + 1)
         chances = np.exp(nodes.scores)
         worth = (chances * best).sum(1) - (chances * before).sum(1) > self.gain  # tokens expected, the bonus included
-        grows = nodes.deepest & best & (nodes.depths < self.depth) & (worth[:, None] | (nodes.depths.max() == 0))
-        return torch.from_numpy(grows * self.width)
+        grows = nodes.deepest & best & (worth | (tree.depth == 0))[:, None]
+        return torch.from_numpy(grows * self.width * (tree.depth < self.depth))
 
     def keep(self, tree: Tree) -> Bool[Tensor, "B N"]:
         return torch.from_numpy(likeliest(tree.arrays.scores, tree.arrays.real, self.size + 1))

@@ -1,6 +1,5 @@
 """One token after the other."""
 
-import torch
 from attrs import field, frozen
 from jaxtyping import Int
 from torch import Tensor
@@ -18,5 +17,4 @@ class Chain(TreePolicy):
     sampled: bool = False
 
     def widths(self, tree: Tree) -> Int[Tensor, "B N"]:
-        nodes = tree.arrays
-        return torch.from_numpy((nodes.deepest & (nodes.depths < self.length)).astype(int))
+        return tree.deepest * int(tree.depth < self.length)

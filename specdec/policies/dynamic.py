@@ -30,9 +30,9 @@ class Dynamic(TreePolicy):
     sharpness: float = field(default=1.0, validator=above(0))
 
     def widths(self, tree: Tree) -> Int[Tensor, "B N"]:
-        nodes = tree.arrays
-        level = nodes.deepest & (nodes.depths < self.depth)
-        return torch.from_numpy(likeliest(nodes.scores, level, self.width) * self.width)
+        if tree.depth >= self.depth:
+            return torch.zeros_like(tree.tokens)
+        return torch.from_numpy(likeliest(tree.arrays.scores, tree.arrays.deepest, self.width) * self.width)
 
     def keep(self, tree: Tree) -> Bool[Tensor, "B N"]:
         return torch.from_numpy(likeliest(tree.arrays.scores, tree.arrays.real, self.size + 1))

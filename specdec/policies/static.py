@@ -1,7 +1,5 @@
 """The same shape at every step."""
 
-import numpy as np
-import torch
 from attrs import field, frozen
 from jaxtyping import Int
 from torch import Tensor
@@ -31,5 +29,4 @@ class Static(TreePolicy):
     sampled: bool = False
 
     def widths(self, tree: Tree) -> Int[Tensor, "B N"]:
-        by_depth = np.array([*self.levels, 0])
-        return torch.from_numpy(by_depth[tree.arrays.depths] * tree.arrays.deepest)
+        return tree.deepest * (self.levels[tree.depth] if tree.depth < len(self.levels) else 0)

@@ -14,7 +14,7 @@ class Match(Rule):
     """
 
     def walk(self, tree: Tree, row: int, law: Law, dice: Dice) -> Walk:
-        children, tokens = tree.children(row), tree.arrays.tokens[row].tolist()
+        children, tokens = tree.children(row), tree.lists.tokens[row]
         path, node = list[int](), 0
         while True:
             token = dice.target(law(node), len(path))

@@ -28,7 +28,7 @@ class Rejection(Rule):
     def _try(self, tree: Tree, row: int, children: list[int], p: Weights, dice: Dice) -> tuple[int | None, Weights]:
         """Give the child accepted, if any, and what is left of the target's law."""
         for child in children:
-            token, q = int(tree.tokens[row, child]), tree.proposal(row, child)
+            token, q = tree.lists.tokens[row][child], tree.proposal(row, child)
             if self._accepts(p[token], 1 if q is None else q[token], child, dice):
                 return child, p
             p = normalised(left_over(p, q, token), otherwise=p)

@@ -28,7 +28,7 @@ class _Visit:
 
     def __init__(self, tree: Tree, row: int, law: Law, dice: Dice) -> None:
         self.tree, self.row, self.law, self.dice = tree, row, law, dice
-        self.children, self.tokens = tree.children(row), tree.tokens[row].tolist()
+        self.children, self.tokens = tree.children(row), tree.lists.tokens[row]
 
     def subtree(self, node: int, w: Any) -> Walk | None:
         """Accept a path that starts at this node with probability `w`, or nothing."""

@@ -48,10 +48,10 @@ def check_tree(tree: Tree, rows: Sequence[Int[Array, " _"] | None], vocab_size: 
     Raises:
         TreeError: the message names the row and the value.
     """
-    if len(tree.tokens) != len(rows):
-        raise TreeError(f"expected trees for {len(rows)} rows, got {len(tree.tokens)}")
-    tokens = tree.tokens.tolist()
-    for place, nodes in enumerate(zip(tokens, tree.parents.tolist(), strict=True)):
+    tokens, parents = tree.lists.tokens, tree.lists.parents
+    if len(tokens) != len(rows):
+        raise TreeError(f"expected trees for {len(rows)} rows, got {len(tokens)}")
+    for place, nodes in enumerate(zip(tokens, parents, strict=True)):
         _check_order(place, *nodes)
     roots, highest = [row[0] for row in tokens], max(map(max, tokens))
     for place, (root, decided) in enumerate(zip(roots, rows, strict=True)):
@@ -64,7 +64,7 @@ def check_tree(tree: Tree, rows: Sequence[Int[Array, " _"] | None], vocab_size: 
     if highest >= vocab_size:
         raise TreeError(f"expected tokens below {vocab_size}, got {highest}")
     lengths = [0 if decided is None else len(decided) for decided in rows]
-    deepest = max(map(sum, zip(lengths, tree.arrays.depths.max(1).tolist(), strict=True)))
+    deepest = max(map(sum, zip(lengths, map(max, tree.lists.depths), strict=True)))
     if max_length is not None and deepest > max_length:
         raise TreeError(f"expected nodes within the model's {max_length} positions, got one at {deepest}")
 

@@ -136,7 +136,7 @@ class Target(Verifier):
 
     def _active(self, tree: Tree) -> list[tuple[int, _Row]]:
         """List the rows that take part, in the order of their slots; rows without a root leave for good."""
-        for place, root in enumerate(tree.arrays.tokens[:, 0].tolist()):
+        for place, root in enumerate(tokens[0] for tokens in tree.lists.tokens):
             row = self._rows[place]
             if root < 0 and row is not None:
                 self.engine.close(row.slot)
@@ -153,7 +153,7 @@ class Target(Verifier):
         """Keep the accepted paths, and lay out what was decided."""
         decided: list[list[int]] = [[] for _ in self._rows]
         for (place, row), walk in zip(active, walks, strict=True):
-            decided[place] = [*tree.arrays.tokens[place, walk.path].tolist(), walk.token]
+            decided[place] = [*(tree.lists.tokens[place][node] for node in walk.path), walk.token]
             self.engine.keep(row.slot, [0, *walk.path])
             row.tokens = np.concatenate([row.tokens, decided[place]])
         lengths = np.array([len(tokens) for tokens in decided])

@@ -74,7 +74,7 @@ class Instance:
     def start(self) -> Tree:
         """Start a tree with a root of its own."""
         root = Tree.root(torch.tensor([0]))
-        return ExactTree(root.tokens, root.parents, root.scores) if self.exact else root
+        return ExactTree.of(root.lists) if self.exact else root
 
     def rows(self, tree: Tree, parent: int) -> Float[Tensor, "1 N V"]:
         """Give the drafter's law at one node of a tree, to be drawn from."""

@@ -4,7 +4,6 @@ from fractions import Fraction
 
 import numpy as np
 import torch
-from attrs import evolve
 
 from specdec.rules import Rejection
 from specdec.testing.emitted import emitted, grown
@@ -167,7 +166,8 @@ def bad_q():
 
     def grow(of, dice):
         tree = declared(of.grow(PAIR, dice), of)
-        return evolve(tree, laws={place: np.log(law + 0.5) for place, law in tree.laws.items()})
+        laws = {place: np.log(law + 0.5) for place, law in tree.laws.items()}
+        return type(tree).of(tree.lists, drawn=tree.drawn, laws=laws)
 
     class Told(TopDown):
         def accepts(self, p, q, token, child, dice, law):

@@ -9,9 +9,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from specdec import Dice, Frontier, Keyed, Tree, TreePolicy, grow
-from specdec.frontier import FEW, best
 from specdec.grow import grow_with_log
 from specdec.policies import Chain, Dynamic, Static
+from specdec.reader import FEW, best
 from tests.specdec.policies.test_policies import VOCAB, context, logits_after, score
 from tests.specdec.trees import words
 
@@ -145,10 +145,11 @@ def test_the_best_are_found_one_by_one_as_by_sorting(data: st.DataObject) -> Non
     count, size = data.draw(st.integers(1, FEW + 3)), data.draw(st.integers(1, 2 * FEW))
     numbers = st.sampled_from([-np.inf, -2.5, -1.0, -0.25]) if count <= FEW else st.floats(-100, 0, width=32)
     rows = st.lists(numbers, min_size=size, max_size=size, unique=count > FEW)
-    log_q = np.array(data.draw(st.lists(rows, min_size=1, max_size=3)), np.float32)[None]
-    values, places = best(torch.tensor(log_q), count)
-    expected = np.argsort(-log_q, -1, kind="stable")[..., :count]
-    found = np.take_along_axis(log_q, expected, -1)
+    log_q = np.array(data.draw(st.lists(rows, min_size=1, max_size=3)), np.float32)
+    widths = [data.draw(st.integers(0, count)) for _ in log_q]
+    widths[0] = count
+    (found,) = best(torch.tensor(log_q)[None], [widths])
 
-    np.testing.assert_array_equal(values, found)
-    np.testing.assert_array_equal(places[found > -np.inf], expected[found > -np.inf])
+    for row, width, pairs in zip(log_q, widths, found, strict=True):
+        expected = [token for token in np.argsort(-row, kind="stable")[:width] if row[token] > -np.inf]
+        assert pairs == [(token, row[token]) for token in expected]

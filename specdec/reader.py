@@ -1,0 +1,162 @@
+"""What the drafter says of the nodes that grow, and the children that are picked by it."""
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from specdec.data import Context
+from specdec.frontier import Frontier, Score
+from specdec.nodes import PADDING, Array, Child, array, at, even
+from specdec.tree import Tree
+
+Places = list[list[int]]
+"""A number for each of some nodes, in each row."""
+Found = tuple[int, np.float32]
+"""A token, and what it gains."""
+
+FEW = 8
+"""Up to so many of the best are found faster one by one, on a CPU."""
+
+
+class Reader:
+    """Asks the drafter about each node at most once, and picks children by its answers."""
+
+    def __init__(self, context: Context, score: Score, sharpness: float = 1.0) -> None:
+        self.context, self.score, self.sharpness = context, score, sharpness
+        self.temperatures = [sampling.temperature for sampling in context.sampling]
+        self.warm = any(temperature > 0 for temperature in self.temperatures)
+        self._frontiers: list[Frontier] = []
+        self._logits: list[Tensor] = []  # [B, M, V], one for each frontier
+
+    def place(self, tree: Tree, nodes: Places, widths: Places) -> Tree:
+        """Place the most promising `widths` children that these `nodes` do not have yet, both [B, M]."""
+        known = self._known(nodes)
+        logits = self._said(tree, nodes, known)
+        if self.warm:
+            logits = logits + self._noise(at(tree.lists.depths, nodes, 0), logits.shape[-1]).to(logits)
+        if self.sharpness != 1:
+            logits = logits * self.sharpness
+        return tree.with_placed(self._promising(tree, nodes, widths, logits, known))
+
+    def draw(self, tree: Tree, nodes: Places, widths: Places, draws: int | None) -> Tree:
+        """Draw children where the row is sampled, `draws` of a node at most, and place the likeliest for the rest."""
+        known = self._known(nodes)
+        logits = self._said(tree, nodes, known)
+        laws = self._laws(logits)
+        drawn = [
+            [min(width, width if draws is None else draws) if temperature > 0 else 0 for width in row]
+            for row, temperature in zip(widths, self.temperatures, strict=True)
+        ]
+        placed = [[width - taken for width, taken in zip(*row, strict=True)] for row in zip(widths, drawn, strict=True)]
+        children = self._promising(tree, nodes, placed, logits, known) if any(map(any, placed)) else []
+        for row, likeliest in enumerate(children):
+            for token, parent, _ in likeliest:
+                laws[row, nodes[row].index(parent), token] = 0
+        asked = [
+            [wish for wish in zip(*row, strict=True) if wish[1] > 0] for row in zip(nodes, drawn, laws, strict=True)
+        ]
+        tree = tree.with_drawn(asked, self.context.dice)
+        return tree.with_placed(children) if children else tree
+
+    def _promising(
+        self, tree: Tree, nodes: Places, widths: Places, logits: Float[Tensor, "B M V"], known: bool
+    ) -> list[list[Child]]:
+        """List the best children that each node does not have yet."""
+        log_q = logits.log_softmax(-1)
+        if known:
+            self._leave_out_children(tree, nodes, log_q)
+        rows = zip(nodes, at(tree.lists.scores, nodes, 0.0), best(log_q, widths), strict=True)
+        return [
+            [
+                (token, node, float(np.float32(score) + gain))
+                for node, score, found in zip(*row, strict=True)
+                for token, gain in found
+            ]
+            for row in rows
+        ]
+
+    def _noise(self, depths: Places, size: int) -> Float[Tensor, "B _ V"]:
+        """Scale the noise that the target will add after nodes at these depths, once where all are of one level."""
+        if all(depth == row[0] for row in depths for depth in row):
+            depths = [row[:1] for row in depths]
+        noise = np.zeros((len(depths), len(depths[0]), size), np.float32)
+        for row, temperature in enumerate(self.temperatures):
+            for place, depth in enumerate(depths[row] if temperature > 0 else []):
+                shared = self.context.dice[row].noise(depth, size)
+                if shared is not None:
+                    np.multiply(shared, temperature, out=noise[row, place])
+        return torch.from_numpy(noise)
+
+    @staticmethod
+    def _leave_out_children(tree: Tree, nodes: Places, log_q: Float[Tensor, "B M V"]) -> None:
+        for row, asked in enumerate(nodes):
+            children = tree.children(row)
+            for index, node in enumerate(asked):
+                if node >= 0:
+                    log_q[row, index, [tree.lists.tokens[row][child] for child in children[node]]] = -torch.inf
+
+    def _laws(self, logits: Float[Tensor, "B M V"]) -> Float[Array, "B M V"]:
+        """Give the drafter's laws; all zero where it has nothing to draft."""
+        divisor = torch.tensor([temperature or 1.0 for temperature in self.temperatures])[:, None, None]
+        return array((logits.cpu() / divisor).softmax(-1).nan_to_num_(0.0))
+
+    def _known(self, nodes: Places) -> bool:
+        """Whether any of the nodes was there when the drafter was last asked; none is in a tree grown by levels."""
+        size = self._frontiers[-1].tree.lists.size if self._frontiers else 0
+        return any(0 <= node < size for row in nodes for node in row)
+
+    def _said(self, tree: Tree, nodes: Places, known: bool) -> Float[Tensor, "B M V"]:
+        """Give the drafter's logits after these nodes, in at least single precision."""
+        logits = self._remembered(tree, nodes) if known else self._ask(tree, nodes)
+        return logits if logits.dtype == torch.float64 else logits.float()
+
+    def _remembered(self, tree: Tree, nodes: Places) -> Float[Tensor, "B M V"]:
+        """Look up what was said of nodes, and ask about those that are new."""
+        read = self._frontiers[-1].read.tolist()
+        new = [[node for node in asked if node not in known] for asked, known in zip(nodes, read, strict=True)]
+        if any(max(row, default=PADDING) >= 0 for row in new):
+            self._ask(tree, even(new, PADDING))
+            read = self._frontiers[-1].read.tolist()
+        columns = [
+            [known.index(node) if node >= 0 else 0 for node in asked] for asked, known in zip(nodes, read, strict=True)
+        ]
+        return torch.cat(self._logits, 1)[torch.arange(len(nodes))[:, None], columns]
+
+    def _ask(self, tree: Tree, nodes: Places) -> Float[Tensor, "B M V"]:
+        before = self._frontiers[-1] if self._frontiers else None
+        self._frontiers.append(Frontier(tree, nodes, before))
+        self._logits.append(self.score(tree, self._frontiers[-1]))
+        return self._logits[-1]
+
+
+def best(log_q: Float[Tensor, "B M V"], widths: Places) -> list[list[list[Found]]]:
+    """Find the largest numbers of each row, as many as its width, and their places; `log_q` is used up.
+
+    Of equal numbers the first comes first. Minus infinity is not found.
+    """
+    count = min(max(map(max, widths)), log_q.shape[-1])
+    if log_q.device.type == "cpu" and count <= FEW:
+        rows = zip(array(log_q), widths, strict=True)
+        return [[_in_turn(*node) for node in zip(*row, strict=True)] for row in rows]
+    values, places = (array(part.cpu()) for part in log_q.topk(count))
+    pairs = zip(places.tolist(), values.astype(np.float32), widths, strict=True)
+    return [
+        [
+            [(token, gain) for token, gain in zip(tokens[:width], gains[:width], strict=True) if gain > -np.inf]
+            for tokens, gains, width in zip(*row, strict=True)
+        ]
+        for row in pairs
+    ]
+
+
+def _in_turn(numbers: Float[Array, " V"], count: int) -> list[Found]:
+    """Take the largest number out, again and again."""
+    found = list[Found]()
+    for _ in range(min(count, len(numbers))):
+        place = int(numbers.argmax())
+        if not numbers[place] > -np.inf:
+            break
+        found.append((place, np.float32(numbers[place])))
+        numbers[place] = -np.inf
+    return found
