@@ -9,7 +9,7 @@ from attrs import frozen
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from specdec.nodes import PADDING, at
+from specdec.nodes import PADDING, at, bits
 from specdec.tree import Tree
 
 
@@ -54,23 +54,20 @@ class Frontier:
     @cached_property
     def visible(self) -> Bool[Tensor, "B M C"]:
         """Which of the nodes read so far each may attend to, in the order in which they were read."""
-        count = len(self.places[0])
-        visible = np.zeros((len(self.places), count, self.start + count), bool)
-        visible[:, range(count), range(self.start, self.start + count)] = True  # padding too sees itself
-        for row, nodes in enumerate(self.places):
-            for index, node in enumerate(nodes):
-                if node >= 0:
-                    visible[row, index, self._seen[row][node]] = True
-        return torch.from_numpy(visible)
+        seen = [
+            [
+                row[node][1] if node >= 0 else 1 << column for column, node in enumerate(nodes, self.start)
+            ]  # padding: itself
+            for row, nodes in zip(self._seen, self.places, strict=True)
+        ]
+        return torch.from_numpy(bits(seen, self.start + len(self.places[0])))
 
     @cached_property
-    def above(self) -> list[list[int]]:
-        """In which column of those read before stands each node's parent; 0 for padding and the root."""
-        seen = self._seen
-        return [
-            [row[node][-2] if len(row.get(node, ())) > 1 else 0 for node in nodes]
-            for row, nodes in zip(seen, self.places, strict=True)
-        ]
+    def above(self) -> Int[Tensor, "B M"]:
+        """In which column, in the order of reading, each node's parent stands; 0 for the root and padding."""
+        parents = at(self.tree.lists.parents, self.places, PADDING)
+        rows = zip(self._seen, parents, strict=True)
+        return _tensor([[row[parent][0] if parent >= 0 else 0 for parent in nodes] for row, nodes in rows])
 
     @property
     def start(self) -> int:
@@ -84,14 +81,14 @@ class Frontier:
         return [[*old, *new] for old, new in zip(self.before._read, self.places, strict=True)]
 
     @cached_property
-    def _seen(self) -> list[dict[int, list[int]]]:
-        """For each node read so far, in which columns it and the nodes above it stand, itself last."""
+    def _seen(self) -> list[dict[int, tuple[int, int]]]:
+        """For each node read so far its column, and as bits the columns of it and of the nodes above it."""
         known = [{}] * len(self.places) if self.before is None else self.before._seen
         seen = [{**row} for row in known]
         for row, nodes, parents in zip(seen, self.places, self.tree.lists.parents, strict=True):
-            for index, node in enumerate(nodes):
+            for column, node in enumerate(nodes, self.start):
                 if node >= 0:
-                    row[node] = [*row.get(parents[node], ()), self.start + index]
+                    row[node] = column, 1 << column | (row[parents[node]][1] if parents[node] in row else 0)
         return seen
 
 

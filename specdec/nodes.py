@@ -122,13 +122,11 @@ class Nodes:
 
     def ancestors(self) -> Bool[Array, "B N N"]:
         """Whether node m is node n or above it, at [n, m]; padding has only itself."""
-        above = np.zeros((len(self.tokens), self.size, self.size), bool)
-        above[:, range(self.size), range(self.size)] = True
+        above: list[list[int]] = [[] for _ in self.parents]
         for row, parents in zip(above, self.parents, strict=True):
             for node, parent in enumerate(parents):  # each stands behind its parent
-                if parent >= 0:
-                    row[node] |= row[parent]
-        return above
+                row.append(1 << node | (row[parent] if parent >= 0 else 0))
+        return bits(above, self.size)
 
     @property
     def _parts(self) -> tuple[Any, ...]:
@@ -171,6 +169,14 @@ class Arrays:
         """The nodes of the last level that any row has reached."""
         last, rows = self._nodes.depth, zip(self._nodes.depths, self._nodes.tokens, strict=True)
         return np.array([[depth == last and token >= 0 for depth, token in zip(*row, strict=True)] for row in rows])
+
+
+def bits(rows: Sequence[Sequence[int]], size: int) -> Bool[Array, "B M N"]:
+    """Read whole numbers as rows of so many bits, the lowest first."""
+    width = (size + 7) // 8
+    data = b"".join(number.to_bytes(width, "little") for row in rows for number in row)
+    shaped = np.frombuffer(data, np.uint8).reshape(len(rows), -1, width)
+    return np.unpackbits(shaped, axis=-1, count=size, bitorder="little").view(bool)
 
 
 def at(values: Sequence[Sequence[Value]], places: Sequence[Sequence[int]], fill: Value) -> list[list[Value]]:

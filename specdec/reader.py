@@ -80,13 +80,13 @@ class Reader:
         """Scale the noise that the target will add after nodes at these depths, once where all are of one level."""
         if all(depth == row[0] for row in depths for depth in row):
             depths = [row[:1] for row in depths]
-        noise = np.zeros((len(depths), len(depths[0]), size), np.float32)
-        for row, temperature in enumerate(self.temperatures):
-            for place, depth in enumerate(depths[row] if temperature > 0 else []):
-                shared = self.context.dice[row].noise(depth, size)
-                if shared is not None:
-                    np.multiply(shared, temperature, out=noise[row, place])
+        noise = np.array([[self._scaled(row, depth, size) for depth in places] for row, places in enumerate(depths)])
         return torch.from_numpy(noise)
+
+    def _scaled(self, row: int, depth: int, size: int) -> Float[Array, " V"]:
+        temperature = self.temperatures[row]
+        noise = self.context.dice[row].noise(depth, size) if temperature > 0 else None
+        return np.zeros(size, np.float32) if noise is None else np.multiply(noise, temperature, out=noise)
 
     @staticmethod
     def _leave_out_children(tree: Tree, nodes: Places, log_q: Float[Tensor, "B M V"]) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from attrs import define, field
 from torch import Tensor
@@ -11,7 +10,6 @@ from transformers import PreTrainedTokenizerBase, StopStringCriteria
 
 from specdec.data import Context, Step, Stop
 from specdec.errors import OptionError, PromptError
-from specdec.nodes import array
 
 Prompt = str | Sequence[int] | Sequence[Mapping[str, str]]
 """Text, token ids, or the messages of a chat."""
@@ -59,17 +57,17 @@ class Ends:
 
     def cut(self, context: Context, step: Step) -> tuple[Step, Tensor]:
         """Cut a step behind each row's end; say which rows are done."""
-        room, tokens = array(context.limits) - array(context.lengths), array(step.tokens)
-        lengths = np.minimum(array(step.lengths), room)
-        done = array(context.done) | (lengths >= room)
-        for row, length in enumerate(lengths.tolist()):
-            end = self._first_end(context, row, tokens[row, :length].tolist())
+        tokens, room = step.tokens.tolist(), (context.limits - context.lengths).tolist()
+        lengths, done = [min(*pair) for pair in zip(step.lengths.tolist(), room, strict=True)], context.done.tolist()
+        for row, length in enumerate(lengths):
+            end = self._first_end(context, row, tokens[row][:length])
             if end is not None:
-                lengths[row], done[row] = end + 1, True
-        accepted, width = np.minimum(array(step.accepted), lengths), int(lengths.max())
+                lengths[row] = end + 1
+            done[row] = done[row] or end is not None or length >= room[row]
+        width, counts = max(lengths), torch.tensor(lengths)
         features = None if step.features is None else step.features.first(width)
-        counts = torch.from_numpy(lengths), torch.from_numpy(accepted)
-        return Step(torch.from_numpy(tokens[:, :width]), *counts, features, step.verified), torch.from_numpy(done)
+        accepted = torch.minimum(step.accepted, counts)
+        return Step(step.tokens[:, :width], counts, accepted, features, step.verified), torch.tensor(done)
 
     def _first_end(self, context: Context, row: int, tokens: list[int]) -> int | None:
         for index, token in enumerate(tokens):

@@ -55,7 +55,7 @@ class EagleDrafter(HeadDrafter):
 
     def _read(self, context: Context, frontier: Frontier, rows: Int[Tensor, " R"]) -> Float[Tensor, "R M E"]:
         """Read nodes, each with what came of the node above it."""
-        above = torch.tensor(frontier.above)[rows]
+        above = frontier.above[rows]
         features = self._given[torch.arange(len(rows))[:, None], above]
         layout = Layout((context.lengths[rows] - 2).clamp(min=0), frontier.read_depths[rows], frontier.visible[rows])
         return self._rows.read(frontier.tokens[rows], features, layout, rows)
