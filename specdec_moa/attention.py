@@ -10,6 +10,7 @@ from torch.nn.functional import linear, rms_norm, scaled_dot_product_attention
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer
 
+from specdec_moa.fused import gated, normed_linear
 from specdec_moa.rotary import Rotary, rotate
 
 Layer: TypeAlias = LlamaDecoderLayer | Qwen2DecoderLayer
@@ -91,12 +92,12 @@ class Block:
         if blind is not None:
             read = read.masked_fill(blind[:, 0], 0.0)
         layer, mlp = self.layer, self.layer.mlp
-        states = states + layer.self_attn.o_proj(read)
-        gate, up = _read(layer.post_attention_layernorm, states, self.widens).chunk(2, -1)
-        widened = mlp.act_fn(gate) * up
-        if mean:  # what is left is linear
-            states, widened = states.mean(1, keepdim=True), widened.mean(1, keepdim=True)
-        out: Tensor = states + mlp.down_proj(widened)
+        attended = states + layer.self_attn.o_proj(read)
+        widened = gated(_read(layer.post_attention_layernorm, attended, self.widens), mlp.act_fn)
+        if mean:  # what is left is linear, as is the attention, whose inputs are narrower
+            states, read, widened = (part.mean(1, keepdim=True) for part in (states, read, widened))
+            attended = states + layer.self_attn.o_proj(read)
+        out: Tensor = attended + mlp.down_proj(widened)
         return out
 
     def _made(self, states: Float[Tensor, "B M E"], first: int, end: int) -> Float[Tensor, "B H M D"]:
@@ -132,6 +133,8 @@ def split_heads(states: Float[Tensor, "B M W"], size: int) -> Float[Tensor, "B H
 def _read(norm: Any, states: Float[Tensor, "B M E"], weights: Weights) -> Float[Tensor, "B M W"]:
     """Apply what follows a norm over root mean squares, and the norm."""
     parts, biases, scale = weights
+    if scale is None and states.device.type == "cpu":
+        return normed_linear(states, parts[0], biases[0], norm.variance_epsilon)
     scale = scale if scale is None else scale.to(states.dtype)
     normed = rms_norm(states, states.shape[-1:], scale, norm.variance_epsilon)
     made = [linear(normed, *pair) for pair in zip(parts, biases, strict=True)]

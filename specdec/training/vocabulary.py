@@ -9,6 +9,8 @@ from torch.utils.checkpoint import checkpoint
 
 CHUNK = 128
 """Tokens whose scores exist at a time: 66 MB of float32 for a vocabulary of 128k, and a few times that in all."""
+SCORES = 2**20
+"""Scores that may always exist at a time: more tokens of a small vocabulary make for larger products."""
 
 
 def soft_cross_entropy(
@@ -17,15 +19,16 @@ def soft_cross_entropy(
     weights: Float[Tensor, " M"],
     head: nn.Module,
     target_head: nn.Module | None = None,
-    chunk: int = CHUNK,
+    chunk: int | None = None,
 ) -> Float[Tensor, ""]:
     """Sum, over tokens, of weight times `-sum(p * log q)`: p is the target's law of `truth`, q ours of `states`.
 
     Tokens of weight zero cost nothing. With a head that is not trained, gradients are worked out as the loss is,
     chunk by chunk; with one that is, each chunk is computed a second time on the way back.
     """
-    wanted, dtype = weights > 0, next(head.parameters()).dtype
-    states, truth, weights = states[wanted].to(dtype), truth[wanted].detach(), weights[wanted].detach()
+    wanted, weight = weights > 0, next(head.parameters())
+    states, truth, weights = states[wanted].to(weight.dtype), truth[wanted].detach(), weights[wanted].detach()
+    chunk = chunk or max(CHUNK, SCORES // len(weight))
     teacher = target_head or head
     if not torch.is_grad_enabled() or any(parameter.requires_grad for parameter in head.parameters()):
         return _recomputed(states, truth, weights, head, teacher, chunk)
@@ -45,9 +48,11 @@ class _Fused(torch.autograd.Function):
             leaf = states[part].detach().requires_grad_()
             with torch.enable_grad():
                 said = head(leaf)
-            log_q = said.detach().float().log_softmax(-1)
-            total -= (weights[part] * torch.linalg.vecdot(law, log_q)).sum()
-            slope = log_q.exp_().sub_(law)  # of the cross-entropy, by what the head says
+            scores = said.detach().float()
+            slope = scores.softmax(-1)
+            spread = scores.amax(-1) - slope.amax(-1).log()  # the logarithm of the sum of exponentials
+            slope.sub_(law)  # of the cross-entropy, by what the head says
+            total += (weights[part] * (spread - law.mul_(scores).sum(-1))).sum()
             gradient[part] = torch.autograd.grad(said, leaf, slope.to(said.dtype))[0]
         ctx.save_for_backward(gradient.mul_(weights[:, None]))
         return total

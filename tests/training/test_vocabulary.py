@@ -27,6 +27,15 @@ def test_equals_the_plain_loss(trained: bool, chunk: int) -> None:
         torch.testing.assert_close(ours, theirs)
 
 
+def test_scores_may_be_large() -> None:
+    """So large that all but one of the probabilities are zero."""
+    torch.manual_seed(0)
+    head, truth = nn.Linear(6, 11).requires_grad_(False), torch.randn(10, 6)
+    states, weights = 1000 * torch.randn(10, 6, requires_grad=True), torch.ones(10)
+    value = soft_cross_entropy(states, truth, weights, head)
+    torch.testing.assert_close(value, plain(states, truth, weights, head))
+
+
 def test_without_gradients_and_without_tokens() -> None:
     head, states, truth = nn.Linear(6, 11).requires_grad_(False), torch.randn(4, 6), torch.randn(4, 6)
     with torch.no_grad():
