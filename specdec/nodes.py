@@ -102,8 +102,8 @@ class Nodes:
             [node for node, (token, keep) in enumerate(zip(*row, strict=True)) if token >= 0 and (keep or node == 0)]
             for row in zip(self.tokens, kept, strict=True)
         ]
-        if sum(map(len, places)) == sum(token >= 0 for row in self.tokens for token in row):
-            return self
+        if sum(map(len, places)) == sum(len(row) - row.count(PADDING) for row in self.tokens):
+            return self  # all are kept
         names = [{node: name for name, node in enumerate(row)} for row in places]
         orphans = [
             [row, node]
@@ -167,8 +167,8 @@ class Arrays:
     @cached_property
     def deepest(self) -> Bool[Array, "B N"]:
         """The nodes of the last level that any row has reached."""
-        last, rows = self._nodes.depth, zip(self._nodes.depths, self._nodes.tokens, strict=True)
-        return np.array([[depth == last and token >= 0 for depth, token in zip(*row, strict=True)] for row in rows])
+        last = self._nodes.depth
+        return self.depths == last if last else self.real
 
 
 def bits(rows: Sequence[Sequence[int]], size: int) -> Bool[Array, "B M N"]:

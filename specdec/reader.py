@@ -1,5 +1,7 @@
 """What the drafter says of the nodes that grow, and the children that are picked by it."""
 
+from math import inf
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -12,7 +14,7 @@ from specdec.tree import Tree
 
 Places = list[list[int]]
 """A number for each of some nodes, in each row."""
-Found = tuple[int, np.float32]
+Found = tuple[int, float]
 """A token, and what it gains."""
 
 FEW = 8
@@ -68,11 +70,7 @@ class Reader:
             self._leave_out_children(tree, nodes, log_q)
         rows = zip(nodes, at(tree.lists.scores, nodes, 0.0), best(log_q, widths), strict=True)
         return [
-            [
-                (token, node, float(np.float32(score) + gain))
-                for node, score, found in zip(*row, strict=True)
-                for token, gain in found
-            ]
+            [(token, node, score + gain) for node, score, found in zip(*row, strict=True) for token, gain in found]
             for row in rows
         ]
 
@@ -133,30 +131,38 @@ class Reader:
 def best(log_q: Float[Tensor, "B M V"], widths: Places) -> list[list[list[Found]]]:
     """Find the largest numbers of each row, as many as its width, and their places; `log_q` is used up.
 
-    Of equal numbers the first comes first. Minus infinity is not found.
+    Minus infinity is not found. Of equal numbers the first comes first, if few are asked for on a CPU.
     """
     count = min(max(map(max, widths)), log_q.shape[-1])
-    if log_q.device.type == "cpu" and count <= FEW:
-        rows = zip(array(log_q), widths, strict=True)
-        return [[_in_turn(*node) for node in zip(*row, strict=True)] for row in rows]
-    values, places = (array(part.cpu()) for part in log_q.topk(count))
-    pairs = zip(places.tolist(), values.astype(np.float32), widths, strict=True)
-    return [
-        [
-            [(token, gain) for token, gain in zip(tokens[:width], gains[:width], strict=True) if gain > -np.inf]
-            for tokens, gains, width in zip(*row, strict=True)
-        ]
-        for row in pairs
-    ]
+    if log_q.device.type != "cpu" or count > FEW:
+        values, places = (part.flatten(0, 1).tolist() for part in log_q.topk(count))
+    else:
+        numbers = array(log_q).reshape(-1, log_q.shape[-1])
+        values, places = (_one_by_one if len(numbers) == 1 else _together)(numbers, count)
+    nodes = iter(zip(places, values, strict=True))
+    return [[_found(*next(nodes), width) for width in row] for row in widths]
 
 
-def _in_turn(numbers: Float[Array, " V"], count: int) -> list[Found]:
+def _found(places: list[int], values: list[float], width: int) -> list[Found]:
+    return [pair for pair in zip(places[:width], values[:width], strict=True) if pair[1] > -inf]
+
+
+def _one_by_one(numbers: Float[Array, "1 V"], count: int) -> tuple[list[list[float]], Places]:
     """Take the largest number out, again and again."""
-    found = list[Found]()
-    for _ in range(min(count, len(numbers))):
-        place = int(numbers.argmax())
-        if not numbers[place] > -np.inf:
-            break
-        found.append((place, np.float32(numbers[place])))
-        numbers[place] = -np.inf
-    return found
+    row, values, places = numbers[0], list[float](), list[int]()
+    for _ in range(count):
+        places.append(int(row.argmax()))
+        values.append(float(row[places[-1]]))
+        row[places[-1]] = -inf
+    return [values], [places]
+
+
+def _together(numbers: Float[Array, "R V"], count: int) -> tuple[list[list[float]], Places]:
+    """Do the same with all rows at once."""
+    rows, shape = np.arange(len(numbers)), (len(numbers), count)
+    values, places = np.empty(shape, numbers.dtype), np.empty(shape, np.int64)
+    for rank in range(count):
+        places[:, rank] = place = numbers.argmax(1)
+        values[:, rank] = numbers[rows, place]
+        numbers[rows, place] = -inf
+    return values.tolist(), places.tolist()
