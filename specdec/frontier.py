@@ -53,7 +53,7 @@ class Frontier:
 
     @cached_property
     def visible(self) -> Bool[Tensor, "B M C"]:
-        """Which of the nodes read so far each may attend to, in the order in which they were read; padding sees itself."""
+        """Which of the nodes read so far each may attend to, in their order of reading; padding sees itself."""
         seen = [
             [row[node][1] if node >= 0 else 1 << column for column, node in enumerate(nodes, self.start)]
             for row, nodes in zip(self._seen, self.places, strict=True)
