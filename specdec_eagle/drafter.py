@@ -1,11 +1,13 @@
 """Drafting with an EAGLE head."""
 
 import torch
+from attrs import evolve
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from specdec.data import Context, Features, Needs
 from specdec.drafters.borrowed import Borrowed
+from specdec.drafters.halved import halved
 from specdec.drafters.head import HeadDrafter
 from specdec.errors import OptionError
 from specdec.grow import Frontier
@@ -26,7 +28,7 @@ class EagleDrafter(HeadDrafter):
 
     def __init__(self, model: EagleHead, parts: Borrowed) -> None:
         """Use a loaded head with the embedding and the output head of its target."""
-        self.model, self.parts = model, parts
+        self.model, self.parts = model, evolve(parts, head=halved(model.output(parts.head)))
         self.vocab_size = int(parts.config.vocab_size)
         self.needs = Needs((int(parts.config.num_hidden_layers),))
         self.open(0)

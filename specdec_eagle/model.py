@@ -37,9 +37,13 @@ class EagleHead(PreTrainedModel):
     ) -> tuple[Float[Tensor, "B M W"], Float[Tensor, "B M E"]]:
         """Make of pairs what the attention reads, and what it adds to."""
 
+    def output(self, head: nn.Module) -> nn.Module:
+        """Give the layer that scores, which is the target's unless the head has its own."""
+        return head
+
     @abstractmethod
-    def score(self, features: Float[Tensor, "*M E"], head: nn.Module) -> Float[Tensor, "*M V"]:
-        """Give logits over the target's vocabulary; `head` is the target's."""
+    def score(self, features: Float[Tensor, "*M E"], output: nn.Module) -> Float[Tensor, "*M V"]:
+        """Give logits over the target's vocabulary; `output` is the layer that scores."""
 
     def forward(
         self,
@@ -90,6 +94,6 @@ class EagleModel(EagleHead):
         fused: Tensor = self.fc(torch.cat([embedded, features], -1))
         return self.layer.input_layernorm(fused), fused
 
-    def score(self, features: Float[Tensor, "*M E"], head: nn.Module) -> Float[Tensor, "*M V"]:
-        logits: Tensor = head(features.to(next(head.parameters()).dtype))
+    def score(self, features: Float[Tensor, "*M E"], output: nn.Module) -> Float[Tensor, "*M V"]:
+        logits: Tensor = output(features.to(next(output.parameters()).dtype))
         return logits

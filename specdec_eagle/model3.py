@@ -73,8 +73,12 @@ class Eagle3Model(EagleHead):
         inputs = torch.cat([self.layer.input_layernorm(embedded), normed], -1)
         return inputs, normed if self.config.norm_before_residual else features
 
-    def score(self, features: Float[Tensor, "*M E"], head: nn.Module) -> Float[Tensor, "*M V"]:
-        logits: Tensor = self.lm_head(self.norm(features))
+    def output(self, head: nn.Module) -> nn.Module:
+        own: nn.Module = self.lm_head
+        return own
+
+    def score(self, features: Float[Tensor, "*M E"], output: nn.Module) -> Float[Tensor, "*M V"]:
+        logits: Tensor = output(self.norm(features))
         if not self.reduced:
             return logits
         spread = logits.new_full((*logits.shape[:-1], self.config.vocab_size), -torch.inf)

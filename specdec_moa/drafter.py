@@ -2,10 +2,12 @@
 
 import numpy as np
 import torch
+from attrs import evolve
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from specdec.data import Context, Features, Needs
+from specdec.drafters.halved import halved
 from specdec.drafters.head import HeadDrafter
 from specdec.grow import Frontier
 from specdec.nodes import Array, array
@@ -33,7 +35,7 @@ class MoADrafter(HeadDrafter):
         Cut `raw` sends the target's own keys and values, and makes the memory here.
         """
         self.model = model
-        self.parts = parts
+        self.parts = evolve(parts, head=halved(parts.head))
         self.vocab_size = int(parts.config.vocab_size)
         self.encoder = MoAEncoder(self.model, len(parts.layers), cut)
         self.needs = self._needs(cut)
