@@ -84,12 +84,13 @@ class Nodes:
         """Add nodes under others, and padding where a row gets fewer."""
         longest = max(map(len, added), default=0)
         grown = self.rows(range(len(added)))
-        for tokens, parents, scores, depths, children in zip(*grown._parts, added, strict=True):
-            for token, parent, score in [*children, *[_NOTHING] * (longest - len(children))]:
-                tokens.append(token)
-                parents.append(parent)
-                scores.append(score)
-                depths.append(depths[parent] + 1 if parent >= 0 else 0)
+        for row, children in enumerate(added if longest else []):
+            tokens, parents, scores = zip(*children, *[_NOTHING] * (longest - len(children)), strict=True)
+            depths = grown.depths[row]
+            grown.tokens[row] += tokens
+            grown.parents[row] += parents
+            grown.scores[row] += scores
+            depths += [depths[parent] + 1 if parent >= 0 else 0 for parent in parents]
         return grown
 
     def only(self, kept: Sequence[Sequence[bool]]) -> "Nodes":

@@ -78,13 +78,13 @@ class Reader:
         """Scale the noise that the target will add after nodes at these depths, once where all are of one level."""
         if all(depth == row[0] for row in depths for depth in row):
             depths = [row[:1] for row in depths]
-        noise = np.array([[self._scaled(row, depth, size) for depth in places] for row, places in enumerate(depths)])
-        return torch.from_numpy(noise)
-
-    def _scaled(self, row: int, depth: int, size: int) -> Float[Array, " V"]:
-        temperature = self.temperatures[row]
-        noise = self.context.dice[row].noise(depth, size) if temperature > 0 else None
-        return np.zeros(size, np.float32) if noise is None else np.multiply(noise, temperature, out=noise)
+        scaled = np.zeros((len(depths), len(depths[0]), size), np.float32)
+        for row, (places, temperature) in enumerate(zip(depths, self.temperatures, strict=True)):
+            for index, depth in enumerate(places if temperature > 0 else []):
+                noise = self.context.dice[row].noise(depth, size)
+                if noise is not None:
+                    np.multiply(noise, temperature, out=scaled[row, index])
+        return torch.from_numpy(scaled)
 
     @staticmethod
     def _leave_out_children(tree: Tree, nodes: Places, log_q: Float[Tensor, "B M V"]) -> None:
@@ -151,9 +151,9 @@ def _one_by_one(numbers: Float[Array, "1 V"], count: int) -> tuple[list[list[flo
     """Take the largest number out, again and again."""
     row, values, places = numbers[0], list[float](), list[int]()
     for _ in range(count):
-        places.append(int(row.argmax()))
-        values.append(float(row[places[-1]]))
-        row[places[-1]] = -inf
+        places.append(place := int(row.argmax()))
+        values.append(float(row[place]))
+        row[place] = -inf
     return [values], [places]
 
 

@@ -62,7 +62,7 @@ class Free(Drafter):
         self._logits = 3 * torch.randn(1, NODES, vocabulary, generator=torch.Generator().manual_seed(0))
 
     def propose(self, context: Context, policy: TreePolicy) -> Tree:
-        return grow(context, policy, lambda tree, frontier: self._logits[:, : frontier.nodes.shape[1]])
+        return grow(context, policy, lambda tree, frontier: self._logits[:, : len(frontier.places[0])])
 
 
 class Stopwatch:

@@ -1,5 +1,6 @@
 """One token after the other."""
 
+import torch
 from attrs import field, frozen
 from jaxtyping import Int
 from torch import Tensor
@@ -17,4 +18,4 @@ class Chain(TreePolicy):
     sampled: bool = False
 
     def widths(self, tree: Tree) -> Int[Tensor, "B N"]:
-        return tree.deepest * int(tree.depth < self.length)
+        return torch.from_numpy(tree.arrays.deepest * int(tree.depth < self.length))

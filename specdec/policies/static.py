@@ -1,5 +1,6 @@
 """The same shape at every step."""
 
+import torch
 from attrs import field, frozen
 from jaxtyping import Int
 from torch import Tensor
@@ -29,4 +30,5 @@ class Static(TreePolicy):
     sampled: bool = False
 
     def widths(self, tree: Tree) -> Int[Tensor, "B N"]:
-        return tree.deepest * (self.levels[tree.depth] if tree.depth < len(self.levels) else 0)
+        depth = tree.depth
+        return torch.from_numpy(tree.arrays.deepest * (self.levels[depth] if depth < len(self.levels) else 0))

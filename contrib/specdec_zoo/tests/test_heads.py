@@ -7,7 +7,9 @@ import pytest
 pytest.importorskip("specdec")
 
 import numpy as np
+import torch
 from specdec import Decoder, Sampling, Stop, load_drafter
+from specdec.drafters.halved import Halved
 from specdec.target import Target
 
 import specdec_zoo
@@ -43,6 +45,18 @@ def test_all_heads_see_the_same_texts(output: Path) -> None:
     for one, other in zip(first.examples, second.examples, strict=True):
         assert (one.tokens == other.tokens).all()
         assert len(one.tokens) == heads.LENGTH
+
+
+@pytest.mark.skipif("fbgemm" not in torch.backends.quantized.supported_engines, reason="for x86 alone")
+@pytest.mark.parametrize("name", ["moa", "moa-tli1", "eagle", "eagle3"])
+def test_shipped_heads_draft_with_an_output_head_of_half_the_size(name: str) -> None:
+    """What ships has 16 bits, so that nothing is rounded."""
+    method, target = name.partition("-")[0], Target.from_pretrained(specdec_zoo.path("target"))
+    drafter = load_drafter(method, specdec_zoo.path(name), target=target)
+    output, states = drafter.parts.head, torch.randn(2, 8, 160)
+    assert isinstance(output, Halved)
+    with torch.no_grad():
+        torch.testing.assert_close(output(states), output.layer(states), rtol=1e-5, atol=1e-4)
 
 
 def test_shipped_heads_have_cards() -> None:
