@@ -1,7 +1,6 @@
 """The nodes of trees as plain lists: they are few, and what a list costs is a tenth of what an array's call does."""
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -135,37 +134,37 @@ class Nodes:
 
 
 class Arrays:
-    """The same as numpy's arrays, each made when it is asked for."""
+    """The same as numpy's arrays, each made anew whenever it is asked for."""
 
     def __init__(self, nodes: Nodes) -> None:
         self._nodes = nodes
 
-    @cached_property
+    @property
     def tokens(self) -> Int[Array, "B N"]:
         """Tokens."""
         return np.array(self._nodes.tokens)
 
-    @cached_property
+    @property
     def parents(self) -> Int[Array, "B N"]:
         """Parents, each before its children."""
         return np.array(self._nodes.parents)
 
-    @cached_property
+    @property
     def scores(self) -> Float[Array, "B N"]:
         """Log-probabilities of the paths from the root."""
         return np.array(self._nodes.scores, np.float32)
 
-    @cached_property
+    @property
     def depths(self) -> Int[Array, "B N"]:
         """Edges below the root."""
         return np.array(self._nodes.depths)
 
-    @cached_property
+    @property
     def real(self) -> Bool[Array, "B N"]:
         """Which places hold a node."""
         return self.tokens >= 0
 
-    @cached_property
+    @property
     def deepest(self) -> Bool[Array, "B N"]:
         """The nodes of the last level that any row has reached."""
         last = self._nodes.depth

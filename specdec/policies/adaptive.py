@@ -27,12 +27,12 @@ class Adaptive(TreePolicy):
     sharpness: float = field(default=1.0, validator=above(0))
 
     def widths(self, tree: Tree) -> Int[Tensor, "B N"]:
-        nodes = tree.arrays
-        best = likeliest(nodes.scores, nodes.real, self.size + 1)
-        before = likeliest(nodes.scores, nodes.real & ~nodes.deepest, self.size + 1)
-        chances = np.exp(nodes.scores)
+        scores, real, deepest = tree.arrays.scores, tree.arrays.real, tree.arrays.deepest
+        best = likeliest(scores, real, self.size + 1)
+        before = likeliest(scores, real & ~deepest, self.size + 1)
+        chances = np.exp(scores)
         worth = (chances * best).sum(1) - (chances * before).sum(1) > self.gain  # tokens expected, the bonus included
-        grows = nodes.deepest & best & (worth | (tree.depth == 0))[:, None]
+        grows = deepest & best & (worth | (tree.depth == 0))[:, None]
         return torch.from_numpy(grows * self.width * (tree.depth < self.depth))
 
     def keep(self, tree: Tree) -> Bool[Tensor, "B N"]:
