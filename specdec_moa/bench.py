@@ -1,11 +1,12 @@
 """What a head costs beside its target: `python -m specdec_moa.bench`.
 
 Drafting 62 nodes in 6 levels, encoder included, against the target's own pass over them; a step of training against
-the target's own pass over its tokens. Medians, each pair in turn, with heads untrained, of the sizes of a trained one
-(`--head zoo-moa`) or of the published proportions. One thread is measured by its own time, several by the wall's.
+the target's own pass over its tokens. Medians, with heads untrained, of the sizes of a trained one (`--head zoo-moa`)
+or of the published proportions; the ratio is the median of those of each step and the pass beside it, for machines
+whose speed changes meanwhile. One thread is measured by its own time, several by the wall's.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice, product
 from statistics import median
 from time import perf_counter, thread_time
@@ -13,6 +14,7 @@ from typing import Annotated, Any
 
 import torch
 import typer
+from attrs import frozen
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -31,6 +33,21 @@ from specdec_moa.training import method
 TREE = Dynamic(depth=6, width=8, size=62)
 
 
+@frozen
+class Cost:
+    """Medians: milliseconds of what is measured, of the target's pass, and how many times as much it is."""
+
+    own: float
+    target: float
+    ratio: float
+
+    @staticmethod
+    def of(own: Sequence[float], target: Sequence[float]) -> "Cost":
+        """Leave the first step out, in which all is new."""
+        ratios = [one / other for one, other in zip(own, target, strict=True)]
+        return Cost(median(own[1:]), median(target[1:]), median(ratios[1:]))
+
+
 def timed(times: list[float], function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a function that does the same, and notes how many milliseconds that takes."""
     clock = thread_time if torch.get_num_threads() == 1 else perf_counter
@@ -43,19 +60,20 @@ def timed(times: list[float], function: Callable[..., Any]) -> Callable[..., Any
     return run
 
 
-def decoding(model: PreTrainedModel, tli: int, sizes: str, length: int, steps: int) -> tuple[float, float]:
-    """Decode behind a prompt; give the milliseconds of drafting, and of the target's pass over what was drafted."""
+def decoding(model: PreTrainedModel, tli: int, sizes: str, length: int, steps: int) -> Cost:
+    """Decode behind a prompt; measure drafting against the target's pass over what was drafted."""
     drafter, target = method(model, tli=tli, sizes=sizes).drafter(), Target(model)
     drafted, encoded, read = (list[float]() for _ in range(3))
     drafter.model.remember = timed(encoded, drafter.model.remember)  # type: ignore[method-assign]
     drafter.propose = timed(drafted, drafter.propose)  # type: ignore[method-assign]
     target.engine.read = timed(read, target.engine.read)  # type: ignore[method-assign]
     list(islice(Decoder(drafter, target, TREE).stream(tokens(model, length).tolist(), stop=Stop(tokens=())), steps))
-    return median(drafted[1:]) + median(encoded[1:]), median(read[1:])
+    drafting = [*map(sum, zip(drafted, encoded[-len(drafted) :], strict=True))]
+    return Cost.of(drafting, read[-len(drafted) :])
 
 
-def training(model: PreTrainedModel, tli: int, sizes: str, steps: int) -> tuple[float, float]:
-    """Train on 8 texts of 256 tokens; give the milliseconds of a step, and of the target's own forward pass."""
+def training(model: PreTrainedModel, tli: int, sizes: str, steps: int) -> Cost:
+    """Train on 8 texts of 256 tokens; measure a step against the target's own forward pass."""
     learner, batch = method(model, tli=tli, sizes=sizes), tokens(model, 2048).view(8, 256)
     teacher, real = Teacher(model, learner.needs), torch.ones_like(batch, dtype=torch.bool)
     optimizer = torch.optim.AdamW(learner.parameters(), lr=1e-4)
@@ -72,7 +90,7 @@ def training(model: PreTrainedModel, tli: int, sizes: str, steps: int) -> tuple[
         timed(stepped, step)()
         with torch.no_grad():
             timed(passed, model)(batch)
-    return median(stepped[1:]), median(passed[1:])
+    return Cost.of(stepped, passed)
 
 
 def tokens(model: PreTrainedModel, count: int) -> Tensor:
@@ -102,8 +120,8 @@ def main(
     }
     measured |= {f"training, TLI {tli}": training(model, tli, sizes, max(steps // 5, 2)) for tli in (0, 1)}
     table = Table("", "ms", "target, ms", "ratio", box=None)
-    for what, pair in measured.items():
-        table.add_row(what, *(f"{time:.1f}" for time in pair), f"{pair[0] / pair[1]:.2f}")
+    for what, cost in measured.items():
+        table.add_row(what, f"{cost.own:.1f}", f"{cost.target:.1f}", f"{cost.ratio:.2f}")
     Console().print(table)
 
 

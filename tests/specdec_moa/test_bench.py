@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from attrs import astuple
 
 from specdec_moa import bench
 from specdec_moa.config import MoAConfig
@@ -29,5 +30,11 @@ def test_a_trained_heads_sizes_are_taken(tmp_path: Path) -> None:
 @pytest.mark.parametrize("tli", [0, 1])
 def test_each_pass_is_on_the_clock(tli: int) -> None:
     model = build("llama")
-    assert min(bench.decoding(model, tli, "", 8, 4)) > 0
-    assert min(bench.training(model, tli, "", 2)) > 0
+    for cost in (bench.decoding(model, tli, "", 8, 4), bench.training(model, tli, "", 2)):
+        assert min(astuple(cost)) > 0
+
+
+def test_the_ratio_is_that_of_steps_and_the_passes_beside_them() -> None:
+    cost = bench.Cost.of([99.0, 1.0, 20.0, 300.0], [1.0, 2.0, 10.0, 100.0])
+    assert cost == bench.Cost(own=20.0, target=10.0, ratio=2.0)
+    assert bench.Cost.of([0.0, 1.0, 8.0], [0.0, 1.0, 2.0]).ratio == 2.5  # and not 4.5 / 1.5
