@@ -37,4 +37,4 @@ def test_each_pass_is_on_the_clock(tli: int) -> None:
 def test_the_ratio_is_that_of_steps_and_the_passes_beside_them() -> None:
     cost = bench.Cost.of([99.0, 1.0, 20.0, 300.0], [1.0, 2.0, 10.0, 100.0])
     assert cost == bench.Cost(own=20.0, target=10.0, ratio=2.0)
-    assert bench.Cost.of([0.0, 1.0, 8.0], [0.0, 1.0, 2.0]).ratio == 2.5  # and not 4.5 / 1.5
+    assert bench.Cost.of([9.0, 1.0, 8.0], [9.0, 1.0, 2.0]).ratio == 2.5  # and not 4.5 / 1.5
