@@ -15,7 +15,7 @@ from specdec.tree import Tree
 Places = list[list[int]]
 """A number for each of some nodes, in each row."""
 Found = tuple[int, float]
-"""A token, and what it gains."""
+"""A token, and the score of the path to it."""
 
 FEW = 8
 """Up to so many of the best are found faster one by one, on a CPU."""
@@ -68,10 +68,9 @@ class Reader:
         log_q = logits.log_softmax(-1)
         if known:
             self._leave_out_children(tree, nodes, log_q)
-        rows = zip(nodes, at(tree.lists.scores, nodes, 0.0), best(log_q, widths), strict=True)
+        rows = zip(nodes, best(log_q, at(tree.lists.scores, nodes, 0.0), widths), strict=True)
         return [
-            [(token, node, score + gain) for node, score, found in zip(*row, strict=True) for token, gain in found]
-            for row in rows
+            [(token, node, score) for node, found in zip(*row, strict=True) for token, score in found] for row in rows
         ]
 
     def _noise(self, depths: Places, size: int) -> Float[Tensor, "B _ V"]:
@@ -128,36 +127,38 @@ class Reader:
         return self._logits[-1]
 
 
-def best(log_q: Float[Tensor, "B M V"], widths: Places) -> list[list[list[Found]]]:
-    """Find the largest numbers of each row, as many as its width, and their places; `log_q` is used up.
+def best(log_q: Float[Tensor, "B M V"], scores: list[list[float]], widths: Places) -> list[list[list[Found]]]:
+    """Find the largest numbers of each node, as many as its width, and add its score; `log_q` is used up.
 
     Minus infinity is not found. Of equal numbers the first comes first, if few are asked for on a CPU.
     """
     count = min(max(map(max, widths)), log_q.shape[-1])
     if log_q.device.type != "cpu" or count > FEW:
-        values, places = (part.flatten(0, 1).tolist() for part in log_q.topk(count))
+        gains, places = (part.flatten(0, 1).cpu() for part in log_q.topk(count))
+        values, tokens = array(gains), places.tolist()
     else:
         numbers = array(log_q).reshape(-1, log_q.shape[-1])
-        values, places = (_one_by_one if len(numbers) == 1 else _together)(numbers, count)
-    nodes = iter(zip(places, values, strict=True))
+        values, tokens = (_one_by_one if len(numbers) == 1 else _together)(numbers, count)
+    above = np.array(scores, values.dtype).reshape(-1, 1)
+    nodes = iter(zip(tokens, (values + above).tolist(), strict=True))
     return [[_found(*next(nodes), width) for width in row] for row in widths]
 
 
-def _found(places: list[int], values: list[float], width: int) -> list[Found]:
-    return [pair for pair in zip(places[:width], values[:width], strict=True) if pair[1] > -inf]
+def _found(tokens: list[int], scores: list[float], width: int) -> list[Found]:
+    return [pair for pair in zip(tokens[:width], scores[:width], strict=True) if pair[1] > -inf]
 
 
-def _one_by_one(numbers: Float[Array, "1 V"], count: int) -> tuple[list[list[float]], Places]:
+def _one_by_one(numbers: Float[Array, "1 V"], count: int) -> tuple[Float[Array, "1 C"], Places]:
     """Take the largest number out, again and again."""
-    row, values, places = numbers[0], list[float](), list[int]()
-    for _ in range(count):
+    row, values, places = numbers[0], np.empty((1, count), numbers.dtype), list[int]()
+    for rank in range(count):
         places.append(place := int(row.argmax()))
-        values.append(float(row[place]))
+        values[0, rank] = row[place]
         row[place] = -inf
-    return [values], [places]
+    return values, [places]
 
 
-def _together(numbers: Float[Array, "R V"], count: int) -> tuple[list[list[float]], Places]:
+def _together(numbers: Float[Array, "R V"], count: int) -> tuple[Float[Array, "R C"], Places]:
     """Do the same with all rows at once."""
     rows, shape = np.arange(len(numbers)), (len(numbers), count)
     values, places = np.empty(shape, numbers.dtype), np.empty(shape, np.int64)
@@ -165,4 +166,4 @@ def _together(numbers: Float[Array, "R V"], count: int) -> tuple[list[list[float
         places[:, rank] = place = numbers.argmax(1)
         values[:, rank] = numbers[rows, place]
         numbers[rows, place] = -inf
-    return values.tolist(), places.tolist()
+    return values, places.tolist()

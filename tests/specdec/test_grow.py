@@ -148,8 +148,9 @@ def test_the_best_are_found_one_by_one_as_by_sorting(data: st.DataObject) -> Non
     log_q = np.array(data.draw(st.lists(rows, min_size=1, max_size=3)), np.float32)
     widths = [data.draw(st.integers(0, count)) for _ in log_q]
     widths[0] = count
-    (found,) = best(torch.tensor(log_q)[None], [widths])
+    scores = [data.draw(st.floats(-50, 0, width=32)) for _ in log_q]
+    (found,) = best(torch.tensor(log_q)[None], [scores], [widths])
 
-    for row, width, pairs in zip(log_q, widths, found, strict=True):
+    for row, score, width, pairs in zip(log_q, scores, widths, found, strict=True):
         expected = [token for token in np.argsort(-row, kind="stable")[:width] if row[token] > -np.inf]
-        assert pairs == [(token, row[token]) for token in expected]
+        assert pairs == [(token, row[token] + np.float32(score)) for token in expected]
