@@ -151,6 +151,6 @@ def test_the_best_are_found_one_by_one_as_by_sorting(data: st.DataObject) -> Non
     scores = [data.draw(st.floats(-50, 0, width=32)) for _ in log_q]
     (found,) = best(torch.tensor(log_q)[None], [scores], [widths])
 
-    for row, score, width, pairs in zip(log_q, scores, widths, found, strict=True):
+    for row, above, width, pairs in zip(log_q, scores, widths, found, strict=True):
         expected = [token for token in np.argsort(-row, kind="stable")[:width] if row[token] > -np.inf]
-        assert pairs == [(token, row[token] + np.float32(score)) for token in expected]
+        assert pairs == [(token, row[token] + np.float32(above)) for token in expected]
