@@ -24,6 +24,8 @@ Weights = tuple[tuple[Tensor, ...], tuple[Tensor | None, ...], Float[Tensor, " E
 """Weights `[W, E]` and biases `[W]` of what reads the same states, and the norm's weight if it is not part of them."""
 LARGE = 2**22
 """Numbers in a layer's weights from which on these are not copied: products are large enough, and copies too large."""
+SHORT = 2**20
+"""Scores up to which training on a CPU keeps them all: for many short sequences torch's kernel takes twice the time."""
 
 
 @frozen(eq=False)
@@ -120,9 +122,21 @@ def _attend(queries: Float[Tensor, "B H M D"], memory: KeysValues, visible: Visi
         rows, heads, count, size = queries.shape
         groups = memory[0].shape[1]
         shared = queries.view(rows, groups, heads // groups, count, size).transpose(2, 3)  # [B, G, M, H / G, D]
-        read = scaled_dot_product_attention(shared.flatten(2, 3), *memory).view(shared.shape)
+        few = rows * heads * count * memory[0].shape[2] <= SHORT
+        short = few and shared.requires_grad and shared.device.type == "cpu"
+        attend = _attend_short if short else scaled_dot_product_attention
+        read = attend(shared.flatten(2, 3), *memory).view(shared.shape)
     out: Tensor = read.transpose(1, 2).flatten(2)
     return out
+
+
+def _attend_short(
+    queries: Float[Tensor, "B G M D"], keys: Float[Tensor, "B G C D"], values: Float[Tensor, "B G C D"]
+) -> Float[Tensor, "B G M D"]:
+    """Attend, and keep what every query gives to every key for the way back."""
+    scores = queries @ keys.transpose(-1, -2) * queries.shape[-1] ** -0.5
+    read: Tensor = scores.softmax(-1) @ values
+    return read
 
 
 def split_heads(states: Float[Tensor, "B M W"], size: int) -> Float[Tensor, "B H M D"]:

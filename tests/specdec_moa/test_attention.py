@@ -9,7 +9,7 @@ from transformers import LlamaConfig
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
-from specdec_moa import MoAModel
+from specdec_moa import MoAModel, attention
 from specdec_moa.attention import Block
 from specdec_moa.rotary import Turns, angles
 from tests.specdec_moa.heads import head, target
@@ -69,6 +69,25 @@ def test_a_mask_that_hides_nothing_is_no_mask(groups: int, rows: int) -> None:
     asked = block.query_and_project(states, turns)
     all_seen = torch.ones(rows, 1, SIZE, SIZE, dtype=torch.bool)
     torch.testing.assert_close(block.attend(states, *asked), block.attend(states, *asked, all_seen))
+
+
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_short_attention_learns_the_same(groups: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training keeps the scores where they are few; where they are not, torch's own kernel finds them again."""
+    model = head(target(), self_attention_num_key_value_heads=groups).requires_grad_()
+    states = torch.randn(3, SIZE, model.config.hidden_size, dtype=model.dtype, requires_grad=True)
+    turns, weight = angles(model.self_rotary, states, torch.arange(SIZE)[None]), torch.randn_like(states)
+    parameters, found, called = [states, *model.self_attention.parameters()], [], []
+    short = attention._attend_short
+    monkeypatch.setattr(attention, "_attend_short", lambda *args: called.append(args) or short(*args))
+    for most in (attention.SHORT, 0):
+        monkeypatch.setattr(attention, "SHORT", most)
+        block = Block.of(model.self_attention)
+        said = block.attend(states, *block.query_and_project(states, turns))
+        found.append([said, *torch.autograd.grad((weight * said).sum(), parameters)])
+    assert len(called) == 1
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_weights_are_moved_once_and_stay_the_layers_own(tmp_path: Path) -> None:
