@@ -29,7 +29,7 @@ def halved(layer: nn.Module) -> nn.Module:
     """Halve a layer, where that rounds nothing and is faster; else give the layer itself.
 
     Every level of drafting waits for the output head's weights, the most that it reads. Those that were stored in 16
-    bits lose nothing: no weight moves by more than `STEP`. The copy is kept beside the layer.
+    bits lose nothing: no weight moves by more than `STEP`. The copy stays as the layer is now, and is kept beside it.
     """
     if not isinstance(layer, nn.Linear) or layer.weight.numel() < LARGE or not _packs(layer.weight):
         return layer
