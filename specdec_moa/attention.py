@@ -1,61 +1,54 @@
 """The two halves of a transformers decoder layer, apart, so that keys may come from elsewhere than queries."""
 
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from attrs import frozen
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn.functional import linear, rms_norm, scaled_dot_product_attention
-from transformers.models.llama.modeling_llama import LlamaDecoderLayer
-from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer
+from torch.nn.functional import scaled_dot_product_attention
 
-from specdec_moa.fused import gated, normed_linear
+from specdec_moa.fused import gated
+from specdec_moa.readers import JoinedReaders, Readers, readers
 from specdec_moa.rotary import Rotary, rotate
-
-Layer: TypeAlias = LlamaDecoderLayer | Qwen2DecoderLayer
 
 KeysValues = tuple[Float[Tensor, "B G C D"], Float[Tensor, "B G C D"]]
 """Keys, after rotary embedding, and values."""
-Visible = Bool[Tensor, "B 1 #M C"] | Float[Tensor, "B 1 #M C"] | None
+Visible = Bool[Tensor, "#B 1 #M C"] | Float[Tensor, "#B 1 #M C"] | None
 """Which keys each query sees, or what is added to its scores; with none of either, all see all."""
 
-Weights = tuple[tuple[Tensor, ...], tuple[Tensor | None, ...], Float[Tensor, " E"] | None]
-"""Weights `[W, E]` and biases `[W]` of what reads the same states, and the norm's weight if it is not part of them."""
-LARGE = 2**22
-"""Numbers in a layer's weights from which on these are not copied: products are large enough, and copies too large."""
 SHORT = 2**20
 """Scores up to which training on a CPU keeps them all: for many short sequences torch's kernel takes twice the time."""
 
 
 @frozen(eq=False)
 class Block:
-    """A layer's weights, those that read the same states side by side, so that one product serves them all.
+    """A layer's weights, those that read the same states side by side.
 
-    `reads` makes queries, keys and values, `widens` both inputs of the activation. `sizes` are the widths of queries,
-    keys and values.
+    `reads` makes queries, keys and values, which stand in so many `heads`, and `widens` both inputs of the
+    activation. `norms` are those of each query, key and value by itself, in families that have them.
     """
 
-    layer: Layer
-    reads: Weights
-    widens: Weights
-    sizes: tuple[int, int, int]
+    layer: Any
+    reads: Readers | JoinedReaders
+    widens: Readers | JoinedReaders
+    heads: tuple[int, int, int]
+    norms: tuple[nn.Module, nn.Module, nn.Module] | None
 
     @staticmethod
-    def of(layer: Layer) -> "Block":
+    def of(layer: Any, *, borrowed: bool = False) -> "Block":
         """Put a layer's weights together: as a copy that gradients lead back from, or without gradients in place.
 
-        In place, the layer's parameters become views of what the block holds; a second block costs nothing. The copy
-        takes the norms' weights in, so that where the states need no gradient none is worked out for these; large
-        weights are not copied, and stay apart.
+        In place, a second block costs nothing. Of a layer that is `borrowed` a copy is made in any case.
         """
-        attention, mlp = layer.self_attn, layer.mlp
-        reads = [attention.q_proj, attention.k_proj, attention.v_proj]
+        attention, mlp, copied = layer.self_attn, layer.mlp, borrowed or torch.is_grad_enabled()
+        asked, kept = attention.config.num_attention_heads, attention.config.num_key_value_heads
         return Block(
             layer,
-            _weights(layer.input_layernorm, reads),
-            _weights(layer.post_attention_layernorm, [mlp.gate_proj, mlp.up_proj]),
-            (reads[0].out_features, reads[1].out_features, reads[2].out_features),
+            readers(layer.input_layernorm, (attention.q_proj, attention.k_proj, attention.v_proj), copied=copied),
+            readers(layer.post_attention_layernorm, (mlp.gate_proj, mlp.up_proj), copied=copied),
+            (asked, kept, kept),
+            (attention.q_norm, attention.k_norm, nn.Identity()) if hasattr(attention, "q_norm") else None,
         )
 
     def query(self, states: Float[Tensor, "B M E"], rotary: Rotary) -> Float[Tensor, "B H M D"]:
@@ -71,7 +64,7 @@ class Block:
         self, states: Float[Tensor, "B M E"], rotary: Rotary
     ) -> tuple[Float[Tensor, "B H M D"], KeysValues]:
         """Make queries, keys and values of the same states."""
-        asked, _, kept = (size // self.layer.self_attn.head_dim for size in self.sizes)
+        asked, kept, _ = self.heads
         turned, values = torch.split(self._made(states, 0, 3), [asked + kept, kept], 1)
         queries, keys = torch.split(rotate(turned, rotary), [asked, kept], 1)
         return queries, (keys, values)
@@ -95,7 +88,7 @@ class Block:
             read = read.masked_fill(blind[:, 0], 0.0)
         layer, mlp = self.layer, self.layer.mlp
         attended = states + layer.self_attn.o_proj(read)
-        widened = gated(_read(layer.post_attention_layernorm, attended, self.widens), mlp.act_fn)
+        widened = gated(self.widens(attended), mlp.act_fn)
         if mean:  # what is left is linear, as is the attention, whose inputs are narrower
             states, read, widened = (part.mean(1, keepdim=True) for part in (states, read, widened))
             attended = states + layer.self_attn.o_proj(read)
@@ -104,14 +97,11 @@ class Block:
 
     def _made(self, states: Float[Tensor, "B M E"], first: int, end: int) -> Float[Tensor, "B H M D"]:
         """Make some of queries, keys and values, in this order."""
-        weights, biases, scale = self.reads
-        if len(weights) == 1:
-            rows = slice(sum(self.sizes[:first]), sum(self.sizes[:end]))
-            weights, biases = (weights[0][rows],), tuple(bias if bias is None else bias[rows] for bias in biases)
-        else:
-            weights, biases = weights[first:end], biases[first:end]
-        made = _read(self.layer.input_layernorm, states, (weights, biases, scale))
-        return split_heads(made, self.layer.self_attn.head_dim)
+        made = split_heads(self.reads(states, first, end), self.layer.self_attn.head_dim)
+        if self.norms is None:
+            return made
+        parts = zip(self.norms[first:end], torch.split(made, [*self.heads[first:end]], 1), strict=True)
+        return torch.cat([norm(part) for norm, part in parts], 1)
 
 
 def _attend(queries: Float[Tensor, "B H M D"], memory: KeysValues, visible: Visible) -> Float[Tensor, "B M W"]:
@@ -142,36 +132,3 @@ def _attend_short(
 def split_heads(states: Float[Tensor, "B M W"], size: int) -> Float[Tensor, "B H M D"]:
     """Lay heads of this size out apart."""
     return states.view(*states.shape[:2], states.shape[-1] // size, size).transpose(1, 2)
-
-
-def _read(norm: Any, states: Float[Tensor, "B M E"], weights: Weights) -> Float[Tensor, "B M W"]:
-    """Apply what follows a norm over root mean squares, and the norm."""
-    parts, biases, scale = weights
-    if scale is None and states.device.type == "cpu":
-        return normed_linear(states, parts[0], biases[0], norm.variance_epsilon)
-    scale = scale if scale is None else scale.to(states.dtype)
-    normed = rms_norm(states, states.shape[-1:], scale, norm.variance_epsilon)
-    made = [linear(normed, *pair) for pair in zip(parts, biases, strict=True)]
-    return made[0] if len(made) == 1 else torch.cat(made, -1)
-
-
-def _weights(norm: Any, layers: list[nn.Linear]) -> Weights:
-    trained = torch.is_grad_enabled()
-    if trained and sum(layer.weight.numel() for layer in layers) > LARGE:
-        return tuple(layer.weight for layer in layers), tuple(layer.bias for layer in layers), norm.weight
-    join = torch.cat if trained else _settled
-    weight = join([layer.weight for layer in layers])
-    bias = None if layers[0].bias is None else join([layer.bias for layer in layers])
-    return ((weight * norm.weight,), (bias,), None) if trained else ((weight,), (bias,), norm.weight)
-
-
-def _settled(parts: list[Tensor]) -> Tensor:
-    """Give what `torch.cat` would, and make the parts views of it; where they are already, nothing is done."""
-    first, ends = parts[0], [part.data_ptr() + part.nbytes for part in parts]
-    together = first.untyped_storage().data_ptr() == parts[-1].untyped_storage().data_ptr()
-    if together and [part.data_ptr() for part in parts[1:]] == ends[:-1]:
-        return first.data.as_strided((sum(map(len, parts)), *first.shape[1:]), first.stride())
-    whole = torch.cat([part.data for part in parts])
-    for part, piece in zip(parts, torch.split(whole, [len(part) for part in parts]), strict=True):
-        part.data = piece
-    return whole

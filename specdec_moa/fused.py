@@ -47,7 +47,7 @@ class _NormedLinear(torch.autograd.Function):
             through = scaled @ weight
             along = (through * states).sum(-1, keepdim=True) * factor.square() / states.shape[-1]
             through.addcmul_(states, along, value=-1)
-        of_weight = scaled.flatten(0, -2).T @ states.flatten(0, -2)
+        of_weight = scaled.flatten(0, -2).T @ states.flatten(0, -2) if ctx.needs_input_grad[1] else None
         return through, of_weight, slopes[0].flatten(0, -2).sum(0) if ctx.needs_input_grad[2] else None, None
 
 

@@ -12,7 +12,7 @@ from transformers.initialization import normal_
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaRMSNorm, LlamaRotaryEmbedding
 from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer, Qwen2RMSNorm
 
-from specdec_moa.attention import Block, Layer
+from specdec_moa.attention import Block
 from specdec_moa.config import MoAConfig
 from specdec_moa.rotary import Turns, angles, rotate
 
@@ -102,9 +102,9 @@ def pack(keys: Float[Tensor, "B K L H D"], values: Float[Tensor, "B K L H D"]) -
     return torch.stack([keys, values], -2).flatten(-3)
 
 
-def _layer(config: Any) -> Layer:
-    kind = LlamaDecoderLayer if config.model_type == "llama" else Qwen2DecoderLayer
-    layer: Layer = kind(config, 0)
+def _layer(config: Any) -> nn.Module:
+    kind: Any = LlamaDecoderLayer if config.model_type == "llama" else Qwen2DecoderLayer
+    layer: nn.Module = kind(config, 0)
     return layer
 
 

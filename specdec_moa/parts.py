@@ -1,21 +1,13 @@
 """What a head borrows of its target: embedding, last layers, final norm and output head."""
 
-from collections.abc import Callable
-from typing import Any
-
 import torch
 from attrs import evolve, frozen
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
 from specdec.drafters.borrowed import Borrowed, check_family
 from specdec.errors import ModelError, UnsupportedModel
-from specdec_moa.rotary import Pair
 from specdec_moa.weights import fill
-
-MaskFor = Callable[[int | None], Tensor]
-"""Builds the additive mask `[R, 1, M, C]` of a layer from the width of its sliding window."""
 
 
 @frozen(eq=False)
@@ -74,30 +66,6 @@ class TargetParts(Borrowed):
         if named is None:
             return (sliding,) * len(self.layers)
         return tuple(sliding if kind == "sliding_attention" else None for kind in named[self.first :])
-
-    def finish(
-        self,
-        states: Float[Tensor, "R M E"],
-        rotary: Pair,
-        mask: MaskFor,
-        cache: Any = None,
-    ) -> Float[Tensor, "R M E"]:
-        """Run the last layers and the final norm on what the head gave for their input.
-
-        Without such layers the head predicts what leaves the norm, so nothing is left to do.
-        """
-        if not self.layers:
-            return states
-        for layer, window in zip(self.layers, self.windows, strict=True):
-            states = layer(
-                states,
-                attention_mask=mask(window),
-                past_key_values=cache,
-                use_cache=cache is not None,
-                position_embeddings=rotary,
-            )
-        normed: Tensor = self.norm(states)
-        return normed
 
 
 def _check(config: PreTrainedConfig, layers: int) -> None:

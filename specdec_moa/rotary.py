@@ -1,6 +1,5 @@
 """Rotary position embedding: how far queries and keys turn at each position."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -9,8 +8,6 @@ from torch import Tensor
 
 Rotary = tuple[Float[Tensor, "#B M D"], Float[Tensor, "#B M D"]]
 """Cosines and sines of the positions at hand, the first half of the sines negated."""
-Pair = tuple[Float[Tensor, "#B M D"], Float[Tensor, "#B M D"]]
-"""Cosines and sines as transformers' models take them."""
 
 
 def angles(rotary: Any, states: Float[Tensor, "..."], positions: Int[Tensor, "#B M"]) -> Rotary:
@@ -29,17 +26,17 @@ def rotate(heads: Float[Tensor, "B H M D"], rotary: Rotary) -> Float[Tensor, "B 
 class Turns:
     """Angles by position, worked out once and looked up ever after."""
 
-    def __init__(self, rotary: Any, make: Callable[[Any, Tensor, Tensor], Pair] = angles) -> None:
-        """Take a module of transformers, and what makes a pair of it for states at positions."""
-        self._rotary, self._make = rotary, make
+    def __init__(self, rotary: Any) -> None:
+        """Take a module of transformers."""
+        self._rotary = rotary
         kind = str(rotary.rope_type)
         self._changing = "dynamic" in kind or kind == "longrope"  # these depend on the longest row
         self._table: Float[Tensor, "P 2 D"] | None = None
 
-    def __call__(self, states: Float[Tensor, "..."], positions: Int[Tensor, "B M"], end: int) -> Pair:
-        """Give the pair at positions that are all before `end`."""
+    def __call__(self, states: Float[Tensor, "..."], positions: Int[Tensor, "B M"], end: int) -> Rotary:
+        """Give the angles at positions that are all before `end`."""
         if self._changing:
-            return self._make(self._rotary, states, positions)
+            return angles(self._rotary, states, positions)
         table, kind = self._table, (states.dtype, states.device)
         if table is None or len(table) < end or (table.dtype, table.device) != kind:
             self._table = table = self._tabulate(states, max(2 * end, 256))
@@ -49,4 +46,4 @@ class Turns:
     def _tabulate(self, states: Float[Tensor, "..."], size: int) -> Float[Tensor, "P 2 D"]:
         with torch.inference_mode(False), torch.no_grad():  # what drafting makes, training may use
             every = torch.arange(size, device=states.device)
-            return torch.cat(self._make(self._rotary, states, every[None])).transpose(0, 1).contiguous()
+            return torch.cat(angles(self._rotary, states, every[None])).transpose(0, 1).contiguous()

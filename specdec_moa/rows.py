@@ -1,7 +1,5 @@
 """What a head keeps of each row: three caches, filled by position."""
 
-from typing import Any
-
 import numpy as np
 import torch
 from attrs import frozen
@@ -12,22 +10,10 @@ from specdec.nodes import Array, array
 from specdec.target import Layout, SlotCache, Window
 from specdec_moa.attention import Block, KeysValues
 from specdec_moa.encoder import Parcel
+from specdec_moa.last import LastLayers
 from specdec_moa.model import MoAModel
 from specdec_moa.parts import TargetParts
 from specdec_moa.rotary import Turns, rotate
-
-_Pair = tuple[Tensor, Tensor]
-
-
-class _LastLayers(SlotCache):
-    """Keys and values of the target's last layers, which go by the target's own numbers."""
-
-    def __init__(self, first: int, *args: Any) -> None:
-        super().__init__(*args)
-        self._first = first
-
-    def update(self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any) -> _Pair:
-        return super().update(key_states, value_states, layer_idx - self._first, *args, **kwargs)
 
 
 @frozen(eq=False)
@@ -60,12 +46,13 @@ class Rows:
         last = (int(parts.config.num_key_value_heads), size)
         with torch.no_grad():
             self._self, self._cross = Block.of(model.self_attention), Block.of(model.cross_attention)
+            self._finish = LastLayers(parts)
         self._shape = (config.cross_attention_num_key_value_heads, 0, size)
         self._own = SlotCache([own, own], self.dtype, self.device)
         self._memory = SlotCache([memory, memory], self.dtype, self.device)
-        self._last = _LastLayers(parts.first, [last, last] * max(len(parts.layers), 1), parts.dtype, self.device)
+        self._last = SlotCache([last, last] * max(len(parts.layers), 1), parts.dtype, self.device)
         self._own_turns, self._memory_turns = Turns(model.self_rotary), Turns(model.cross_rotary)
-        self._last_turns = Turns(parts.rotary, lambda rotary, states, positions: rotary(states, positions))
+        self._last_turns = Turns(parts.rotary)
         self._known: Array = np.zeros((count, 0), bool)  # which columns of the memory are filled
         self._own_lengths: Array = np.zeros(count, np.int64)
         self.settled: Array = np.zeros(count, np.int64)
@@ -89,7 +76,7 @@ class Rows:
             self._look(self._last, window)
             for layer in range(len(self.parts.layers)):
                 keys, values = (part[:, :, layer].transpose(1, 2) for part in (parcel.keys, parcel.values))
-                self._last.update(keys.to(self.parts.dtype), values.to(self.parts.dtype), self.parts.first + layer)
+                self._last.update(keys.to(self.parts.dtype), values.to(self.parts.dtype), layer)
         self.settled = np.where(counts > 0, np.maximum(self.settled, ends), self.settled)
 
     def follow(self, tokens: Int[Tensor, "R T"], ends: Array, rows: Array) -> None:
@@ -141,7 +128,7 @@ class Rows:
         if self.parts.layers:
             self._look(self._last, window)
             states = states.to(self._last_dtype)
-            states = self.parts.finish(states, self._last_turns(states, positions, layout.end), masks, self._last)
+            states = self._finish(states, self._last_turns(states, positions, layout.end), masks, self._last)
         if only is not None:
             states = states[torch.arange(len(tokens)), self._to(only)][:, None]
         logits: Tensor = self.parts.head(states.to(self._last_dtype))

@@ -27,9 +27,11 @@ from specdec.training import (
 )
 from specdec_moa.config import MoAConfig
 from specdec_moa.drafter import MoADrafter
+from specdec_moa.last import LastLayers
 from specdec_moa.masks import Blocks, blocks
 from specdec_moa.model import MoAModel, lean
 from specdec_moa.parts import TargetParts
+from specdec_moa.rotary import angles
 
 LARGE = 2**24
 """Numbers per batch in the memory's input above which it is made in parts, each a second time on the way back."""
@@ -115,8 +117,8 @@ class MoAMethod(Method):
         if self.options.strict:  # what is given teaches nothing
             counted = counted & ~masks.given
         feature_in = feature.to(self.parts.dtype)
-        rotary = self.parts.rotary(feature_in, batch.positions)
-        final = lean(self.parts.finish, feature_in, rotary, _Causal(batch.positions, self.parts))
+        rotary = angles(self.parts.rotary, feature_in, batch.positions)
+        final = lean(LastLayers(self.parts), feature_in, rotary, _Causal(batch.positions, self.parts))
         scale = self.head.config.feature_scale
         return self._losses(lesson, final, counted, _regression(feature / scale, truth / scale, counted))
 

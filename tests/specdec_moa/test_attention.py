@@ -95,7 +95,7 @@ def test_weights_are_moved_once_and_stay_the_layers_own(tmp_path: Path) -> None:
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     with torch.no_grad():
         blocks = [Block.of(model.self_attention) for _ in range(2)]
-    first, second = (block.reads[0][0].data_ptr() for block in blocks)
+    first, second = (block.reads.weight.data_ptr() for block in blocks)
     assert first == second == model.self_attention.self_attn.q_proj.weight.data_ptr()
     model.save_pretrained(tmp_path)
     read = MoAModel.from_pretrained(tmp_path).state_dict()
@@ -112,7 +112,7 @@ def test_what_training_changes_a_block_shows() -> None:
         block = Block.of(model.cross_attention)
         model.cross_attention.self_attn.v_proj.weight += 1
     keys = model.cross_attention.self_attn.v_proj.weight
-    assert torch.equal(block.reads[0][0][-len(keys) :], keys)
+    assert torch.equal(block.reads.weight[-len(keys) :], keys)
 
 
 @pytest.mark.parametrize("kind", ["default", *sorted(ROPE_INIT_FUNCTIONS.keys() - {"longrope", "proportional"})])

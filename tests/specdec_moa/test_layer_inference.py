@@ -19,6 +19,8 @@ from tests.specdec_moa.heads import FAMILIES, head, target
 from tests.toys import VOCAB
 
 ROWS = 3
+FLOAT32 = {"atol": 1e-5, "rtol": 1e-5}
+"""Transformers' norms round to it, whatever the states are; ours do not."""
 
 
 class Oracle(Rows):
@@ -67,7 +69,7 @@ def test_reproduces_the_target(kind: str, layers: int, data: st.DataObject) -> N
             layout = Layout(lengths, tree.depths[:, :end], tree.ancestors[:, start:end, :end])
             said = rows.read(tree.tokens[:, start:end], layout, rows.recall(np.arange(ROWS)))
             real = tree.nodes[:, start:end]
-            torch.testing.assert_close(said[real], truth.logits[:, start:end][real])
+            torch.testing.assert_close(said[real], truth.logits[:, start:end][real], **FLOAT32)
             start = end
         for row, slot in enumerate(slots):
             node = data.draw(st.integers(0, int(tree.nodes[row].sum()) - 1))
