@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from specdec_moa.fused import gated
-from specdec_moa.readers import JoinedReaders, Readers, readers
+from specdec_moa.readers import JoinedReaders, Readers, onto, readers
 from specdec_moa.rotary import Rotary, rotate
 
 KeysValues = tuple[Float[Tensor, "B G C D"], Float[Tensor, "B G C D"]]
@@ -86,14 +86,13 @@ class Block:
         read = _attend(queries, memory, visible)
         if blind is not None:
             read = read.masked_fill(blind[:, 0], 0.0)
-        layer, mlp = self.layer, self.layer.mlp
-        attended = states + layer.self_attn.o_proj(read)
+        attention, mlp = self.layer.self_attn, self.layer.mlp
+        attended = onto(states, attention.o_proj, read)
         widened = gated(self.widens(attended), mlp.act_fn)
         if mean:  # what is left is linear, as is the attention, whose inputs are narrower
             states, read, widened = (part.mean(1, keepdim=True) for part in (states, read, widened))
-            attended = states + layer.self_attn.o_proj(read)
-        out: Tensor = attended + mlp.down_proj(widened)
-        return out
+            attended = onto(states, attention.o_proj, read)
+        return onto(attended, mlp.down_proj, widened)
 
     def _made(self, states: Float[Tensor, "B M E"], first: int, end: int) -> Float[Tensor, "B H M D"]:
         """Make some of queries, keys and values, in this order."""

@@ -52,13 +52,11 @@ class MoADrafter(HeadDrafter):
         if frontier.start == 0:
             self._recalled = self._rows.recall(active)
             return self._read_roots(context, active)
-        tokens, depths, visible = (
-            array(part) if len(active) == len(part) else array(part)[active]
-            for part in (frontier.tokens, frontier.read_depths, frontier.visible)
-        )
-        lengths = array(context.lengths)[active] - 1
-        layout = Layout(*(torch.from_numpy(part) for part in (lengths, depths, visible)))
-        return self._rows.read(torch.from_numpy(tokens), layout, self._recalled)
+        asked = [context.lengths - 1, frontier.tokens, frontier.read_depths, frontier.visible]
+        if len(active) < len(asked[0]):
+            asked = [part[torch.from_numpy(active)] for part in asked]
+        lengths, tokens, depths, visible = asked
+        return self._rows.read(tokens, Layout(lengths, depths, visible), self._recalled)
 
     def _needs(self, cut: str) -> Needs:
         last = int(self.parts.config.num_hidden_layers)

@@ -24,7 +24,7 @@ def gated(both: Float[Tensor, "*B W"], activation: Callable[[Tensor], Tensor]) -
         made: Tensor = _Gated.apply(both, activation)  # type: ignore[no-untyped-call]
         return made
     gate, up = both.chunk(2, -1)
-    return activation(gate) * up
+    return activation(gate).mul_(up)
 
 
 class _NormedLinear(torch.autograd.Function):

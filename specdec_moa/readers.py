@@ -1,4 +1,4 @@
-"""Linear layers that read the same states behind the same norm."""
+"""A layer's linear parts: those that read the same states behind the same norm, and those that add to states."""
 
 from collections.abc import Sequence
 from itertools import accumulate
@@ -61,8 +61,7 @@ def readers(norm: Any, layers: Sequence[nn.Linear], *, copied: bool) -> Readers 
     norm's weight in, so that where the states need no gradient none is worked out for these; large weights
     are not copied, and stay apart, as do layers that are more than a product, such as quantized ones.
     """
-    plain = all(type(layer) is nn.Linear for layer in layers)
-    if not plain or (copied and sum(layer.weight.numel() for layer in layers) > LARGE):
+    if not all(map(_is_product, layers)) or (copied and sum(layer.weight.numel() for layer in layers) > LARGE):
         return Readers(norm, layers)
     join = torch.cat if copied else _settled
     weight = join([layer.weight for layer in layers])
@@ -75,6 +74,18 @@ def normed(norm: Any, states: Float[Tensor, "B M E"], *, scaled: bool = True) ->
     """Apply a norm over root mean squares, with its weight if it is to be `scaled`."""
     scale = norm.weight.to(states.dtype) if scaled else None
     return rms_norm(states, states.shape[-1:], scale, norm.variance_epsilon)
+
+
+def onto(states: Float[Tensor, "B M E"], layer: Any, read: Float[Tensor, "B M W"]) -> Float[Tensor, "B M E"]:
+    """Add to states what a linear layer makes of what they read; while drafting this is one operation."""
+    if not torch.is_grad_enabled() and _is_product(layer) and layer.bias is None:
+        return torch.addmm(states.flatten(0, 1), read.flatten(0, 1), layer.weight.T).view_as(states)
+    added: Tensor = states + layer(read)
+    return added
+
+
+def _is_product(layer: Any) -> bool:
+    return type(layer) is nn.Linear
 
 
 def _settled(parts: list[Tensor]) -> Tensor:

@@ -32,6 +32,7 @@ class Turns:
         kind = str(rotary.rope_type)
         self._changing = "dynamic" in kind or kind == "longrope"  # these depend on the longest row
         self._table: Float[Tensor, "P 2 D"] | None = None
+        self._last: tuple[Tensor, Rotary] | None = None
 
     def __call__(self, states: Float[Tensor, "..."], positions: Int[Tensor, "B M"], end: int) -> Rotary:
         """Give the angles at positions that are all before `end`."""
@@ -39,9 +40,19 @@ class Turns:
             return angles(self._rotary, states, positions)
         table, kind = self._table, (states.dtype, states.device)
         if table is None or len(table) < end or (table.dtype, table.device) != kind:
-            self._table = table = self._tabulate(states, max(2 * end, 256))
-        cosines, sines = table[positions].unbind(2)
-        return cosines, sines
+            table, self._last = self._tabulate(states, max(2 * end, 256)), None
+            self._table = table
+        if self._last is None or self._last[0] is not positions:  # attentions that turn alike ask one after another
+            cosines, sines = table[positions].unbind(2)
+            self._last = positions, (cosines, sines)
+        return self._last[1]
+
+    def like(self, rotary: Any) -> bool:
+        """Whether that module turns everything as this one does."""
+        own = self._rotary
+        frequencies = own.inv_freq.shape == rotary.inv_freq.shape and torch.equal(own.inv_freq, rotary.inv_freq)
+        kinds = (own.rope_type, own.attention_scaling) == (rotary.rope_type, rotary.attention_scaling)
+        return not self._changing and kinds and frequencies
 
     def _tabulate(self, states: Float[Tensor, "..."], size: int) -> Float[Tensor, "P 2 D"]:
         with torch.inference_mode(False), torch.no_grad():  # what drafting makes, training may use

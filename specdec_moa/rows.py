@@ -51,8 +51,10 @@ class Rows:
         self._own = SlotCache([own, own], self.dtype, self.device)
         self._memory = SlotCache([memory, memory], self.dtype, self.device)
         self._last = SlotCache([last, last] * max(len(parts.layers), 1), parts.dtype, self.device)
-        self._own_turns, self._memory_turns = Turns(model.self_rotary), Turns(model.cross_rotary)
-        self._last_turns = Turns(parts.rotary)
+        self._own_turns = turns = Turns(model.self_rotary)
+        self._memory_turns = turns if turns.like(model.cross_rotary) else Turns(model.cross_rotary)
+        alike = parts.dtype == self.dtype and turns.like(parts.rotary)
+        self._last_turns = turns if alike else Turns(parts.rotary)
         self._known: Array = np.zeros((count, 0), bool)  # which columns of the memory are filled
         self._own_lengths: Array = np.zeros(count, np.int64)
         self.settled: Array = np.zeros(count, np.int64)

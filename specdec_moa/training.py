@@ -145,14 +145,16 @@ class MoAMethod(Method):
             return features.hidden[:, :, 0].to(dtype)
         if features.keys is None or features.values is None:
             raise OptionError("expected keys and values of all layers of the target, got none")
-        keys, values = features.keys.to(dtype), features.values.to(dtype)
+        keys, values = (part.to(dtype).flatten(0, 1)[None] for part in (features.keys, features.values))
         once, step = 2 * keys.numel() <= LARGE, keys.shape[1] * PART // (2 * keys.numel())
         if once and keys.device.type == "cpu":
-            step = CACHED // len(keys)
+            step = CACHED
         chunks = zip(*(torch.split(part, max(step, 1), 1) for part in (keys, values)), strict=True)
         if once:
-            return torch.cat([self.head.remember(*chunk) for chunk in chunks], 1)
-        return torch.cat([checkpoint(self.head.remember, *chunk, use_reentrant=False) for chunk in chunks], 1)
+            made = [self.head.remember(*chunk) for chunk in chunks]
+        else:
+            made = [checkpoint(self.head.remember, *chunk, use_reentrant=False) for chunk in chunks]
+        return torch.cat(made, 1).view(*features.keys.shape[:2], -1)
 
     def _blocks(self, lesson: Lesson, progress: Progress) -> Blocks:
         batch, options = lesson.batch, self.options

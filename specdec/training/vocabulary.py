@@ -9,8 +9,10 @@ from torch.utils.checkpoint import checkpoint
 
 CHUNK = 128
 """Tokens whose scores exist at a time: 66 MB of float32 for a vocabulary of 128k, and a few times that in all."""
-SCORES = 2**20
+SCORES = 2**21
 """Scores that may always exist at a time: more tokens of a small vocabulary make for larger products."""
+CACHED = 2**18
+"""Scores that a CPU compares at a time, so that they stay in its cache."""
 
 
 def soft_cross_entropy(
@@ -44,16 +46,14 @@ class _Fused(torch.autograd.Function):
         total, gradient = weights.new_zeros((), dtype=torch.float32), torch.empty_like(states)
         for start in range(0, len(states), chunk):
             part = slice(start, start + chunk)
-            law = teacher(truth[part]).float().softmax(-1)
             leaf = states[part].detach().requires_grad_()
             with torch.enable_grad():
                 said = head(leaf)
-            scores = said.detach().float()
-            slope = scores.softmax(-1)
-            spread = scores.amax(-1) - slope.amax(-1).log()  # the logarithm of the sum of exponentials
-            slope.sub_(law)  # of the cross-entropy, by what the head says
-            total += (weights[part] * (spread - law.mul_(scores).sum(-1))).sum()
-            gradient[part] = torch.autograd.grad(said, leaf, slope.to(said.dtype))[0]
+            slopes = teacher(truth[part]).float()
+            rows = max(CACHED // slopes.shape[-1], 1) if slopes.device.type == "cpu" else len(slopes)
+            pieces = zip(*(torch.split(scores, rows) for scores in (slopes, said.detach().float())), strict=True)
+            total += (weights[part] * torch.cat([_compare(*piece) for piece in pieces])).sum()
+            gradient[part] = torch.autograd.grad(said, leaf, slopes.to(said.dtype))[0]
         ctx.save_for_backward(gradient.mul_(weights[:, None]))
         return total
 
@@ -61,6 +61,14 @@ class _Fused(torch.autograd.Function):
     def backward(ctx: Any, *outer: Tensor) -> Any:
         (gradient,) = ctx.saved_tensors
         return gradient * outer[0].to(gradient.dtype), None, None, None, None, None
+
+
+def _compare(truth: Float[Tensor, "M V"], scores: Float[Tensor, "M V"]) -> Float[Tensor, " M"]:
+    """Give each token's cross-entropy, and put its slopes by the scores in place of the target's scores."""
+    law, slopes = truth.softmax(-1), scores.softmax(-1)
+    spread = scores.amax(-1) - slopes.amax(-1).log()  # the logarithm of the sum of exponentials
+    torch.sub(slopes, law, out=truth)
+    return spread - law.mul_(scores).sum(-1)
 
 
 def _recomputed(
