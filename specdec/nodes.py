@@ -55,6 +55,19 @@ class Nodes:
         """How many levels any row has reached below its root."""
         return max(map(max, self.depths))
 
+    @property
+    def real(self) -> list[list[int]]:
+        """The places of each row that hold a node."""
+        return [[node for node, token in enumerate(row) if token >= 0] for row in self.tokens]
+
+    @property
+    def deepest(self) -> list[list[int]]:
+        """The nodes of the last level that any row has reached."""
+        last = self.depth
+        if last == 0:
+            return self.real
+        return [[node for node, depth in enumerate(row) if depth == last] for row in self.depths]
+
     def rows(self, rows: Sequence[int]) -> "Nodes":
         """Copy some rows, in this order."""
         parts: list[Any] = [[[*part[row]] for row in rows] for part in self._parts]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from specdec_moa.fused import gated
-from specdec_moa.readers import JoinedReaders, Readers, onto, readers
+from specdec_moa.readers import Adder, JoinedReaders, Readers, adder, readers
 from specdec_moa.rotary import Rotary, rotate
 
 KeysValues = tuple[Float[Tensor, "B G C D"], Float[Tensor, "B G C D"]]
@@ -26,27 +26,29 @@ class Block:
     """A layer's weights, those that read the same states side by side.
 
     `reads` makes queries, keys and values, which stand in so many `heads`, and `widens` both inputs of the
-    activation. `norms` are those of each query, key and value by itself, in families that have them.
+    activation; what comes of these goes `onto` the states, and `narrows` onto them. `norms` are those of each query,
+    key and value by itself, in families that have them.
     """
 
     layer: Any
     reads: Readers | JoinedReaders
+    onto: Adder
     widens: Readers | JoinedReaders
+    narrows: Adder
     heads: tuple[int, int, int]
     norms: tuple[nn.Module, nn.Module, nn.Module] | None
 
     @staticmethod
-    def of(layer: Any, *, borrowed: bool = False) -> "Block":
-        """Put a layer's weights together: as a copy that gradients lead back from, or without gradients in place.
-
-        In place, a second block costs nothing. Of a layer that is `borrowed` a copy is made in any case.
-        """
-        attention, mlp, copied = layer.self_attn, layer.mlp, borrowed or torch.is_grad_enabled()
+    def of(layer: Any) -> "Block":
+        """Put a layer's weights together: for training, or without gradients a copy for drafting, as they are now."""
+        attention, mlp = layer.self_attn, layer.mlp
         asked, kept = attention.config.num_attention_heads, attention.config.num_key_value_heads
         return Block(
             layer,
-            readers(layer.input_layernorm, (attention.q_proj, attention.k_proj, attention.v_proj), copied=copied),
-            readers(layer.post_attention_layernorm, (mlp.gate_proj, mlp.up_proj), copied=copied),
+            readers(layer.input_layernorm, (attention.q_proj, attention.k_proj, attention.v_proj)),
+            adder(attention.o_proj),
+            readers(layer.post_attention_layernorm, (mlp.gate_proj, mlp.up_proj)),
+            adder(mlp.down_proj),
             (asked, kept, kept),
             (attention.q_norm, attention.k_norm, nn.Identity()) if hasattr(attention, "q_norm") else None,
         )
@@ -86,13 +88,12 @@ class Block:
         read = _attend(queries, memory, visible)
         if blind is not None:
             read = read.masked_fill(blind[:, 0], 0.0)
-        attention, mlp = self.layer.self_attn, self.layer.mlp
-        attended = onto(states, attention.o_proj, read)
-        widened = gated(self.widens(attended), mlp.act_fn)
+        attended = self.onto(states, read)
+        widened = gated(self.widens(attended), self.layer.mlp.act_fn)
         if mean:  # what is left is linear, as is the attention, whose inputs are narrower
             states, read, widened = (part.mean(1, keepdim=True) for part in (states, read, widened))
-            attended = onto(states, attention.o_proj, read)
-        return onto(attended, mlp.down_proj, widened)
+            attended = self.onto(states, read)
+        return self.narrows(attended, widened)
 
     def _made(self, states: Float[Tensor, "B M E"], first: int, end: int) -> Float[Tensor, "B H M D"]:
         """Make some of queries, keys and values, in this order."""

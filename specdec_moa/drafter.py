@@ -17,6 +17,7 @@ from specdec_moa.encoder import MoAEncoder
 from specdec_moa.model import MoAModel
 from specdec_moa.parts import TargetParts
 from specdec_moa.rows import Rows
+from specdec_moa.stack import Stack
 
 
 class MoADrafter(HeadDrafter):
@@ -32,17 +33,19 @@ class MoADrafter(HeadDrafter):
     def __init__(self, model: MoAModel, parts: TargetParts, cut: str = "projected") -> None:
         """Use a loaded head with parts of its target; `cut` says what crosses over, see `MoAEncoder`.
 
-        Cut `raw` sends the target's own keys and values, and makes the memory here.
+        Cut `raw` sends the target's own keys and values, and makes the memory here. Small weights are copied: what is
+        learnt later, a drafter made later shows.
         """
         self.model = model
         self.parts = evolve(parts, head=halved(parts.head))
         self.vocab_size = int(parts.config.vocab_size)
         self.encoder = MoAEncoder(self.model, len(parts.layers), cut)
         self.needs = self._needs(cut)
+        self._stack = Stack(self.model, self.parts)
         self.open(0)
 
     def open(self, rows: int) -> None:
-        self._rows = Rows(self.model, self.parts, rows)
+        self._rows = Rows(self._stack, rows)
 
     def learn(self, features: Features, starts: Int[Tensor, " B"], lengths: Int[Tensor, " B"]) -> None:
         parcel = self.encoder.open(features, self.parts.config.num_key_value_heads, self.model.config.head_dim)

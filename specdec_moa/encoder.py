@@ -1,7 +1,7 @@
 """The part of a head that runs beside the target: layer self-attention, and what crosses over of it."""
 
 import torch
-from attrs import frozen
+from attrs import field, frozen
 from jaxtyping import Float
 from torch import Tensor
 
@@ -38,6 +38,18 @@ class MoAEncoder(Encoder):
     model: MoAModel
     layers: int = 0
     cut: str = "projected"
+    _cross: Block = field(init=False)
+    _mixer: Block | None = field(init=False)
+
+    @_cross.default
+    def _(self) -> Block:
+        with torch.no_grad():
+            return Block.of(self.model.cross_attention)
+
+    @_mixer.default
+    def _(self) -> Block | None:
+        with torch.no_grad():
+            return None if self.model.config.disable_LSA else Block.of(self.model.layer_self_attention)
 
     def __attrs_post_init__(self) -> None:
         if self.cut not in CUTS:
@@ -46,14 +58,14 @@ class MoAEncoder(Encoder):
     def encode(self, features: Features) -> Float[Tensor, "B K W"]:
         memory = self.remember(features)
         if self.cut == "projected":
-            memory = torch.cat([_flat(part) for part in Block.of(self.model.cross_attention).project(memory)], -1)
+            memory = torch.cat([_flat(part) for part in self._cross.project(memory)], -1)
         tails = self._last(features)
         return torch.cat([memory, *(part.flatten(2).to(memory) for part in tails)], -1) if self.layers else memory
 
     def open(self, features: Features, heads: int, size: int) -> Parcel:
         """Unpack what crossed over; `heads` of `size` are those of the target's keys and values."""
         if features.encoded is None:
-            return Parcel(Block.of(self.model.cross_attention).project(self.remember(features)), *self._last(features))
+            return Parcel(self._cross.project(self.remember(features)), *self._last(features))
         count, width = self.layers * heads * size, features.encoded.shape[-1]
         encoded, keys, values = torch.split(
             features.encoded.to(self.model.dtype), [width - 2 * count, count, count], -1
@@ -72,12 +84,12 @@ class MoAEncoder(Encoder):
         step = max(CHUNK // max(len(features.keys), 1), 1)
         chunks = zip(torch.split(features.keys, step, 1), torch.split(features.values, step, 1), strict=True)
         dtype = self.model.dtype
-        memories = [self.model.remember(keys.to(dtype), values.to(dtype)) for keys, values in chunks]
+        memories = [self.model.remember(keys.to(dtype), values.to(dtype), self._mixer) for keys, values in chunks]
         return torch.cat(memories, 1) if len(memories) > 1 else memories[0]
 
     def _projected(self, encoded: Float[Tensor, "B K W"]) -> KeysValues:
         if self.cut == "memory":
-            return Block.of(self.model.cross_attention).project(encoded)
+            return self._cross.project(encoded)
         keys, values = encoded.chunk(2, -1)
         size = self.model.config.head_dim
         return split_heads(keys, size), split_heads(values, size)

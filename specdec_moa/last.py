@@ -22,7 +22,7 @@ class LastLayers:
     """
 
     def __init__(self, parts: TargetParts) -> None:
-        self._blocks = [Block.of(layer, borrowed=True) for layer in parts.layers]
+        self._blocks = [Block.of(layer) for layer in parts.layers]
         self._windows, self._norm = parts.windows, parts.norm
 
     def __call__(

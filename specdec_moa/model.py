@@ -78,14 +78,19 @@ class MoAModel(PreTrainedModel):
         read = rotate(keys, rotary), values
         return block.attend(states, block.query(states, rotary), read, remembered[:, None] | blind, blind)
 
-    def remember(self, keys: Float[Tensor, "B K L H D"], values: Float[Tensor, "B K L H D"]) -> Float[Tensor, "B K E"]:
+    def remember(
+        self, keys: Float[Tensor, "B K L H D"], values: Float[Tensor, "B K L H D"], mixer: Block | None = None
+    ) -> Float[Tensor, "B K E"]:
         """Make each token's memory of its keys, after rotary embedding, and values in all layers of the target."""
-        memory: Tensor = self.Ekv2E(self.mix_layers(pack(keys, values)))
+        memory: Tensor = self.Ekv2E(self.mix_layers(pack(keys, values), mixer))
         return memory
 
-    def mix_layers(self, packed: Float[Tensor, "B K L W"]) -> Float[Tensor, "B K W"]:
-        """Let the layers of each token see each other, both ways, and take their mean; tokens do not mix."""
-        states, block = packed.flatten(0, 1), Block.of(self.layer_self_attention)
+    def mix_layers(self, packed: Float[Tensor, "B K L W"], mixer: Block | None = None) -> Float[Tensor, "B K W"]:
+        """Let the layers of each token see each other, both ways, and take their mean; tokens do not mix.
+
+        A `mixer` is the layer's own block, from whoever keeps it.
+        """
+        states, block = packed.flatten(0, 1), mixer or Block.of(self.layer_self_attention)
         count = states.shape[1]
         rotary = self._layer_turns(states, torch.arange(count, device=states.device)[None], count)
         mixed = block.attend(states, *block.query_and_project(states, rotary), mean=True)

@@ -32,16 +32,12 @@ class Readers:
 
 @frozen(eq=False)
 class JoinedReaders:
-    """The same with all weights side by side, so that one product serves all; `ends` are where each layer's end.
+    """The same with all weights side by side and the norm's taken in; `ends` are where each layer's end."""
 
-    If the norm's weight is taken into the others, it is not `scaled` by it.
-    """
-
-    norm: Any
     weight: Float[Tensor, "W E"]
     bias: Float[Tensor, " W"] | None
     ends: Sequence[int]
-    scaled: bool
+    epsilon: float
 
     def __call__(self, states: Float[Tensor, "B M E"], first: int = 0, end: int | None = None) -> Tensor:
         """Put side by side what the layers from `first` to `end` make of states, `[B, M, W]`."""
@@ -49,52 +45,55 @@ class JoinedReaders:
         if first or end:
             rows = slice(self.ends[first - 1] if first else 0, self.ends[end - 1] if end else None)
             weight, bias = weight[rows], bias if bias is None else bias[rows]
-        if self.scaled or states.device.type != "cpu":
-            return linear(normed(self.norm, states, scaled=self.scaled), weight, bias)
-        return normed_linear(states, weight, bias, self.norm.variance_epsilon)
+        if torch.is_grad_enabled() and states.device.type == "cpu":
+            return normed_linear(states, weight, bias, self.epsilon)
+        return linear(rms_norm(states, states.shape[-1:], None, self.epsilon), weight, bias)
 
 
-def readers(norm: Any, layers: Sequence[nn.Linear], *, copied: bool) -> Readers | JoinedReaders:
-    """Join weights: in a copy that gradients lead back from, or in place without gradients.
+@frozen(eq=False)
+class Adder:
+    """A linear layer whose product is added to states: in one operation, if there is a copy of its weights."""
 
-    In place, the layers' parameters become views of what is held; to do so again costs nothing. The copy takes the
-    norm's weight in, so that where the states need no gradient none is worked out for these; large weights
+    layer: nn.Module
+    weight: Float[Tensor, "E W"] | None
+
+    def __call__(self, states: Float[Tensor, "B M E"], read: Float[Tensor, "B M W"]) -> Float[Tensor, "B M E"]:
+        """Add to states what the layer makes of what they read."""
+        if self.weight is None:
+            added: Tensor = states + self.layer(read)
+            return added
+        return torch.addmm(states.flatten(0, 1), read.flatten(0, 1), self.weight.T).view_as(states)
+
+
+def readers(norm: Any, layers: Sequence[Any]) -> Readers | JoinedReaders:
+    """Join weights in a copy, which gradients lead back from.
+
+    It takes the norm's weight in, so that where the states need no gradient none is worked out for these. Large weights
     are not copied, and stay apart, as do layers that are more than a product, such as quantized ones.
     """
-    if not all(map(_is_product, layers)) or (copied and sum(layer.weight.numel() for layer in layers) > LARGE):
+    if not _small(layers):
         return Readers(norm, layers)
-    join = torch.cat if copied else _settled
-    weight = join([layer.weight for layer in layers])
-    bias = None if layers[0].bias is None else join([layer.bias for layer in layers])
+    weight = torch.cat([layer.weight for layer in layers]) * norm.weight
+    bias = None if layers[0].bias is None else torch.cat([layer.bias for layer in layers])
     ends = [*accumulate(layer.out_features for layer in layers)]
-    return JoinedReaders(norm, weight * norm.weight if copied else weight, bias, ends, scaled=not copied)
+    return JoinedReaders(weight if torch.is_grad_enabled() else by_column(weight), bias, ends, norm.variance_epsilon)
 
 
-def normed(norm: Any, states: Float[Tensor, "B M E"], *, scaled: bool = True) -> Float[Tensor, "B M E"]:
-    """Apply a norm over root mean squares, with its weight if it is to be `scaled`."""
-    scale = norm.weight.to(states.dtype) if scaled else None
-    return rms_norm(states, states.shape[-1:], scale, norm.variance_epsilon)
+def adder(layer: Any) -> Adder:
+    """Copy a small layer's weights for drafting."""
+    copied = not torch.is_grad_enabled() and _small([layer]) and layer.bias is None
+    return Adder(layer, by_column(layer.weight) if copied else None)
 
 
-def onto(states: Float[Tensor, "B M E"], layer: Any, read: Float[Tensor, "B M W"]) -> Float[Tensor, "B M E"]:
-    """Add to states what a linear layer makes of what they read; while drafting this is one operation."""
-    if not torch.is_grad_enabled() and _is_product(layer) and layer.bias is None:
-        return torch.addmm(states.flatten(0, 1), read.flatten(0, 1), layer.weight.T).view_as(states)
-    added: Tensor = states + layer(read)
-    return added
+def normed(norm: Any, states: Float[Tensor, "B M E"]) -> Float[Tensor, "B M E"]:
+    """Apply a norm over root mean squares."""
+    return rms_norm(states, states.shape[-1:], norm.weight.to(states.dtype), norm.variance_epsilon)
 
 
-def _is_product(layer: Any) -> bool:
-    return type(layer) is nn.Linear
+def by_column(weight: Float[Tensor, "W E"]) -> Float[Tensor, "W E"]:
+    """Copy weights with each column in one piece: a CPU multiplies few states by them in two thirds of the time."""
+    return weight.detach().T.clone(memory_format=torch.contiguous_format).T
 
 
-def _settled(parts: list[Tensor]) -> Tensor:
-    """Give what `torch.cat` would, and make the parts views of it; where they are already, nothing is done."""
-    first, ends = parts[0], [part.data_ptr() + part.nbytes for part in parts]
-    together = first.untyped_storage().data_ptr() == parts[-1].untyped_storage().data_ptr()
-    if together and [part.data_ptr() for part in parts[1:]] == ends[:-1]:
-        return first.data.as_strided((sum(map(len, parts)), *first.shape[1:]), first.stride())
-    whole = torch.cat([part.data for part in parts])
-    for part, piece in zip(parts, torch.split(whole, [len(part) for part in parts]), strict=True):
-        part.data = piece
-    return whole
+def _small(layers: Sequence[Any]) -> bool:
+    return all(type(layer) is nn.Linear for layer in layers) and sum(layer.weight.numel() for layer in layers) <= LARGE

@@ -32,7 +32,6 @@ class Turns:
         kind = str(rotary.rope_type)
         self._changing = "dynamic" in kind or kind == "longrope"  # these depend on the longest row
         self._table: Float[Tensor, "P 2 D"] | None = None
-        self._last: tuple[Tensor, Rotary] | None = None
 
     def __call__(self, states: Float[Tensor, "..."], positions: Int[Tensor, "B M"], end: int) -> Rotary:
         """Give the angles at positions that are all before `end`."""
@@ -40,12 +39,9 @@ class Turns:
             return angles(self._rotary, states, positions)
         table, kind = self._table, (states.dtype, states.device)
         if table is None or len(table) < end or (table.dtype, table.device) != kind:
-            table, self._last = self._tabulate(states, max(2 * end, 256)), None
-            self._table = table
-        if self._last is None or self._last[0] is not positions:  # attentions that turn alike ask one after another
-            cosines, sines = table[positions].unbind(2)
-            self._last = positions, (cosines, sines)
-        return self._last[1]
+            self._table = table = self._tabulate(states, max(2 * end, 256))
+        cosines, sines = table[positions].unbind(2)
+        return cosines, sines
 
     def like(self, rotary: Any) -> bool:
         """Whether that module turns everything as this one does."""

@@ -8,12 +8,10 @@ from torch import Tensor
 
 from specdec.nodes import Array, array
 from specdec.target import Layout, SlotCache, Window
-from specdec_moa.attention import Block, KeysValues
+from specdec_moa.attention import KeysValues
 from specdec_moa.encoder import Parcel
-from specdec_moa.last import LastLayers
-from specdec_moa.model import MoAModel
-from specdec_moa.parts import TargetParts
-from specdec_moa.rotary import Turns, rotate
+from specdec_moa.rotary import rotate
+from specdec_moa.stack import Stack
 
 
 @frozen(eq=False)
@@ -36,25 +34,18 @@ class Rows:
     overwritten by the next tree, so that nothing has to be dropped.
     """
 
-    def __init__(self, model: MoAModel, parts: TargetParts, count: int) -> None:
-        self.model, self.parts, self.count = model, parts, count
-        config, self.device, self.dtype = model.config, parts.device, model.dtype
-        self._last_dtype = parts.dtype
+    def __init__(self, stack: Stack, count: int) -> None:
+        self.stack, self.parts, self.count = stack, stack.parts, count
+        config, self.device, self.dtype = stack.model.config, self.parts.device, stack.model.dtype
+        self._last_dtype = self.parts.dtype
         size = config.head_dim
         own = (config.self_attention_num_key_value_heads, size)
         memory = (config.cross_attention_num_key_value_heads, size)
-        last = (int(parts.config.num_key_value_heads), size)
-        with torch.no_grad():
-            self._self, self._cross = Block.of(model.self_attention), Block.of(model.cross_attention)
-            self._finish = LastLayers(parts)
+        last = (int(self.parts.config.num_key_value_heads), size)
         self._shape = (config.cross_attention_num_key_value_heads, 0, size)
         self._own = SlotCache([own, own], self.dtype, self.device)
         self._memory = SlotCache([memory, memory], self.dtype, self.device)
-        self._last = SlotCache([last, last] * max(len(parts.layers), 1), parts.dtype, self.device)
-        self._own_turns = turns = Turns(model.self_rotary)
-        self._memory_turns = turns if turns.like(model.cross_rotary) else Turns(model.cross_rotary)
-        alike = parts.dtype == self.dtype and turns.like(parts.rotary)
-        self._last_turns = turns if alike else Turns(parts.rotary)
+        self._last = SlotCache([last, last] * max(len(self.parts.layers), 1), self._last_dtype, self.device)
         self._known: Array = np.zeros((count, 0), bool)  # which columns of the memory are filled
         self._own_lengths: Array = np.zeros(count, np.int64)
         self.settled: Array = np.zeros(count, np.int64)
@@ -70,7 +61,7 @@ class Rows:
         keys, values = parcel.memory
         self._look(self._memory, window)
         positions = self._to(torch.from_numpy(columns))
-        self._memory.update(rotate(keys, self._memory_turns(keys, positions, end + 1)), values, 0)
+        self._memory.update(rotate(keys, self.stack.cross_turns(keys, positions, end + 1)), values, 0)
         self._known = np.pad(self._known, ((0, 0), (0, max(end - self._known.shape[1], 0))))
         row, place = valid.nonzero()
         self._known[row, columns[row, place]] = True
@@ -91,8 +82,8 @@ class Rows:
             window = Window(rows, array(columns), end)
             embedded = self._embed(chain)
             self._look(self._own, window)
-            keys, values = self._self.project(embedded)
-            self._own.update(rotate(keys, self._own_turns(embedded, self._to(columns), end)), values, 0)
+            keys, values = self.stack.own.project(embedded)
+            self._own.update(rotate(keys, self.stack.own_turns(embedded, self._to(columns), end)), values, 0)
         self._own_lengths[rows] = ends
 
     def recall(self, rows: Array) -> Recalled:
@@ -119,18 +110,16 @@ class Rows:
 
         If only one node per row is asked about, by its place among them, the others are read for those behind it.
         """
-        window = Window(recalled.rows, layout.columns, layout.end)
-        positions, masks = self._to(layout.positions), _Masks(layout, self._last_dtype, self.device)
-        embedded = self._embed(tokens)
+        window, stack = Window(recalled.rows, layout.columns, layout.end), self.stack
+        masks, embedded = _Masks(layout, self._last_dtype, self.device), self._embed(tokens)
+        own_turns, cross_turns, last_turns = stack.turns(embedded, self._to(layout.positions), layout.end)
         self._look(self._own, window)
-        queries, own = self._self.query_and_project(embedded, self._own_turns(embedded, positions, layout.end))
-        states = self._self.attend(embedded, queries, self._own.update(*own, 0), masks(None).to(self.dtype))
-        queries = self._cross.query(states, self._memory_turns(states, positions, layout.end))
-        states = self.predict(states, queries, recalled)
+        queries, own = stack.own.query_and_project(embedded, own_turns)
+        states = stack.own.attend(embedded, queries, self._own.update(*own, 0), masks(None).to(self.dtype))
+        states = self.predict(states, stack.cross.query(states, cross_turns), recalled)
         if self.parts.layers:
             self._look(self._last, window)
-            states = states.to(self._last_dtype)
-            states = self._finish(states, self._last_turns(states, positions, layout.end), masks, self._last)
+            states = stack.finish(states.to(self._last_dtype), last_turns, masks, self._last)
         if only is not None:
             states = states[torch.arange(len(tokens)), self._to(only)][:, None]
         logits: Tensor = self.parts.head(states.to(self._last_dtype))
@@ -140,7 +129,7 @@ class Rows:
         self, states: Float[Tensor, "R M E"], queries: Float[Tensor, "R H M D"], recalled: Recalled
     ) -> Float[Tensor, "R M E"]:
         """Read the memory: what that gives is the target's feature as predicted."""
-        return self._cross.attend(states, queries, recalled.memory, recalled.visible, recalled.blind)
+        return self.stack.cross.attend(states, queries, recalled.memory, recalled.visible, recalled.blind)
 
     def _embed(self, tokens: Int[Tensor, "R M"]) -> Float[Tensor, "R M E"]:
         embedded: Tensor = self.parts.embed(self._to(tokens.clamp(min=0))).to(self.dtype)

@@ -1,6 +1,7 @@
 """OPT-Tree: go deeper for as long as it is worth it."""
 
-import numpy as np
+from math import exp
+
 import torch
 from attrs import field, frozen
 from jaxtyping import Bool, Int
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from specdec.interfaces import TreePolicy
 from specdec.policies.checks import above, at_least
-from specdec.policies.dynamic import likeliest
+from specdec.policies.dynamic import likeliest, marked
 from specdec.tree import Tree
 
 
@@ -27,13 +28,23 @@ class Adaptive(TreePolicy):
     sharpness: float = field(default=1.0, validator=above(0))
 
     def widths(self, tree: Tree) -> Int[Tensor, "B N"]:
-        scores, real, deepest = tree.arrays.scores, tree.arrays.real, tree.arrays.deepest
-        best = likeliest(scores, real, self.size + 1)
-        before = likeliest(scores, real & ~deepest, self.size + 1)
-        chances = np.exp(scores)
-        worth = (chances * best).sum(1) - (chances * before).sum(1) > self.gain  # tokens expected, the bonus included
-        grows = deepest & best & (worth | (tree.depth == 0))[:, None]
-        return torch.from_numpy(grows * self.width * (tree.depth < self.depth))
+        if tree.depth >= self.depth:
+            return torch.zeros_like(tree.tokens)
+        nodes, count = tree.lists, self.size + 1
+        best = likeliest(nodes.scores, nodes.real, count)
+        above = [
+            [node for node in row if depths[node] < tree.depth]
+            for row, depths in zip(nodes.real, nodes.depths, strict=True)
+        ]
+        rows = zip(best, likeliest(nodes.scores, above, count), nodes.deepest, nodes.scores, strict=True)
+        return marked(nodes.size, [self._growing(*row) for row in rows], self.width)
 
     def keep(self, tree: Tree) -> Bool[Tensor, "B N"]:
-        return torch.from_numpy(likeliest(tree.arrays.scores, tree.arrays.real, self.size + 1))
+        nodes = tree.lists
+        return marked(nodes.size, likeliest(nodes.scores, nodes.real, self.size + 1), True)
+
+    def _growing(self, best: list[int], before: list[int], deepest: list[int], scores: list[float]) -> list[int]:
+        """List the nodes of a row's last level that get children, if those of the level itself were worth it."""
+        gain = sum(exp(scores[node]) for node in best) - sum(exp(scores[node]) for node in before)
+        root_alone = not before  # which has added the bonus token alone
+        return [node for node in deepest if node in best] if gain > self.gain or root_alone else []

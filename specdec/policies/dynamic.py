@@ -1,15 +1,16 @@
 """EAGLE-2's tree: expand where the drafter is confident, verify what is likeliest."""
 
-import numpy as np
 import torch
 from attrs import field, frozen
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 
 from specdec.interfaces import TreePolicy
-from specdec.nodes import Array
 from specdec.policies.checks import above, at_least
 from specdec.tree import Tree
+
+Rows = list[list[int]]
+"""Some nodes of each row."""
 
 
 @frozen
@@ -32,17 +33,26 @@ class Dynamic(TreePolicy):
     def widths(self, tree: Tree) -> Int[Tensor, "B N"]:
         if tree.depth >= self.depth:
             return torch.zeros_like(tree.tokens)
-        return torch.from_numpy(likeliest(tree.arrays.scores, tree.arrays.deepest, self.width) * self.width)
+        nodes = tree.lists
+        return marked(nodes.size, likeliest(nodes.scores, nodes.deepest, self.width), self.width)
 
     def keep(self, tree: Tree) -> Bool[Tensor, "B N"]:
-        return torch.from_numpy(likeliest(tree.arrays.scores, tree.arrays.real, self.size + 1))
+        nodes = tree.lists
+        return marked(nodes.size, likeliest(nodes.scores, nodes.real, self.size + 1), True)
 
 
-def likeliest(scores: Float[Array, "B N"], among: Bool[Array, "B N"], count: int) -> Bool[Array, "B N"]:
-    """Mark the nodes of each row with the `count` best scores, earlier ones first where these tie."""
-    if among.shape[1] <= count or among.sum(1).max() <= count:
-        return among
-    order = np.where(among, -scores, np.inf).argsort(1, kind="stable")[:, :count]
-    marked = np.zeros(among.shape, bool)
-    marked[np.arange(len(order))[:, None], order] = True
-    return marked & among
+def likeliest(scores: list[list[float]], among: Rows, count: int) -> Rows:
+    """List the `count` nodes of each row with the best scores, earlier ones first where these tie."""
+    return [
+        sorted(row, key=values.__getitem__, reverse=True)[:count] if len(row) > count else row
+        for row, values in zip(among, scores, strict=True)
+    ]
+
+
+def marked(size: int, chosen: Rows, mark: int) -> Shaped[Tensor, "B N"]:
+    """Put a mark at some of the `size` nodes of each row; True makes the mask of these."""
+    marks = [[type(mark)()] * size for _ in chosen]
+    for row, places in zip(marks, chosen, strict=True):
+        for place in places:
+            row[place] = mark
+    return torch.tensor(marks)

@@ -1,20 +1,30 @@
 """A block is transformers' own layer, with and without gradients, and leaves the layer what it was."""
 
-from pathlib import Path
-
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import LlamaConfig
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
-from specdec_moa import MoAModel, attention
+from specdec_moa import MoAModel, attention, readers
 from specdec_moa.attention import Block
+from specdec_moa.readers import JoinedReaders, Readers
 from specdec_moa.rotary import Turns, angles
 from tests.specdec_moa.heads import head, target
 
 SIZE = 5
+
+
+class Doubled(nn.Module):
+    """Gives twice what a layer gives, and has no weight of its own."""
+
+    def __init__(self, layer: nn.Linear) -> None:
+        super().__init__()
+        self._layer = [layer]
+
+    def forward(self, states: Tensor) -> Tensor:
+        return 2 * self._layer[0](states)
 
 
 def layer_and_block(kind: str, mean: bool) -> tuple[Tensor, Tensor, MoAModel]:
@@ -90,29 +100,44 @@ def test_short_attention_learns_the_same(groups: int, monkeypatch: pytest.Monkey
         torch.testing.assert_close(one, other)
 
 
-def test_weights_are_moved_once_and_stay_the_layers_own(tmp_path: Path) -> None:
+def test_drafting_copies_small_weights_and_leaves_the_layer_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large ones stay where they are; either way the block says the same."""
     model = head(target("qwen2"))
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    with torch.no_grad():
-        blocks = [Block.of(model.self_attention) for _ in range(2)]
-    first, second = (block.reads.weight.data_ptr() for block in blocks)
-    assert first == second == model.self_attention.self_attn.q_proj.weight.data_ptr()
-    model.save_pretrained(tmp_path)
-    read = MoAModel.from_pretrained(tmp_path).state_dict()
-    assert before.keys() == read.keys()
-    for name, tensor in before.items():
-        assert torch.equal(tensor, model.state_dict()[name]), name
-        assert torch.equal(tensor, read[name]), name
+    states, layer = torch.randn(2, SIZE, model.config.hidden_size, dtype=model.dtype), model.cross_attention
+    turns, before = angles(model.cross_rotary, states, torch.arange(SIZE)[None]), [*layer.parameters()]
+    said = []
+    for most, kind in ((readers.LARGE, JoinedReaders), (0, Readers)):
+        monkeypatch.setattr(readers, "LARGE", most)
+        with torch.no_grad():
+            block = Block.of(layer)
+            said.append(block.attend(states, *block.query_and_project(states, turns)))
+        assert type(block.reads) is type(block.widens) is kind
+        assert (block.onto.weight is None) == (kind is Readers)
+    torch.testing.assert_close(*said, atol=1e-6, rtol=1e-6)
+    assert all(one is two for one, two in zip(before, layer.parameters(), strict=True))
 
 
-def test_what_training_changes_a_block_shows() -> None:
-    """A step of the optimiser writes in place, so that a drafter made before it drafts with what is new."""
+def test_a_block_shows_the_weights_as_they_were_when_it_was_made() -> None:
     model = head(target())
+    states = torch.randn(1, SIZE, model.config.hidden_size, dtype=model.dtype)
     with torch.no_grad():
         block = Block.of(model.cross_attention)
-        model.cross_attention.self_attn.v_proj.weight += 1
-    keys = model.cross_attention.self_attn.v_proj.weight
-    assert torch.equal(block.reads.weight[-len(keys) :], keys)
+        old = block.project(states)[1]
+        model.cross_attention.self_attn.v_proj.weight *= 2
+        torch.testing.assert_close(block.project(states)[1], old)
+        torch.testing.assert_close(Block.of(model.cross_attention).project(states)[1], 2 * old)
+
+
+def test_quantized_layers_are_called_as_they_are() -> None:
+    """Their weights are no numbers to be copied."""
+    model = head(target()).float()
+    states = torch.randn(1, SIZE, model.config.hidden_size)
+    with torch.no_grad():
+        expected = Block.of(model.cross_attention).project(states)
+        model.cross_attention.self_attn.v_proj = Doubled(model.cross_attention.self_attn.v_proj)
+        said = Block.of(model.cross_attention).project(states)
+    torch.testing.assert_close(said[0], expected[0])
+    torch.testing.assert_close(said[1], 2 * expected[1])
 
 
 @pytest.mark.parametrize("kind", ["default", *sorted(ROPE_INIT_FUNCTIONS.keys() - {"longrope", "proportional"})])

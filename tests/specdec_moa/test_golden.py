@@ -24,6 +24,7 @@ from specdec_moa.parts import TargetParts
 from specdec_moa.plugin import moa
 from specdec_moa.rotary import angles, rotate
 from specdec_moa.rows import Rows
+from specdec_moa.stack import Stack
 from specdec_moa.training import MoAMethod, Options
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -82,7 +83,7 @@ def test_masks_and_forward(golden_model: PreTrainedModel, case: str) -> None:
 def test_drafting(golden_model: PreTrainedModel) -> None:
     """Two cycles on a fixed tree, with three tokens decided in between."""
     truth, model = read("moa_tli0", "infer"), load(str(GOLDEN / "moa_tli0"), golden_model.config)
-    rows = Rows(model, TargetParts.of(golden_model), 1)
+    rows = Rows(Stack(model, TargetParts.of(golden_model)), 1)
     keys, values = (truth[f"target_{part}"].permute(2, 0, 1, 3)[None] for part in ("key", "value"))
     features = Features(keys=keys, values=values)
     encoder, first, all_known = MoAEncoder(model), len(truth["prefix_ids"]), len(truth["cycle2.prefix_ids"])

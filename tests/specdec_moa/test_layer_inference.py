@@ -15,6 +15,7 @@ from specdec_moa import TargetParts
 from specdec_moa.attention import Block
 from specdec_moa.encoder import Parcel
 from specdec_moa.rows import Recalled, Rows
+from specdec_moa.stack import Stack
 from tests.specdec_moa.heads import FAMILIES, head, target
 from tests.toys import VOCAB
 
@@ -51,7 +52,7 @@ def trees(draw: st.DrawFn) -> tuple[Tensor, Tensor]:
 @given(data=st.data())
 def test_reproduces_the_target(kind: str, layers: int, data: st.DataObject) -> None:
     model = target(kind)
-    rows, engine = Oracle(head(model), TargetParts.of(model, layers), ROWS), Engine(model)
+    rows, engine = Oracle(Stack(head(model), TargetParts.of(model, layers)), ROWS), Engine(model)
     slots = [engine.open() for _ in range(ROWS)]
     read_prompts(engine, slots, [data.draw(st.integers(0, 14)) for _ in range(ROWS)])
     known = [0] * ROWS
@@ -95,6 +96,6 @@ def learn(rows: Rows, engine: Engine, slots: list[Any], known: list[int], layers
     columns = (starts[:, None] + torch.arange(size)).clamp(max=int(lengths.max()) - 1)
     last = range(len(engine.layers) - layers, len(engine.layers))
     keys, values = engine.keys_values(last, slots, columns)
-    nothing = torch.zeros(ROWS, size, rows.model.config.hidden_size).double()
-    memory = Block.of(rows.model.cross_attention).project(nothing)
+    nothing = torch.zeros(ROWS, size, rows.stack.model.config.hidden_size).double()
+    memory = Block.of(rows.stack.model.cross_attention).project(nothing)
     rows.learn(Parcel(memory, keys, values), starts, lengths - starts)

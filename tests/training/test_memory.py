@@ -12,11 +12,11 @@ from torch.utils._pytree import tree_leaves
 
 from specdec.bench.training_memory import target, texts
 from specdec.training import Progress, Teacher, load_method
-from specdec_moa import attention, training
 from specdec_moa import model as model_module
+from specdec_moa import readers, training
 from tests.toys import VOCAB, build
 
-VOCABULARY, TOKENS, CHUNK = 10000, 600, 128
+VOCABULARY, TOKENS, CHUNK = 20000, 600, 128
 
 
 class Largest(TorchDispatchMode):
@@ -52,8 +52,8 @@ def test_large_weights_are_not_copied_and_learn_the_same(monkeypatch: pytest.Mon
     model, batch = build("qwen2"), texts(VOCAB, 24)
     method = load_method("moa", model).to(model.dtype)
     found = []
-    for copied, at_once in ((attention.LARGE, training.LARGE), (0, 0)):
-        monkeypatch.setattr(attention, "LARGE", copied)
+    for copied, at_once in ((readers.LARGE, training.LARGE), (0, 0)):
+        monkeypatch.setattr(readers, "LARGE", copied)
         monkeypatch.setattr(training, "LARGE", at_once)
         monkeypatch.setattr(training, "PART", 1000)
         monkeypatch.setattr(model_module, "LARGE", at_once)

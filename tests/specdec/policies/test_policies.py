@@ -4,7 +4,6 @@ from functools import cache
 from itertools import pairwise, product
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from specdec import PADDING, Context, Frontier, Sampling, Step, Tree, TreePolicy, grow
 from specdec.policies import Adaptive, Chain, Dynamic, Sequoia, Static
-from specdec.policies.dynamic import likeliest
+from specdec.policies.dynamic import likeliest, marked
 from specdec.policies.sequoia import TYPICAL_RATES
 from tests.specdec.trees import words
 
@@ -132,12 +131,13 @@ def test_sharpness_is_that_of_all_that_decides_the_choice(temperature: float, sh
 def test_the_likeliest_are_the_best_and_ties_go_to_the_earlier(
     scores: list[list[float]], count: int, data: st.DataObject
 ) -> None:
-    among = np.array([[data.draw(st.booleans()) for _ in row] for row in scores])
-    marked = likeliest(np.array(scores, np.float32), among, count)
+    among = [[node for node in range(6) if data.draw(st.booleans())] for _ in scores]
+    best = likeliest(scores, among, count)
 
+    marks = marked(6, best, True)
     for row, values in enumerate(scores):
-        order = sorted((node for node in range(6) if among[row, node]), key=lambda node: (-values[node], node))
-        assert marked[row].nonzero()[0].tolist() == sorted(order[:count])
+        order = sorted(among[row], key=lambda node: (-values[node], node))
+        assert sorted(best[row]) == marks[row].nonzero()[:, 0].tolist() == sorted(order[:count])
 
 
 def test_ties_in_a_dynamic_tree_go_to_the_shallower_node_so_parents_stay() -> None:
