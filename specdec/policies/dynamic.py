@@ -1,5 +1,6 @@
 """EAGLE-2's tree: expand where the drafter is confident, verify what is likeliest."""
 
+import numpy as np
 import torch
 from attrs import field, frozen
 from jaxtyping import Bool, Int, Shaped
@@ -55,4 +56,4 @@ def marked(size: int, chosen: Rows, mark: int) -> Shaped[Tensor, "B N"]:
     for row, places in zip(marks, chosen, strict=True):
         for place in places:
             row[place] = mark
-    return torch.tensor(marks)
+    return torch.from_numpy(np.array(marks))

@@ -149,10 +149,7 @@ class SlotCache(Cache):
 
     def _views(self, rows: int, start: int, end: int) -> list[Float[Tensor, "R H _ D"]]:
         """View some columns of the first slots, for each layer's keys and values in the shared tensors."""
-        parts = {
-            shape: block.narrow(1, 0, rows).narrow(3, start, end - start).unbind()
-            for shape, block in self._blocks.items()
-        }
+        parts = {shape: block[:, :rows, :, start:end].unbind() for shape, block in self._blocks.items()}
         if len(parts) == 1:
             return list(*parts.values())
         return [parts[shape][place] for shape, place in zip(self._shapes, self._places, strict=True)]
