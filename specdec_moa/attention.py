@@ -66,8 +66,12 @@ class Block:
         self, states: Float[Tensor, "B M E"], rotary: Rotary
     ) -> tuple[Float[Tensor, "B H M D"], KeysValues]:
         """Make queries, keys and values of the same states."""
+        return self.part(self.reads(states), rotary)
+
+    def part(self, made: Float[Tensor, "B M W"], rotary: Rotary) -> tuple[Float[Tensor, "B H M D"], KeysValues]:
+        """Part what `reads` made into queries, keys and values, and turn them."""
         asked, kept, _ = self.heads
-        turned, values = torch.split(self._made(states, 0, 3), [asked + kept, kept], 1)
+        turned, values = torch.split(self._split(made, 0, 3), [asked + kept, kept], 1)
         queries, keys = torch.split(rotate(turned, rotary), [asked, kept], 1)
         return queries, (keys, values)
 
@@ -97,10 +101,13 @@ class Block:
 
     def _made(self, states: Float[Tensor, "B M E"], first: int, end: int) -> Float[Tensor, "B H M D"]:
         """Make some of queries, keys and values, in this order."""
-        made = split_heads(self.reads(states, first, end), self.layer.self_attn.head_dim)
+        return self._split(self.reads(states, first, end), first, end)
+
+    def _split(self, made: Float[Tensor, "B M W"], first: int, end: int) -> Float[Tensor, "B H M D"]:
+        heads = split_heads(made, self.layer.self_attn.head_dim)
         if self.norms is None:
-            return made
-        parts = zip(self.norms[first:end], torch.split(made, [*self.heads[first:end]], 1), strict=True)
+            return heads
+        parts = zip(self.norms[first:end], torch.split(heads, [*self.heads[first:end]], 1), strict=True)
         return torch.cat([norm(part) for norm, part in parts], 1)
 
 

@@ -80,7 +80,7 @@ class Rows:
             columns = torch.from_numpy(starts[:, None] + np.arange(size))
             chain, end = tokens.gather(1, columns.clamp(max=tokens.shape[1] - 1)), int(starts.max()) + size
             window = Window(rows, array(columns), end)
-            embedded = self._embed(chain)
+            embedded = self._embed(self._to(chain.clamp(min=0)))
             self._look(self._own, window)
             keys, values = self.stack.own.project(embedded)
             self._own.update(rotate(keys, self.stack.own_turns(embedded, self._to(columns), end)), values, 0)
@@ -111,10 +111,11 @@ class Rows:
         If only one node per row is asked about, by its place among them, the others are read for those behind it.
         """
         window, stack = Window(recalled.rows, layout.columns, layout.end), self.stack
-        masks, embedded = _Masks(layout, self._last_dtype, self.device), self._embed(tokens)
+        masks, tokens = _Masks(layout, self._last_dtype, self.device), self._to(tokens.clamp(min=0))
+        embedded = self._embed(tokens)
         own_turns, cross_turns, last_turns = stack.turns(embedded, self._to(layout.positions), layout.end)
         self._look(self._own, window)
-        queries, own = stack.own.query_and_project(embedded, own_turns)
+        queries, own = stack.query_and_project(tokens, embedded, own_turns)
         states = stack.own.attend(embedded, queries, self._own.update(*own, 0), masks(None).to(self.dtype))
         states = self.predict(states, stack.cross.query(states, cross_turns), recalled)
         if self.parts.layers:
@@ -132,7 +133,7 @@ class Rows:
         return self.stack.cross.attend(states, queries, recalled.memory, recalled.visible, recalled.blind)
 
     def _embed(self, tokens: Int[Tensor, "R M"]) -> Float[Tensor, "R M E"]:
-        embedded: Tensor = self.parts.embed(self._to(tokens.clamp(min=0))).to(self.dtype)
+        embedded: Tensor = self.parts.embed(tokens).to(self.dtype)
         return embedded
 
     def _look(self, cache: SlotCache, window: Window) -> None:

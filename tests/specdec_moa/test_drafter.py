@@ -6,7 +6,7 @@ from attrs import evolve
 
 from specdec import Context, Decoder, Sampling, Step, Stop, Target, Tree, TreePolicy
 from specdec.policies import Chain, Dynamic
-from specdec_moa import MoADrafter
+from specdec_moa import MoADrafter, stack
 from tests.plain import decode_plainly
 from tests.specdec.grid import POLICIES
 from tests.specdec_moa.heads import FAMILIES, drafter, target
@@ -56,6 +56,17 @@ def check_text(kind: str, policy: TreePolicy, temperature: float, tli: int) -> N
         for prompt, options in zip(RAGGED, sampling.spread(len(RAGGED)), strict=True)
     ]
     assert list(said.tokens) == expected
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_a_large_vocabulary_is_not_read_beforehand(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, sampling = target(kind), Sampling(1.0, seed=2)
+    usual = record(drafter(model), RAGGED, sampling)
+    monkeypatch.setattr(stack, "LARGE", 0)
+    other = record(drafter(model), RAGGED, sampling)
+    assert [tree.tokens.tolist() for tree in usual] == [tree.tokens.tolist() for tree in other]
+    for one, two in zip(usual, other, strict=True):
+        torch.testing.assert_close(one.scores, two.scores)
 
 
 @pytest.mark.parametrize("tli", [0, 2])
