@@ -169,3 +169,15 @@ def test_angles_follow_the_states_and_serve_training_after_drafting() -> None:
 
     assert weight.grad is not None
     assert [part.dtype for part in turns(torch.zeros(1, dtype=torch.float64), positions, 4)] == [torch.float64] * 2
+
+
+@pytest.mark.parametrize(
+    ("other", "alike"), [({}, True), ({"rope_theta": 500.0}, False), ({"factor": 2.0}, False), ({"size": 32}, False)]
+)
+def test_only_what_turns_alike_shares_its_angles(other: dict[str, float], alike: bool) -> None:
+    def rotary(*, rope_type: str = "linear", rope_theta: float = 1e4, factor: float = 4.0, size: int = 16) -> nn.Module:
+        parameters = {"rope_type": rope_type, "rope_theta": rope_theta, "factor": factor}
+        return LlamaRotaryEmbedding(LlamaConfig(hidden_size=size, num_attention_heads=2, rope_parameters=parameters))
+
+    assert Turns(rotary()).like(rotary(**other)) == alike  # type: ignore[arg-type]
+    assert not Turns(rotary(rope_type="dynamic")).like(rotary(rope_type="dynamic"))
