@@ -85,7 +85,7 @@ def adder(layer: Any) -> Adder:
     return Adder(layer, by_column(layer.weight) if copied else None)
 
 
-def normed(norm: Any, states: Float[Tensor, "B M E"]) -> Float[Tensor, "B M E"]:
+def normed(norm: Any, states: Float[Tensor, "*B E"]) -> Float[Tensor, "*B E"]:
     """Apply a norm over root mean squares."""
     return rms_norm(states, states.shape[-1:], norm.weight.to(states.dtype), norm.variance_epsilon)
 
