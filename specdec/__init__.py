@@ -1,13 +1,15 @@
 """Speculative decoding: a large language model made faster without changing what it says."""
 
 from specdec.chance import Chance, Dice, Key, Keyed, Purpose
-from specdec.data import Context, Encoder, Features, Needs, Sampling, Step, Stop
+from specdec.context import Context, Step
 from specdec.decode import Decoder, Generation
+from specdec.features import Encoder, Features, Needs
 from specdec.grow import Frontier, grow
 from specdec.hookspecs import hookimpl
 from specdec.interfaces import Drafter, Law, Rule, Transport, TreePolicy, Verifier, Walk
 from specdec.metrics import Metrics, Summary
 from specdec.nodes import PADDING
+from specdec.options import Sampling, Stop
 from specdec.plugins import load_drafter, load_policy, load_rule, load_transport, load_verifier
 from specdec.target import Target
 from specdec.tree import Tree

@@ -9,14 +9,16 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from specdec.chance import Chance, Keyed
-from specdec.data import Context, Sampling, Step, Stop
+from specdec.context import Context, Step
+from specdec.ends import Ends
 from specdec.errors import OptionError, PromptError, VocabularyMismatch
 from specdec.interfaces import Drafter, TreePolicy, Verifier
 from specdec.metrics import Metrics, Summary
 from specdec.nodes import PADDING, array
+from specdec.options import Sampling, Stop
 from specdec.plugins import plugins
 from specdec.policies import Chain
-from specdec.text import Ends, Prompt, TextStream, batch, encode
+from specdec.text import Prompt, TextStream, batch, encode
 
 
 @frozen

@@ -1,6 +1,6 @@
 """The loop that policies shape and drafters feed."""
 
-from specdec.data import Context
+from specdec.context import Context
 from specdec.frontier import Frontier, Score
 from specdec.interfaces import TreePolicy
 from specdec.nodes import PADDING, at, even

@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import pluggy
 
-from specdec.data import Context, Step
+from specdec.context import Context, Step
 from specdec.tree import Tree
 
 hookspec = pluggy.HookspecMarker("specdec")

@@ -9,7 +9,9 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from specdec.chance import Dice, Weights
-from specdec.data import Context, Needs, Sampling, Step
+from specdec.context import Context, Step
+from specdec.features import Needs
+from specdec.options import Sampling
 from specdec.tree import Tree
 
 Law = Callable[[int], Weights]

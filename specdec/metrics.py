@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 
 from attrs import define, field, frozen
 
-from specdec.data import Step
+from specdec.context import Step
 from specdec.tree import Tree
 
 

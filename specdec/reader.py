@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from specdec.data import Context
+from specdec.context import Context
 from specdec.frontier import Frontier, Score
 from specdec.nodes import PADDING, Array, Child, array, at, even
 from specdec.tree import Tree

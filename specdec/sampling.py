@@ -18,8 +18,8 @@ from transformers import (
 )
 
 from specdec.chance import Weights
-from specdec.data import Sampling
 from specdec.errors import NonFiniteLogits
+from specdec.options import Sampling
 from specdec.tree import Tree
 
 

@@ -1,15 +1,12 @@
-"""Text in and out: prompts to tokens, tokens to text as it comes, and the ends in between."""
+"""Text in and out: prompts to tokens, and tokens to text as it comes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from attrs import define, field
-from torch import Tensor
-from transformers import PreTrainedTokenizerBase, StopStringCriteria
+from transformers import PreTrainedTokenizerBase
 
-from specdec.data import Context, Step, Stop
-from specdec.errors import OptionError, PromptError
+from specdec.errors import PromptError
 
 Prompt = str | Sequence[int] | Sequence[Mapping[str, str]]
 """Text, token ids, or the messages of a chat."""
@@ -44,41 +41,6 @@ def _tokens(prompt: Prompt, tokenizer: PreTrainedTokenizerBase | None) -> list[i
     messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
     encoded: Any = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
     return list(encoded["input_ids"])
-
-
-class Ends:
-    """Finds where each row ends inside a step."""
-
-    def __init__(self, stop: Stop, end_tokens: Sequence[int], tokenizer: PreTrainedTokenizerBase | None) -> None:
-        self._tokens = set(end_tokens if stop.tokens is None else stop.tokens)
-        if stop.strings and tokenizer is None:
-            raise OptionError(f"expected a tokenizer to find the stop strings {stop.strings} with, got none")
-        self._strings = StopStringCriteria(tokenizer, list(stop.strings)) if stop.strings else None
-
-    def cut(self, context: Context, step: Step) -> tuple[Step, Tensor]:
-        """Cut a step behind each row's end; say which rows are done."""
-        tokens, room = step.tokens.tolist(), (context.limits - context.lengths).tolist()
-        lengths, done = [min(*pair) for pair in zip(step.lengths.tolist(), room, strict=True)], context.done.tolist()
-        for row, length in enumerate(lengths):
-            end = self._first_end(context, row, tokens[row][:length])
-            if end is not None:
-                lengths[row] = end + 1
-            done[row] = done[row] or end is not None or length >= room[row]
-        width, counts = max(lengths), torch.tensor(lengths)
-        features = None if step.features is None else step.features.first(width)
-        accepted = torch.minimum(step.accepted, counts)
-        return Step(step.tokens[:, :width], counts, accepted, features, step.verified), torch.tensor(done)
-
-    def _first_end(self, context: Context, row: int, tokens: list[int]) -> int | None:
-        for index, token in enumerate(tokens):
-            if token in self._tokens or self._completes_string(context, row, tokens[: index + 1]):
-                return index
-        return None
-
-    def _completes_string(self, context: Context, row: int, tokens: list[int]) -> bool:
-        if self._strings is None:
-            return False
-        return bool(self._strings(torch.tensor([context.row(row) + tokens]), torch.empty(0))[0])
 
 
 @define

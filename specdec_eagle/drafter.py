@@ -5,11 +5,12 @@ from attrs import evolve
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from specdec.data import Context, Features, Needs
+from specdec.context import Context
 from specdec.drafters.borrowed import Borrowed
 from specdec.drafters.halved import halved
 from specdec.drafters.head import HeadDrafter
 from specdec.errors import OptionError
+from specdec.features import Features, Needs
 from specdec.grow import Frontier
 from specdec.nodes import Array
 from specdec.target import Layout

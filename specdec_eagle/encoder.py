@@ -4,8 +4,8 @@ from attrs import frozen
 from jaxtyping import Float
 from torch import Tensor
 
-from specdec.data import Encoder, Features
 from specdec.errors import OptionError
+from specdec.features import Encoder, Features
 from specdec_eagle.model3 import Eagle3Model
 
 

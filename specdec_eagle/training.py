@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn.functional import smooth_l1_loss
 from transformers import PreTrainedModel
 
-from specdec.data import Needs
 from specdec.drafters.borrowed import Borrowed, fingerprint
+from specdec.features import Needs
 from specdec.training import (
     Lesson,
     Method,

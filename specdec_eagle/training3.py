@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
-from specdec.data import Needs
 from specdec.drafters.borrowed import Borrowed, fingerprint
 from specdec.errors import OptionError
+from specdec.features import Needs
 from specdec.training import Examples, Lesson, Method, Progress, Recipe, Schedule, chosen_sizes, option, takes
 from specdec_eagle.config import Eagle3Config
 from specdec_eagle.drafter import Eagle3Drafter

@@ -20,8 +20,8 @@ from rich.table import Table
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from specdec.data import Stop
 from specdec.decode import Decoder
+from specdec.options import Stop
 from specdec.plugins import plugins
 from specdec.policies import Dynamic
 from specdec.target import Target

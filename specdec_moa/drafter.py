@@ -6,9 +6,10 @@ from attrs import evolve
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from specdec.data import Context, Features, Needs
+from specdec.context import Context
 from specdec.drafters.halved import halved
 from specdec.drafters.head import HeadDrafter
+from specdec.features import Features, Needs
 from specdec.grow import Frontier
 from specdec.nodes import Array, array
 from specdec.target import Layout

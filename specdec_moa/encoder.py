@@ -5,8 +5,8 @@ from attrs import field, frozen
 from jaxtyping import Float
 from torch import Tensor
 
-from specdec.data import Encoder, Features
 from specdec.errors import OptionError
+from specdec.features import Encoder, Features
 from specdec_moa.attention import Block, KeysValues, split_heads
 from specdec_moa.model import MoAModel
 

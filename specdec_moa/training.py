@@ -11,9 +11,9 @@ from torch.nn.functional import smooth_l1_loss
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
-from specdec.data import Needs
 from specdec.drafters.borrowed import fingerprint
 from specdec.errors import OptionError
+from specdec.features import Needs
 from specdec.training import (
     Lesson,
     Method,

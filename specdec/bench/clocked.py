@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from specdec.bench.contender import Clock
-from specdec.data import Context, Needs, Sampling, Step
+from specdec.context import Context, Step
+from specdec.features import Needs
 from specdec.interfaces import Drafter, TreePolicy, Verifier
+from specdec.options import Sampling
 from specdec.tree import Tree
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from attrs import frozen
 
-from specdec.data import Sampling
+from specdec.options import Sampling
 
 Clock = Callable[[], float]
 """Gives seconds: `time.perf_counter`, or `time.thread_time` on a machine that is busy with other things."""

@@ -20,11 +20,12 @@ from rich.console import Console
 from rich.table import Table
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
-from specdec.data import Context, Sampling, Stop
+from specdec.context import Context
 from specdec.decode import Decoder
 from specdec.drafters import Ngram, SmallModel
 from specdec.grow import grow
 from specdec.interfaces import Drafter, TreePolicy
+from specdec.options import Sampling, Stop
 from specdec.policies import Chain, Dynamic, Static
 from specdec.target import Target
 from specdec.tree import Tree

@@ -11,8 +11,8 @@ from transformers import PreTrainedModel
 from transformers.generation.streamers import BaseStreamer
 
 from specdec.bench.contender import Clock, Contender, Trace
-from specdec.data import Sampling
 from specdec.errors import OptionError
+from specdec.options import Sampling
 from specdec.target import Target
 
 HF, ASSISTED, LOOKUP = "hf", "hf-assisted", "hf-lookup"

@@ -8,8 +8,8 @@ from transformers import PreTrainedTokenizerBase
 
 from specdec.bench.contender import Contender, Trace
 from specdec.bench.questions import Question
-from specdec.data import Sampling
 from specdec.errors import OptionError, PromptError
+from specdec.options import Sampling
 from specdec.text import encode
 
 WARM_UP = 16

@@ -18,9 +18,9 @@ from rich.table import Table
 from specdec.bench import prompts
 from specdec.chance import Chance, Key, Keyed
 from specdec.cli import parts
-from specdec.data import Sampling, Stop
 from specdec.decode import Decoder, Generation
 from specdec.interfaces import Drafter, Verifier
+from specdec.options import Sampling, Stop
 from specdec.plugins import load_policy, parse
 from specdec.text import Prompt
 

@@ -6,10 +6,10 @@ from time import perf_counter
 from specdec.bench.clocked import ClockedDrafter, ClockedVerifier
 from specdec.bench.contender import Clock, Contender, Trace
 from specdec.bench.parameters import count
-from specdec.data import Sampling, Stop
 from specdec.decode import Decoder
 from specdec.drafters import NoDrafter
 from specdec.interfaces import Drafter, TreePolicy, Verifier
+from specdec.options import Sampling, Stop
 from specdec.policies import Chain
 
 PLAIN = "none"

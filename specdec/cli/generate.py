@@ -31,7 +31,7 @@ def generate(
     Drafted tokens that the target agreed with are green, its own tokens are plain.
     """
     from specdec.cli import parts, runs, show
-    from specdec.data import Sampling, Stop
+    from specdec.options import Sampling, Stop
 
     sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty, seed=seed)
     job = runs.Job(_read(prompt), sampling, Stop(max_tokens, strings=stop or ()))

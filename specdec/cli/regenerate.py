@@ -40,7 +40,7 @@ def regenerate(
     from rich.console import Console
 
     from specdec.cli import parts
-    from specdec.data import Sampling
+    from specdec.options import Sampling
     from specdec.training.regenerate import Lengths, jobs, write
     from specdec.training.report import bar
 

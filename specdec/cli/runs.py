@@ -5,9 +5,10 @@ from time import perf_counter
 
 from attrs import evolve, frozen
 
-from specdec.data import Sampling, Step, Stop
+from specdec.context import Step
 from specdec.decode import Decoder
 from specdec.metrics import Summary
+from specdec.options import Sampling, Stop
 from specdec.text import TextStream
 
 Show = Callable[[str, bool], None]

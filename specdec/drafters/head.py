@@ -6,9 +6,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from specdec.data import Context, Features
+from specdec.context import Context
 from specdec.drafters.borrowed import Borrowed
 from specdec.errors import PromptError
+from specdec.features import Features
 from specdec.grow import Frontier, grow
 from specdec.interfaces import Drafter, TreePolicy
 from specdec.nodes import Array, array

@@ -6,7 +6,7 @@ from attrs import field, frozen
 from jaxtyping import Float
 from torch import Tensor
 
-from specdec.data import Context
+from specdec.context import Context
 from specdec.errors import OptionError
 from specdec.grow import Frontier, grow
 from specdec.interfaces import Drafter, TreePolicy

@@ -1,6 +1,6 @@
 """Plain decoding."""
 
-from specdec.data import Context
+from specdec.context import Context
 from specdec.interfaces import Drafter, TreePolicy
 from specdec.tree import Tree
 

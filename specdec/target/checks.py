@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from jaxtyping import Int
 from torch import Tensor
 
-from specdec.data import Sampling
 from specdec.errors import PromptError, TreeError
 from specdec.nodes import Array
+from specdec.options import Sampling
 from specdec.tree import Tree
 
 

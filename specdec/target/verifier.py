@@ -11,10 +11,12 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from specdec.chance import Chance, Dice, Keyed
-from specdec.data import Features, Needs, Sampling, Step
+from specdec.context import Step
 from specdec.errors import NonFiniteLogits
+from specdec.features import Features, Needs
 from specdec.interfaces import Rule, Verifier, Walk
 from specdec.nodes import PADDING, Array, array, rectangle
+from specdec.options import Sampling
 from specdec.rules import Match
 from specdec.sampling import RowLaw
 from specdec.target.checks import check_prompts, check_tree

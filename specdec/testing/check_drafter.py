@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from attrs import evolve, frozen
 
-from specdec.data import Context, Sampling, Stop
+from specdec.context import Context
 from specdec.decode import Decoder
 from specdec.drafters import NoDrafter
 from specdec.interfaces import Drafter, TreePolicy, Verifier
+from specdec.options import Sampling, Stop
 from specdec.policies import Adaptive, Chain, Dynamic, Hybrid, Static
 from specdec.target.verifier import Target
 from specdec.testing.toys import toy_model

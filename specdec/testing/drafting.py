@@ -5,10 +5,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from specdec.chance import Chance
-from specdec.data import Context, Sampling, Step
+from specdec.context import Context, Step
 from specdec.grow import Frontier, Score, grow
 from specdec.interfaces import TreePolicy
 from specdec.nodes import PADDING
+from specdec.options import Sampling
 from specdec.testing.instances import Instance, path_tokens
 from specdec.tree import Tree
 

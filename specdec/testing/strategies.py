@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from specdec.chance import Weights
-from specdec.data import Sampling
+from specdec.options import Sampling
 from specdec.testing.growth import Action, Growth
 from specdec.testing.instances import Counts, Instance, Path
 from specdec.testing.shapes import Shape

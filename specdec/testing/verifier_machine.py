@@ -7,10 +7,11 @@ import torch
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from specdec.data import Needs, Sampling
 from specdec.errors import PromptError, TreeError
+from specdec.features import Needs
 from specdec.interfaces import Verifier
 from specdec.nodes import PADDING
+from specdec.options import Sampling
 from specdec.testing.strategies import batches
 from specdec.tree import Tree
 

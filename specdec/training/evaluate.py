@@ -7,9 +7,9 @@ import torch
 from accelerate import Accelerator
 from transformers import PreTrainedModel
 
-from specdec.data import Sampling, Stop
 from specdec.decode import Decoder
 from specdec.interfaces import TreePolicy
+from specdec.options import Sampling, Stop
 from specdec.policies import Chain, Dynamic
 from specdec.target import Target
 from specdec.text import Prompt

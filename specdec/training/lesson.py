@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
-from specdec.data import Features, Needs
+from specdec.features import Features, Needs
 
 
 @frozen(eq=False)

@@ -11,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from specdec.data import Needs
 from specdec.errors import OptionError
+from specdec.features import Needs
 from specdec.interfaces import Drafter
 from specdec.training.dataset import Examples
 from specdec.training.lesson import Lesson

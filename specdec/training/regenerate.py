@@ -10,9 +10,9 @@ from typing import Any
 from attrs import define, evolve, field, frozen
 from transformers import PreTrainedTokenizerBase
 
-from specdec.data import Sampling, Stop
 from specdec.decode import Decoder
 from specdec.errors import DataError, OptionError
+from specdec.options import Sampling, Stop
 from specdec.training import records
 from specdec.training.chat import ANSWERS, laid_out
 from specdec.training.records import Conversation, Document, Record

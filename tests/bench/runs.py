@@ -2,7 +2,7 @@
 
 from specdec.bench import Contender, Question, Run, Trace
 from specdec.bench.run import Task
-from specdec.data import Sampling
+from specdec.options import Sampling
 
 
 def task(number=1, temperature=0.0, prompt_set="set"):

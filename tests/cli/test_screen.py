@@ -8,8 +8,9 @@ from rich.console import Console
 from specdec import Decoder, Stop, Target
 from specdec.cli import runs
 from specdec.cli.show import Screen
-from specdec.data import Sampling, Step
+from specdec.context import Step
 from specdec.drafters import Ngram
+from specdec.options import Sampling
 from specdec.text import TextStream
 from tests.toys import byte_tokenizer
 

@@ -3,7 +3,7 @@
 import torch
 from attrs import evolve
 
-from specdec.text import Ends
+from specdec.ends import Ends
 from tests.mutants.engine import STOP, Patch, differs
 from tests.mutants.mutant import mutant
 

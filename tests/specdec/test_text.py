@@ -10,8 +10,9 @@ from transformers import StopStringCriteria
 
 from specdec import PADDING, Context, Decoder, Sampling, Step, Stop, Target
 from specdec.drafters import NoDrafter, SmallModel
+from specdec.ends import Ends
 from specdec.policies import Chain
-from specdec.text import Ends, TextStream, batch, encode
+from specdec.text import TextStream, batch, encode
 from tests.toys import build, byte_tokenizer
 
 TEXTS = st.text("abcxy é€😀", max_size=20)

@@ -10,7 +10,7 @@ from torch.testing import assert_close
 from transformers import PreTrainedModel
 
 from specdec import Context, Sampling, Step, Target, Tree
-from specdec.data import Features
+from specdec.features import Features
 from specdec.policies import Dynamic
 from specdec.target import Layout
 from specdec_eagle import Eagle3Drafter, EagleDrafter

@@ -11,7 +11,7 @@ from torch.testing import assert_close
 from transformers import PreTrainedModel
 
 from specdec import Decoder, Sampling, Stop, Target, Tree
-from specdec.data import Features
+from specdec.features import Features
 from specdec.policies import Dynamic
 from specdec.target import Layout
 from specdec.training import Batch, Teacher

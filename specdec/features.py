@@ -1,0 +1,56 @@
+"""What a drafter reads of the target."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from attrs import field, fields, frozen
+from jaxtyping import Float
+from torch import Tensor
+
+
+def _tuple_of_ints(values: Sequence[int]) -> tuple[int, ...]:
+    return tuple(int(value) for value in values)
+
+
+@frozen(eq=False)
+class Features:
+    """What the target computed for the tokens *before* those of a step: what predicted them.
+
+    `hidden` stacks the hidden states asked for, `keys` (after rotary embedding) and `values` those of
+    the layers asked for, each in the order of `Needs`. `encoded` is what an encoder made of them; when there is one,
+    the others stay with the target. Places past a row's length hold nothing of meaning.
+    """
+
+    hidden: Float[Tensor, "B K L E"] | None = None
+    keys: Float[Tensor, "B K L H D"] | None = None
+    values: Float[Tensor, "B K L H D"] | None = None
+    encoded: Float[Tensor, "B K ..."] | None = None
+
+    def first(self, count: int) -> "Features":
+        """Take those of each row's first tokens."""
+        parts = {part.name: getattr(self, part.name) for part in fields(Features)}
+        return Features(**{name: None if part is None else part[:, :count] for name, part in parts.items()})
+
+
+class Encoder(ABC):
+    """The part of a drafter that runs beside the target, and decides what crosses over to it."""
+
+    @abstractmethod
+    def encode(self, features: Features) -> Float[Tensor, "B K ..."]:
+        """Turn what the target computed for each token, by itself, into what the drafter reads of it."""
+
+
+@frozen
+class Needs:
+    """What a drafter reads of the target.
+
+    `hidden_states` are numbered as transformers does: 0 is the embedding, i the output of layer i, and the last
+    one is taken after the final norm. `keys_values` are layers, from 0. Negative numbers count from the end.
+    """
+
+    hidden_states: tuple[int, ...] = field(default=(), converter=_tuple_of_ints)
+    keys_values: tuple[int, ...] = field(default=(), converter=_tuple_of_ints)
+    encoder: Encoder | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.hidden_states or self.keys_values)
