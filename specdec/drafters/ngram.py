@@ -20,9 +20,10 @@ Counts = np.ndarray[tuple[int], np.dtype[np.float64]]
 class Ngram(Drafter):
     """Looks the longest possible suffix of a sequence up in the sequence itself, and counts what followed.
 
-    Several matches make a tree. The counts are the drafter's probabilities, with newer matches slightly preferred, so that any
-    policy can shape it (Saxena, "Prompt Lookup Decoding", 2023, for the idea). A suffix of less than `shortest` tokens
-    is no match; with 0, what is frequent in the sequence is guessed where nothing else is known, which pays when sampling.
+    Several matches make a tree. The counts are the drafter's probabilities, with newer matches slightly preferred, so
+    that any policy can shape it (Saxena, "Prompt Lookup Decoding", 2023, for the idea). A suffix of less than
+    `shortest` tokens is no match; with 0, what is frequent in the sequence is guessed where nothing else is known,
+    which pays when sampling.
     """
 
     longest: int = field(default=3)
