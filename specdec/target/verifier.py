@@ -5,20 +5,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from attrs import define, evolve
+from attrs import define, evolve, frozen
 from jaxtyping import Int
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from specdec.chance import Chance, Dice, Keyed
+from specdec.chance import Chance, Keyed, Noise
 from specdec.context import Step
 from specdec.errors import NonFiniteLogits
 from specdec.features import Features, Needs
 from specdec.interfaces import Rule, Verifier, Walk
 from specdec.nodes import PADDING, Array, array, rectangle
 from specdec.options import Sampling
+from specdec.prefix import Prefix
 from specdec.rules import Match
-from specdec.sampling import RowLaw
 from specdec.target.checks import check_prompts, check_tree
 from specdec.target.engine import Engine, Slot
 from specdec.target.loading import Name, load_model, load_tokenizer
@@ -29,10 +29,26 @@ CHUNK = 512
 
 
 @define(eq=False)
-class _Row:
+class _Text:
     slot: Slot
     sampling: Sampling
     tokens: Int[Array, " T"]
+    noise: Noise
+
+
+@frozen
+class _Row:
+    """One row of a tree."""
+
+    tree: Tree
+    row: int
+
+    @property
+    def tokens(self) -> list[int]:
+        return self.tree.lists.tokens[self.row]
+
+    def path(self, node: int) -> list[int]:
+        return self.tree.path(self.row, node)
 
 
 class Target(Verifier):
@@ -58,7 +74,7 @@ class Target(Verifier):
         self.end_tokens = _end_tokens(model)
         self._chance = chance or Keyed()
         self._needs = Needs()
-        self._rows: list[_Row | None] = []
+        self._rows: list[_Text | None] = []
 
     @classmethod
     def from_pretrained(cls, name: Name, rule: Rule | None = None, **options: Any) -> "Target":
@@ -83,7 +99,8 @@ class Target(Verifier):
         try:
             for row, options in enumerate(sampling):
                 prompt = tokens[row, : lengths[row]]
-                self._rows.append(_Row(self.engine.open(len(prompt)), options, array(prompt)))
+                noise = Noise(self._chance, options.seed)
+                self._rows.append(_Text(self.engine.open(len(prompt)), options, array(prompt), noise))
             features = self._read_prompts(tokens, lengths - 1)
         except BaseException:
             self.close()
@@ -136,7 +153,7 @@ class Target(Verifier):
         columns = torch.arange(longest).expand(len(slots), -1)
         return self._features(slots, columns, states)
 
-    def _active(self, tree: Tree) -> list[tuple[int, _Row]]:
+    def _active(self, tree: Tree) -> list[tuple[int, _Text]]:
         """List the rows that take part, in the order of their slots; rows without a root leave for good."""
         for place, root in enumerate(tokens[0] for tokens in tree.lists.tokens):
             row = self._rows[place]
@@ -146,12 +163,11 @@ class Target(Verifier):
         active = [(place, row) for place, row in enumerate(self._rows) if row is not None]
         return sorted(active, key=lambda pair: pair[1].slot.index)
 
-    def _walk(self, part: Tree, index: int, row: _Row, logits: Tensor) -> Walk:
-        dice = Dice(self._chance, row.sampling.seed, len(row.tokens) - 1)
-        law = RowLaw(row.sampling, torch.from_numpy(row.tokens), part, index, logits)
-        return self.rule.walk(part, index, law, dice)
+    def _walk(self, part: Tree, index: int, row: _Text, logits: Tensor) -> Walk:
+        prefix = Prefix(row.tokens.tolist(), row.sampling, row.noise)
+        return self.rule.walk(part, index, prefix.probs(_Row(part, index), logits), prefix.dice)
 
-    def _decide(self, tree: Tree, active: list[tuple[int, _Row]], walks: list[Walk], hidden: Tensor | None) -> Step:
+    def _decide(self, tree: Tree, active: list[tuple[int, _Text]], walks: list[Walk], hidden: Tensor | None) -> Step:
         """Keep the accepted paths, and lay out what was decided."""
         decided: list[list[int]] = [[] for _ in self._rows]
         for (place, row), walk in zip(active, walks, strict=True):
@@ -163,7 +179,7 @@ class Target(Verifier):
         features = self._accepted_features(active, walks, hidden) if self._needs else None
         return Step(torch.from_numpy(rectangle(decided)), torch.from_numpy(lengths), accepted, features)
 
-    def _accepted_features(self, active: list[tuple[int, _Row]], walks: list[Walk], hidden: Tensor | None) -> Features:
+    def _accepted_features(self, active: list[tuple[int, _Text]], walks: list[Walk], hidden: Tensor | None) -> Features:
         """Gather the features of the roots and of the paths accepted below them."""
         nodes = torch.from_numpy(rectangle([[0, *walk.path] for walk in walks]))
         roots = [row.slot.length - 1 - len(walk.path) for (_, row), walk in zip(active, walks, strict=True)]
