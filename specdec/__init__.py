@@ -1,6 +1,6 @@
 """Speculative decoding: a large language model made faster without changing what it says."""
 
-from specdec.chance import Chance, Dice, Key, Keyed, Probs, Purpose
+from specdec.chance import Chance, Dice, Key, Keyed, Noise, Probs, Purpose
 from specdec.context import Context, Step
 from specdec.decode import Decoder, Generation
 from specdec.features import Encoder, Features, Needs
@@ -11,7 +11,7 @@ from specdec.metrics import Metrics, Summary
 from specdec.options import Sampling, Stop
 from specdec.pack import PADDING, Packed, pack
 from specdec.plugins import load_drafter, load_policy, load_rule, load_transport, load_verifier
-from specdec.sampling import Prefix
+from specdec.prefix import Prefix
 from specdec.target import Target
 from specdec.tree import Tree
 
@@ -32,6 +32,7 @@ __all__ = [
     "Keyed",
     "Metrics",
     "Needs",
+    "Noise",
     "Packed",
     "Prefix",
     "Probs",

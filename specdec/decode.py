@@ -7,7 +7,7 @@ from types import TracebackType
 from attrs import evolve, frozen
 from transformers import PreTrainedTokenizerBase
 
-from specdec.chance import Chance, Keyed
+from specdec.chance import Chance, Keyed, Noise
 from specdec.claims import Claim
 from specdec.context import Context, Step
 from specdec.ends import Ends
@@ -115,14 +115,13 @@ class Decoder:
         ends = Ends(stop, self.verifier.end_tokens, self.tokenizer)
         verifier, self.metrics = self.verifier.view(), Metrics()
         claim = Claim.of(self.drafter, verifier)
+        noise = tuple(Noise(self._chance, one.seed) for one in options)
         step = verifier.prefill(encoded, self.drafter.needs, options)
-        context = Context(encoded, limits, [False] * len(encoded), options, step, self._chance)
+        context = Context(encoded, limits, [False] * len(encoded), options, step, noise)
         self.drafter.begin(context)
         return self._run(verifier, claim, context, ends, self.metrics), self.metrics
 
-    def _run(
-        self, verifier: Verifier, claim: Claim, context: Context, ends: Ends, metrics: Metrics
-    ) -> Iterator[Step]:
+    def _run(self, verifier: Verifier, claim: Claim, context: Context, ends: Ends, metrics: Metrics) -> Iterator[Step]:
         texts = [] if self.tokenizer is None else [TextStream(self.tokenizer) for _ in context.sampling]
         hook = plugins().hook
         hook.on_begin(context=context)

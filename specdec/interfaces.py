@@ -12,7 +12,7 @@ from specdec.chance import Dice, Probs
 from specdec.context import Context, Step
 from specdec.features import Needs
 from specdec.options import Sampling
-from specdec.sampling import Prefix
+from specdec.prefix import Prefix
 from specdec.tree import Tree
 
 __all__ = ["Drafter", "Rule", "TargetProbs", "Transport", "TreePolicy", "Verifier", "Walk"]

@@ -61,5 +61,4 @@ class Ngram(Drafter):
             ends, length = longer, length + 1
         if length < self.shortest:
             return np.zeros(size)
-        counts: Counts = np.bincount(tokens[ends + 1], 1 + 0.01 * ends / len(tokens), minlength=size)
-        return counts
+        return np.bincount(tokens[ends + 1], 1 + 0.01 * ends / len(tokens), minlength=size).astype(np.float64)

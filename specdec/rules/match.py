@@ -43,7 +43,7 @@ class Match(Rule):
 
 
 def _attempt(
-    tree: Tree, logits: Float[Tensor, "N V"], prefix: Prefix, noise: Float[Tensor, "D #V"], tokens: list[int] | None
+    tree: Tree, logits: Float[Tensor, "N V"], prefix: Prefix, noise: Float[Tensor, " D #V"], tokens: list[int] | None
 ) -> Walk | Exception:
     """Follow the tokens chosen so far, and choose the others; give what went wrong if anything did."""
 
@@ -73,21 +73,24 @@ def _follow(tree: Tree, choose: Callable[[int], int]) -> Walk:
         path.append(node)
 
 
-def _noise(tree: Tree, prefix: Prefix, logits: Float[Tensor, "R N V"]) -> Float[Tensor, "D #V"] | None:
+def _noise(tree: Tree, prefix: Prefix, logits: Float[Tensor, "R N V"]) -> Float[Tensor, " D #V"] | None:
     """Scale the noise that is added at each depth of a tree; None where there is none to look at, as in a proof."""
     temperature, dice, size = prefix.sampling.temperature, prefix.dice, logits.shape[-1]
     if temperature == 0:
         return logits.new_zeros(tree.depth + 1, 1, dtype=torch.float32)
-    noise = [dice.noise(depth, size) for depth in range(tree.depth + 1)]
-    if noise[0] is None:
-        return None
-    return torch.from_numpy(np.multiply(noise, temperature, dtype=np.float32)).to(logits.device)
+    scaled = np.empty((tree.depth + 1, size), np.float32)
+    for depth in range(tree.depth + 1):
+        noise = dice.noise(depth, size)
+        if noise is None:
+            return None
+        np.multiply(noise, temperature, out=scaled[depth])
+    return torch.from_numpy(scaled).to(logits.device)
 
 
 def _choose_all(
     trees: Sequence[Tree],
     logits: Float[Tensor, "R N V"],
-    noises: Sequence[Float[Tensor, "D #V"] | None],
+    noises: Sequence[Float[Tensor, " D #V"] | None],
     rows: Sequence[int],
 ) -> list[list[int]]:
     """Choose a token after each node of these rows, on the logits' device; -1 where none is finite."""

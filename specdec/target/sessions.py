@@ -9,14 +9,14 @@ from attrs import define, field, frozen
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from specdec.chance import Chance, Keyed
+from specdec.chance import Chance, Keyed, Noise
 from specdec.errors import NonFiniteLogits, TreeError
 from specdec.features import Features, Needs
 from specdec.interfaces import Rule, Walk
 from specdec.options import Sampling
 from specdec.pack import Packed, pack, pad
+from specdec.prefix import Prefix
 from specdec.rules import Match
-from specdec.sampling import Prefix
 from specdec.target.checks import check_prompt, check_tree
 from specdec.target.engine import Engine, Reading, Slot
 from specdec.tree import Tree
@@ -82,7 +82,7 @@ class Sessions:
         with self._lock:
             while self._abandoned:
                 self.close(self._abandoned.popleft())
-            prefix = Prefix(list(tokens), sampling, self.chance)
+            prefix = Prefix(list(tokens), sampling, Noise(self.chance, sampling.seed))
             session = Session(self.engine.open(len(tokens)), prefix, needs)
             self._open[session] = None
             return session
@@ -145,8 +145,10 @@ class Sessions:
             if valid:
                 reading, walks = self._decide(valid)
                 for row, (session, walk) in enumerate(walks.items()):
-                    failed = isinstance(walk, Exception)
-                    outcomes[session] = walk if failed else self._accept(session, valid[session], walk, reading, row)
+                    if isinstance(walk, Walk):
+                        outcomes[session] = self._accept(session, valid[session], walk, reading, row)
+                    else:
+                        outcomes[session] = walk
             return [outcomes[session] for session in sessions]
 
     def verify_together(self, sessions: Sequence[Session], trees: Sequence[Tree]) -> list[Decision]:
