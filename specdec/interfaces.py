@@ -8,13 +8,13 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from specdec.chance import Dice, Weights
+from specdec.chance import Dice, Probs
 from specdec.context import Context, Step
 from specdec.features import Needs
 from specdec.options import Sampling
 from specdec.tree import Tree
 
-Law = Callable[[int], Weights]
+Law = Callable[[int], Probs]
 """What the target would say after a node: probabilities over the vocabulary, all options applied."""
 
 

@@ -1,4 +1,4 @@
-"""One sequence as far as it is decided: what a rule goes on from."""
+"""One sequence as far as it is decided: what a rule continues from."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable

@@ -14,12 +14,12 @@ from attrs import field, frozen
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from specdec.chance import Dice, Weights
+from specdec.chance import Dice, Probs
 from specdec.nodes import PADDING, Arrays, Child, Nodes, array
 
 Place = tuple[int, int]
 """A row and a node."""
-Wish = tuple[int, int, Weights]
+Wish = tuple[int, int, Probs]
 """A node, how many children to draw under it, and its law."""
 
 
@@ -38,7 +38,7 @@ class Tree:
     lists: Nodes
     """The nodes as plain lists, for what works on them between the models' passes."""
     drawn: Bool[Tensor, "B N"] | None = field(default=None, kw_only=True)
-    laws: Mapping[Place, Weights] = field(factory=dict, kw_only=True)
+    laws: Mapping[Place, Probs] = field(factory=dict, kw_only=True)
     """What a node's drawn children were drawn from, for each that has any."""
 
     def __init__(
@@ -48,7 +48,7 @@ class Tree:
         scores: Float[Tensor, "B N"],
         *,
         drawn: Bool[Tensor, "B N"] | None = None,
-        laws: Mapping[Place, Weights] | None = None,
+        laws: Mapping[Place, Probs] | None = None,
     ) -> None:
         nodes = Nodes.of(tokens.tolist(), parents.tolist(), scores.tolist())
         self.__attrs_init__(nodes, drawn=drawn, laws=laws or {})
@@ -185,7 +185,7 @@ class Tree:
         grown = self.lists.beside(added)
         return self.of(grown, drawn=self._drawn_beside(grown, list(map(len, added))), laws=known)
 
-    def proposal(self, row: int, node: int) -> Weights | None:
+    def proposal(self, row: int, node: int) -> Probs | None:
         """Give the law that a drawn node was drawn from; None for a placed one."""
         parent = self.lists.parents[row][node]
         law = self.laws.get((row, parent))
@@ -211,7 +211,7 @@ class Tree:
             drawn[row, self.lists.size : self.lists.size + count] = True
         return torch.from_numpy(drawn)
 
-    def _draw_row(self, row: int, asked: list[Wish], known: dict[Place, Weights], dice: Dice) -> list[Child]:
+    def _draw_row(self, row: int, asked: list[Wish], known: dict[Place, Probs], dice: Dice) -> list[Child]:
         """Draw children; their laws become known."""
         added, children = list[tuple[int, int]](), self.children(row)
         for node, width, law in sorted(asked, key=lambda wish: wish[0]):
@@ -225,13 +225,13 @@ class Tree:
         scores = (above + array(chances.log())).astype(np.float32).tolist()
         return [(*pair, score) for pair, score in zip(added, scores, strict=True)]
 
-    def _left(self, law: Weights, row: int, earlier: list[int]) -> Weights:
+    def _left(self, law: Probs, row: int, earlier: list[int]) -> Probs:
         """What a node's law leaves for its next child, normalised; all zero when nothing is left."""
         left = self._law(law)
         left[[self.lists.tokens[row][node] for node in earlier]] = 0
         total = left.sum()
         return left / total if total > 0 else left
 
-    def _law(self, law: Weights) -> Weights:
+    def _law(self, law: Probs) -> Probs:
         """Copy a recorded law into the numbers that rules compute with."""
         return law.copy()

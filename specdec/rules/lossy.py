@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from attrs import field, frozen
 
-from specdec.chance import Dice, Weights
+from specdec.chance import Dice, Probs
 from specdec.errors import OptionError
 from specdec.interfaces import Law, Rule, Walk
 from specdec.rules.rejection import Rejection
@@ -55,6 +55,6 @@ class Lenient(Rejection):
         return dice.accept(float(p), self.factor * float(q), child)
 
 
-def _entropy(p: Weights) -> float:
+def _entropy(p: Probs) -> float:
     some = p[p > 0]
     return float(-(some * np.log(some)).sum())

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from specdec.chance import Dice, Weights
+from specdec.chance import Dice, Probs
 from specdec.interfaces import Law, Rule, Walk
 from specdec.rules.arithmetic import left_over, normalised
 from specdec.tree import Tree
@@ -25,7 +25,7 @@ class Rejection(Rule):
             node = accepted
             path.append(node)
 
-    def _try(self, tree: Tree, row: int, children: list[int], p: Weights, dice: Dice) -> tuple[int | None, Weights]:
+    def _try(self, tree: Tree, row: int, children: list[int], p: Probs, dice: Dice) -> tuple[int | None, Probs]:
         """Give the child accepted, if any, and what is left of the target's law."""
         for child in children:
             token, q = tree.lists.tokens[row][child], tree.proposal(row, child)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from specdec.chance import Dice, Weights
+from specdec.chance import Dice, Probs
 from specdec.interfaces import Law, Rule, Walk
 from specdec.rules.arithmetic import left_over, total
 from specdec.tree import Tree
@@ -49,7 +49,7 @@ def _ratio(numerator: Any, denominator: Any) -> Any:
     return 1 if denominator <= numerator else numerator / denominator
 
 
-def _rest(w: Any, p: Weights, left: Weights) -> tuple[Any, Weights]:
+def _rest(w: Any, p: Probs, left: Probs) -> tuple[Any, Probs]:
     """Weight and law of a node once a child has been rejected: `left` is what the child left of `w p`."""
     mass = total(left)
     if mass > 0:
