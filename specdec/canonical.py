@@ -2,7 +2,7 @@
 
 They are +, -, *, min, shifts and casts, in float32 and one at a time: no function of a maths library, whose last bits
 differ between processors, and no fused multiply-add. Whatever keeps to this order, in any language, gets the same
-bits. E is off by less than 1 ulp, G by less than 2e-6.
+bits. E is off by less than 1 ulp, G by less than 1e-6.
 
 The logarithm is that of Cephes (S. L. Moshier, `logf.c`, https://www.netlib.org/cephes/). With x = (1 + f) 2^e and
 1 + f between sqrt(1/2) and sqrt(2),

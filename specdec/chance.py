@@ -79,7 +79,7 @@ class Keyed(Chance):
             certain: list[int] = possible.nonzero()[0][:count].tolist()
             return certain
         pace = weights / exponentials(_halves(key, len(weights))).astype(weights.dtype, copy=False)
-        pace[~possible] = -1  # behind whatever has weight, even where its pace is rounded to zero
+        pace[~possible] = -1  # after whatever has weight, even where its pace is rounded to zero
         order = list[int]()
         for _ in range(min(count, choices)):
             order.append(int(pace.argmax()))

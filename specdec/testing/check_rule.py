@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from specdec.chance import Chance, Dice, Key, Weights
+from specdec.chance import Chance, Dice, Key, Probs
 from specdec.interfaces import Rule
 from specdec.testing.emitted import Grown, emitted, grown
 from specdec.testing.exhaustive import Exhaustive, enumerate_outcomes
@@ -102,7 +102,7 @@ def _check_greedy(rule: Rule, instance: Instance, trees: Grown) -> None:
 class _Unlucky(Chance):
     """Rejects whatever can be rejected, and insists on laws that are laws."""
 
-    def draw(self, weights: Weights, count: int, key: Key) -> list[int]:
+    def draw(self, weights: Probs, count: int, key: Key) -> list[int]:
         if not np.isfinite(weights).all() or not weights.sum() > 0:
             raise AssertionError(f"expected a law to draw from, got {weights}")
         return [int(token) for token in np.argsort(-weights)[: min(count, np.count_nonzero(weights))]]

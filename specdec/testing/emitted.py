@@ -6,7 +6,7 @@ from functools import partial
 
 from attrs import frozen
 
-from specdec.chance import Chance, Dice, Weights
+from specdec.chance import Chance, Dice, Probs
 from specdec.interfaces import Rule
 from specdec.testing.exhaustive import Weight, enumerate_outcomes
 from specdec.testing.instances import Instance, Path, path_tokens
@@ -48,7 +48,7 @@ class Emitted:
                 starting[tokens[:length]] += weight
         return starting
 
-    def error(self, target: Callable[[Path], Weights]) -> Weight:
+    def error(self, target: Callable[[Path], Probs]) -> Weight:
         """Give the largest violation of the criterion over all prefixes; 0 if and only if the step is lossless."""
         starting = self.starting()
         worst: Weight = abs(starting[()] - 1)
@@ -60,7 +60,7 @@ class Emitted:
                 worst = max(worst, abs(starting.get((*prefix, token), 0) - beyond * p))
         return worst
 
-    def distance(self, target: Callable[[Path], Weights]) -> Weight:
+    def distance(self, target: Callable[[Path], Probs]) -> Weight:
         """Give the total variation between what is said, padded with the target's own words, and the target's law."""
         starting, said = self.starting(), self.said
 

@@ -6,7 +6,7 @@ from math import inf, lgamma, log
 import numpy as np
 from attrs import define, field
 
-from specdec.chance import Weights
+from specdec.chance import Probs
 
 
 def _law(p: Sequence[float]) -> tuple[float, ...]:
@@ -47,7 +47,7 @@ class Evidence:
         return self.log_value > -log(rate)
 
 
-def bins(p: Weights, q: Weights, count: int = 16) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def bins(p: Probs, q: Probs, count: int = 16) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """Sort tokens into groups by p / q, of about equal p + q each: where a wrong rule errs in one direction."""
     order = np.argsort(p / np.maximum(q, 1e-30) + (p > 0), kind="stable")
     reached = np.cumsum((p + q)[order]) / float((p + q).sum())

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any, TypeVar
 
-from specdec.chance import Chance, Key, Weights
+from specdec.chance import Chance, Key, Probs
 
 Result = TypeVar("Result")
 
@@ -28,7 +28,7 @@ class Exhaustive(Chance):
         self._taken: list[tuple[int, int]] = []  # which of how many
         self._answers: dict[Key, tuple[object, Any]] = {}
 
-    def draw(self, weights: Weights, count: int, key: Key) -> list[int]:
+    def draw(self, weights: Probs, count: int, key: Key) -> list[int]:
         numbers = list(weights.tolist())
         possible = [index for index, weight in enumerate(numbers) if weight > 0]
         if len(possible) <= 1 or count == 0:  # nothing is left to chance, so the key is not spent

@@ -11,7 +11,7 @@ from attrs import frozen
 from jaxtyping import Float
 from torch import Tensor
 
-from specdec.chance import Dice, Weights
+from specdec.chance import Dice, Probs
 from specdec.interfaces import Law
 from specdec.nodes import PADDING
 from specdec.testing.shapes import Shape
@@ -26,7 +26,7 @@ Counts = tuple[int, ...]
 class ExactTree(Tree):
     """A tree whose recorded rows are read as the rational numbers that they are."""
 
-    def _law(self, law: Weights) -> Weights:
+    def _law(self, law: Probs) -> Probs:
         return np.array([Fraction(number) for number in law.tolist()], dtype=object)
 
 
@@ -63,7 +63,7 @@ class Instance:
 
         return Instance(vocab, target, draft, placed, exact)
 
-    def p(self, path: Path) -> Weights:
+    def p(self, path: Path) -> Probs:
         """Give the target's law after a path, in the instance's numbers, anew each time."""
         return _probabilities(self.target(path), self.exact).copy()
 
@@ -117,7 +117,7 @@ def path_tokens(tree: Tree, row: int, node: int) -> Path:
 
 
 @cache
-def _probabilities(counts: Counts, exact: bool) -> Weights:
+def _probabilities(counts: Counts, exact: bool) -> Probs:
     if exact:
         return np.array([Fraction(count, sum(counts)) for count in counts], dtype=object)
     return np.array(counts, dtype=np.float64) / sum(counts)

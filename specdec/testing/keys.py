@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from specdec.chance import Chance, Key, Keyed, Purpose, Weights
+from specdec.chance import Chance, Key, Keyed, Probs, Purpose
 from specdec.testing.exhaustive import KeyReused
 
 
@@ -19,7 +19,7 @@ class KeyAudit(Chance):
         self.used: dict[Key, tuple[int, object]] = {}
         self._chance, self._step = chance or Keyed(), 0
 
-    def draw(self, weights: Weights, count: int, key: Key) -> list[int]:
+    def draw(self, weights: Probs, count: int, key: Key) -> list[int]:
         if np.count_nonzero(weights) > 1 and count:
             self._record(key, ("draw", weights.tobytes(), count))
         return self._chance.draw(weights, count, key)

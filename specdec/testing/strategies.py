@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from specdec.chance import Weights
+from specdec.chance import Probs
 from specdec.options import Sampling
 from specdec.testing.growth import Action, Growth
 from specdec.testing.instances import Counts, Instance, Path
@@ -75,16 +75,16 @@ def growths(draw: Draw, largest: int) -> Growth:
 
 
 @st.composite
-def float_laws(draw: Draw, vocab: int, dtype: Any = np.float32) -> Weights:
+def float_laws(draw: Draw, vocab: int, dtype: Any = np.float32) -> Probs:
     """Give laws as floats, with denormal numbers, zeros, certainties and values that hardly differ."""
     tiny = float(np.finfo(dtype).smallest_subnormal)
     value = st.sampled_from((0.0, tiny, 8 * tiny, 1e-30, 1e-7, 0.25, 0.5, 1.0, 1.0 - 1e-7, 1.0 + 1e-7))
     row = np.array(draw(st.lists(value, min_size=vocab, max_size=vocab).filter(any)), dtype=np.float64)
-    normalised: Weights = (row / row.sum()).astype(dtype)
+    normalised: Probs = (row / row.sum()).astype(dtype)
     return normalised
 
 
-def fraction_laws(vocab: int) -> SearchStrategy[Weights]:
+def fraction_laws(vocab: int) -> SearchStrategy[Probs]:
     """Give laws as arrays of Fractions."""
     return counts(vocab).map(lambda row: np.array([Fraction(count, sum(row)) for count in row], dtype=object))
 
