@@ -120,7 +120,9 @@ class Decoder:
         self.drafter.begin(context)
         return self._run(verifier, claim, context, ends, self.metrics), self.metrics
 
-    def _run(self, verifier: Verifier, claim: Claim, context: Context, ends: Ends, metrics: Metrics) -> Iterator[Step]:
+    def _run(
+        self, verifier: Verifier, claim: Claim, context: Context, ends: Ends, metrics: Metrics
+    ) -> Iterator[Step]:
         texts = [] if self.tokenizer is None else [TextStream(self.tokenizer) for _ in context.sampling]
         hook = plugins().hook
         hook.on_begin(context=context)

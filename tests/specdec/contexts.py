@@ -3,8 +3,11 @@
 from specdec import Context, Sampling, Step
 
 
+GREEDY = Sampling()
+
+
 def context_of(
-    sequences: list[list[int]], room: int = 50, sampling: Sampling = Sampling(), done: tuple[int, ...] = ()
+    sequences: list[list[int]], room: int = 50, sampling: Sampling = GREEDY, done: tuple[int, ...] = ()
 ) -> Context:
     """Sequences that may gain `room` drafted tokens and one more, as after their prompts were read."""
     return Context(
