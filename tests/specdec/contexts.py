@@ -2,7 +2,6 @@
 
 from specdec import Context, Sampling, Step
 
-
 GREEDY = Sampling()
 
 

@@ -1,5 +1,7 @@
 """Prompt lookup against the obvious way: try every end of the sequence, the longest first, at every place."""
 
+from fractions import Fraction
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,15 +17,15 @@ TEXTS = st.lists(st.integers(0, 3), min_size=1, max_size=24)
 
 
 def followers(text: list[int], suffix: list[int], longest: int, shortest: int) -> list[int]:
-    """What followed the longest end of the suffix that occurs in the text, best first."""
+    """What followed the longest end of the suffix that occurs in the text, best first, then lowest first."""
     for length in range(min(longest, len(suffix)), shortest - 1, -1):
         end = suffix[len(suffix) - length :]
         places = [place for place in range(max(length, 1), len(text)) if text[place - length : place] == end]
         if places:
-            weights: dict[int, float] = {}
+            weights: dict[int, Fraction] = {}
             for place in places:
-                weights[text[place]] = weights.get(text[place], 0.0) + 1 + 0.01 * (place - 1) / len(text)
-            return sorted(weights, key=lambda token: -weights[token])
+                weights[text[place]] = weights.get(text[place], 0) + 1 + Fraction(place - 1, 100 * len(text))
+            return sorted(weights, key=lambda token: (-weights[token], token))
     return []
 
 
