@@ -59,6 +59,6 @@ class Ngram(Drafter):
             if len(longer) == 0:
                 break
             ends, length = longer, length + 1
-        if length < self.shortest:
+        if length < self.shortest or len(ends) == 0:
             return np.zeros(size)
         return np.bincount(tokens[ends + 1], 1 + 0.01 * ends / len(tokens), minlength=size).astype(np.float64)

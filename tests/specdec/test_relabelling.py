@@ -7,8 +7,7 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from specdec import Decoder, Drafter, Key, Keyed, Sampling, Stop, Target
-from specdec.chance import Probs
+from specdec import Decoder, Drafter, Key, Keyed, Probs, Sampling, Stop, Target
 from specdec.drafters import Ngram, NoDrafter, SmallModel
 from specdec.policies import Chain, Dynamic, Static
 from specdec.rules import Match, Rejection
