@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from types import TracebackType
+from typing import Any
 
 import torch
 from attrs import evolve, frozen
@@ -15,9 +16,9 @@ from specdec.errors import OptionError, PromptError, VocabularyMismatch
 from specdec.interfaces import Drafter, TreePolicy, Verifier
 from specdec.metrics import Metrics, Summary
 from specdec.nodes import PADDING, array
+from specdec.observers import observe
 from specdec.options import Sampling, Stop
-from specdec.plugins import plugins
-from specdec.policies import Chain
+from specdec.plugins import load_policy, plugins
 from specdec.text import Prompt, TextStream, batch, encode
 
 
@@ -41,21 +42,25 @@ class Decoder:
         *,
         tokenizer: PreTrainedTokenizerBase | None = None,
         chance: Chance | None = None,
+        observers: Sequence[object] = (),
     ) -> None:
-        """Put the parts together; the tokenizer is the verifier's own unless one is given.
+        """Put the parts together; policy and tokenizer are the drafter's and the verifier's own unless given.
+
+        Each observer is told of this decoder's steps, by those methods `on_begin`, `on_step` and `on_end` it has.
 
         Raises:
             VocabularyMismatch: the drafter is made for a vocabulary of another size.
+            OptionError: an observer has none of these methods.
         """
         if drafter.vocab_size not in (None, verifier.vocab_size):
             raise VocabularyMismatch(
                 f"expected a drafter for the target's vocabulary of {verifier.vocab_size} tokens, "
                 f"got {type(drafter).__name__} with {drafter.vocab_size}"
             )
-        self.drafter, self.verifier, self.policy = drafter, verifier, policy or Chain()
+        self.drafter, self.verifier, self.policy = drafter, verifier, policy or load_policy(drafter.policy)
         self.tokenizer = tokenizer or verifier.tokenizer
         self.metrics = Metrics()
-        self._chance = chance or Keyed()
+        self._chance, self._observers = chance or Keyed(), observe(observers)
 
     def generate(
         self,
@@ -122,16 +127,19 @@ class Decoder:
 
     def _run(self, context: Context, ends: Ends) -> Iterator[Step]:
         texts = [] if self.tokenizer is None else [TextStream(self.tokenizer) for _ in context.sampling]
-        hook = plugins().hook
-        hook.on_begin(context=context)
+        self._tell("on_begin", context=context)
         while not array(context.done).all():
             tree = self.drafter.propose(context, self.policy)
             step, done = ends.cut(context, self.verifier.verify(tree))
             context = context.extend(step, done)
             self.metrics.observe(tree, step)
-            hook.on_step(context=context, tree=tree, step=step)
+            self._tell("on_step", context=context, tree=tree, step=step)
             yield evolve(step, text=_texts(texts, step, done))
-        hook.on_end(context=context)
+        self._tell("on_end", context=context)
+
+    def _tell(self, event: str, **what: Any) -> None:
+        for hook in (plugins().hook, self._observers):
+            getattr(hook, event)(**what)
 
 
 def _limits(prompts: list[list[int]], stop: Stop, max_length: int | None) -> Tensor:

@@ -25,6 +25,8 @@ class Ngram(Drafter):
     is no match; with 0, what is frequent in the row is guessed where nothing else is known, which pays when sampling.
     """
 
+    policy = "static:levels=4"
+
     longest: int = field(default=3)
     shortest: int = field(default=1)
 
