@@ -5,7 +5,7 @@ from specdec.context import Context, Step
 from specdec.decode import Decoder, Generation
 from specdec.features import Encoder, Features, Needs
 from specdec.grow import Frontier, grow
-from specdec.hookspecs import hookimpl
+from specdec.hookspecs import Register, hookimpl
 from specdec.interfaces import Drafter, Law, Rule, Transport, TreePolicy, Verifier, Walk
 from specdec.metrics import Metrics, Summary
 from specdec.nodes import PADDING
@@ -33,6 +33,7 @@ __all__ = [
     "Metrics",
     "Needs",
     "Purpose",
+    "Register",
     "Rule",
     "Sampling",
     "Step",

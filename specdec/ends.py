@@ -10,6 +10,8 @@ from specdec.context import Context, Step
 from specdec.errors import OptionError
 from specdec.options import Stop
 
+__all__ = ["Ends"]
+
 
 class Ends:
     """Finds where each row ends inside a step."""
