@@ -5,7 +5,7 @@ from specdec.context import Context, Step
 from specdec.decode import Decoder, Generation
 from specdec.features import Encoder, Features, Needs
 from specdec.grow import Frontier, grow
-from specdec.hookspecs import hookimpl
+from specdec.hookspecs import Register, hookimpl
 from specdec.interfaces import Drafter, Rule, TargetProbs, Transport, TreePolicy, Verifier, Walk
 from specdec.metrics import Metrics, Summary
 from specdec.options import Sampling, Stop
@@ -37,6 +37,7 @@ __all__ = [
     "Prefix",
     "Probs",
     "Purpose",
+    "Register",
     "Rule",
     "Sampling",
     "Step",

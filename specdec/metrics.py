@@ -12,6 +12,8 @@ from attrs import define, field, frozen
 from specdec.context import Step
 from specdec.tree import Tree
 
+__all__ = ["Metrics", "RowMetrics", "Summary"]
+
 
 @define
 class SequenceMetrics:

@@ -27,6 +27,8 @@ class EagleDrafter(HeadDrafter):
     After each step the tokens that were accepted are read again, now with the target's own features.
     """
 
+    policy = "dynamic:depth=3,width=4,size=12,sharpness=3"
+
     def __init__(self, model: EagleHead, parts: Borrowed) -> None:
         """Use a loaded head with the embedding and the output head of its target."""
         self.model, self.parts = model, evolve(parts, head=halved(model.output(parts.head)))

@@ -29,6 +29,7 @@ class MoADrafter(HeadDrafter):
     out of reach, stays as predicted.
     """
 
+    policy = "dynamic:depth=3,width=4,size=12,sharpness=3"
     parts: TargetParts
 
     def __init__(self, model: MoAModel, parts: TargetParts, cut: str = "projected") -> None:

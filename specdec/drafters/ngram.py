@@ -26,6 +26,8 @@ class Ngram(Drafter):
     which pays when sampling.
     """
 
+    policy = "static:levels=4"
+
     longest: int = field(default=3)
     shortest: int = field(default=1)
 
