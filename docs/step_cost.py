@@ -11,7 +11,6 @@ from types import FrameType
 from typing import Annotated, Any
 
 import typer
-from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from specdec import Decoder, Sampling, Stop, Target, load_drafter, load_policy

@@ -9,7 +9,7 @@ from specdec.testing.exhaustive import KeyReused
 
 
 class KeyAudit(Chance):
-    """Asserts that no key is used for two purposes or in two steps; the rows must have different seeds.
+    """Asserts that no key is used for two purposes or in two steps; the sequences must have different seeds.
 
     Call `next_step` between steps. The noise of the target may be looked at by a drafter as often as it likes: sharing
     it is what it is for. All else that is random serves once.
@@ -39,8 +39,8 @@ class KeyAudit(Chance):
         self._step += 1
 
     def _record(self, key: Key, question: object) -> None:
-        step, asked = self.used.setdefault(key, (self._step, question))
+        step, known = self.used.setdefault(key, (self._step, question))
         if step != self._step:
             raise KeyReused(f"expected a new key in step {self._step}, got {key} of step {step} again")
-        if asked != question:
-            raise KeyReused(f"expected one chance for {key}, got it asked for two")
+        if known != question:
+            raise KeyReused(f"expected one chance for {key}, got two")

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 from attrs import frozen
+from specdec.testing.emitted import Emitted
 
 from specdec import Chance, Context, Decoder, Drafter, Frontier, Rule, Sampling, Stop, Target, Tree, TreePolicy, grow
 from specdec.policies import Chain, Hybrid, Static
 from specdec.rules import Match, Rejection, Traversal
-from specdec.testing.emitted import Emitted
 from specdec.testing.exhaustive import enumerate_outcomes
 from tests.toys import build
 
