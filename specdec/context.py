@@ -4,7 +4,7 @@ from functools import cached_property
 
 from attrs import evolve, field, frozen
 
-from specdec.chance import Dice, Noise
+from specdec.chance import Dice, Keyed, Noise
 from specdec.features import Features
 from specdec.options import Sampling
 
@@ -46,6 +46,10 @@ class Context:
     sampling: tuple[Sampling, ...]
     step: Step
     noise: tuple[Noise, ...] = field(repr=False)
+
+    @noise.default
+    def _(self) -> tuple[Noise, ...]:
+        return tuple(Noise(Keyed(), options.seed) for options in self.sampling)
 
     @cached_property
     def active(self) -> list[int]:

@@ -12,7 +12,7 @@ from attrs import define, field, frozen
 from specdec.context import Step
 from specdec.tree import Tree
 
-__all__ = ["Metrics", "RowMetrics", "Summary"]
+__all__ = ["Metrics", "SequenceMetrics", "Summary"]
 
 
 @define

@@ -4,7 +4,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from time import perf_counter
-from typing import Any
 
 from attrs import frozen
 from torch import Tensor, nn
@@ -119,10 +118,9 @@ class Speculative(Entry):
         whole, self._drafting.seconds, self._verifying.seconds = Stopwatch(self._drafting.clock), 0.0, 0.0
         with whole:
             for step in self._decoder.stream([list(prompt)], [sampling], Stop(max_tokens)):
-                length = int(step.lengths[0])
-                tokens += step.tokens[0, :length].tolist()
-                lengths.append(length)
-                accepted.append(min(int(step.accepted[0]), length))
+                tokens += step.tokens[0]
+                lengths.append(len(step.tokens[0]))
+                accepted.append(step.accepted[0])
         seconds = whole.seconds, self._drafting.seconds, self._verifying.seconds
         return Trace(tuple(tokens), seconds[0], tuple(lengths), tuple(accepted), *seconds[1:])
 
@@ -141,7 +139,7 @@ class _TimedDrafter(Drafter):
         with self._watch:
             self._drafter.begin(context)
 
-    def propose(self, context: Context, policy: TreePolicy) -> Tree:
+    def propose(self, context: Context, policy: TreePolicy) -> list[Tree | None]:
         with self._watch:
             return self._drafter.propose(context, policy)
 
@@ -157,12 +155,12 @@ class _TimedVerifier(Verifier):
             verifier.end_tokens,
         )
 
-    def prefill(self, tokens: Any, lengths: Any, needs: Needs, sampling: Sequence[Sampling]) -> Step:
-        return self._verifier.prefill(tokens, lengths, needs, sampling)
+    def prefill(self, prompts: Sequence[Sequence[int]], needs: Needs, sampling: Sequence[Sampling]) -> Step:
+        return self._verifier.prefill(prompts, needs, sampling)
 
-    def verify(self, tree: Tree) -> Step:
+    def verify(self, trees: Sequence[Tree | None]) -> Step:
         with self._watch:
-            return self._verifier.verify(tree)
+            return self._verifier.verify(trees)
 
 
 def _parameters(drafter: object, target: nn.Module | None) -> int:

@@ -64,8 +64,8 @@ class Free(Drafter):
     def __init__(self, vocabulary: int) -> None:
         self._logits = 3 * torch.randn(1, NODES, vocabulary, generator=torch.Generator().manual_seed(0))
 
-    def propose(self, context: Context, policy: TreePolicy) -> Tree:
-        return grow(context, policy, lambda tree, frontier: self._logits[:, : len(frontier.places[0])])
+    def propose(self, context: Context, policy: TreePolicy) -> list[Tree | None]:
+        return grow(context, policy, lambda frontier: self._logits[:, : frontier.tokens.shape[1]])
 
 
 def measure(size: str, drafter: str, policy: str, temperature: float, tokens: int, watch: Stopwatch) -> Cost:
@@ -81,7 +81,7 @@ def measure(size: str, drafter: str, policy: str, temperature: float, tokens: in
         steps(decoder, watch, temperature, 8)
         pairs = steps(decoder, watch, temperature, tokens)
     overhead, models = (1000 * median(part) for part in zip(*pairs, strict=True))
-    nodes = decoder.metrics.rows[0].drafted / len(pairs)
+    nodes = decoder.metrics.sequences[0].drafted / len(pairs)
     return Cost(size, drafter, policy, temperature, nodes, overhead, models)
 
 

@@ -113,7 +113,7 @@ def run(job: Job, decoder: Decoder, show: Show | None = None) -> Run:
     stream = TextStream(decoder.tokenizer) if show and decoder.tokenizer else None
     start = perf_counter()
     for step in decoder.stream(job.prompt, job.sampling, job.stop):
-        tokens += step.tokens[0, : int(step.lengths[0])].tolist()
+        tokens += step.tokens[0]
         text += step.text or ()
         if show and stream:
             for piece, drafted in _pieces(stream, step):
@@ -146,6 +146,6 @@ def _median(runs: list[Run]) -> Run:
 
 def _pieces(stream: TextStream, step: Step) -> Iterator[tuple[str, bool]]:
     """Give each token's text; a character of several tokens comes with the last of them."""
-    accepted = int(step.accepted[0])
-    for index, token in enumerate(step.tokens[0, : int(step.lengths[0])].tolist()):
+    accepted = step.accepted[0]
+    for index, token in enumerate(step.tokens[0]):
         yield stream.add([token], last=False), index < accepted
