@@ -3,6 +3,7 @@
 import torch
 from attrs import evolve
 from jaxtyping import Float, Int
+from specdec.nodes import Array
 from torch import Tensor
 
 from specdec.context import Context
@@ -12,7 +13,6 @@ from specdec.drafters.head import HeadDrafter
 from specdec.errors import OptionError
 from specdec.features import Features, Needs
 from specdec.grow import Frontier
-from specdec.nodes import Array
 from specdec.target import Layout
 from specdec.tree import Tree
 from specdec_eagle.encoder import Eagle3Encoder
@@ -26,6 +26,8 @@ class EagleDrafter(HeadDrafter):
 
     After each step the tokens that were accepted are read again, now with the target's own features.
     """
+
+    policy = "dynamic:depth=3,width=4,size=12,sharpness=3"
 
     def __init__(self, model: EagleHead, parts: Borrowed) -> None:
         """Use a loaded head with the embedding and the output head of its target."""

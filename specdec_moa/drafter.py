@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from attrs import evolve
 from jaxtyping import Bool, Float, Int
+from specdec.nodes import Array, array
 from torch import Tensor
 
 from specdec.context import Context
@@ -11,7 +12,6 @@ from specdec.drafters.halved import halved
 from specdec.drafters.head import HeadDrafter
 from specdec.features import Features, Needs
 from specdec.grow import Frontier
-from specdec.nodes import Array, array
 from specdec.target import Layout
 from specdec.tree import Tree
 from specdec_moa.encoder import MoAEncoder
@@ -29,6 +29,7 @@ class MoADrafter(HeadDrafter):
     out of reach, stays as predicted.
     """
 
+    policy = "dynamic:depth=3,width=4,size=12,sharpness=3"
     parts: TargetParts
 
     def __init__(self, model: MoAModel, parts: TargetParts, cut: str = "projected") -> None:

@@ -9,11 +9,11 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import LogitsProcessor
 
-from specdec.chance import Dice, Keyed
+from specdec.chance import Dice, Keyed, Noise
 from specdec.errors import NonFiniteLogits
 from specdec.interfaces import Rule, Walk
 from specdec.options import Sampling
-from specdec.sampling import Prefix
+from specdec.prefix import Prefix
 from specdec.testing.guards import described
 from specdec.testing.instances import Instance
 from specdec.testing.shapes import Shape
@@ -73,7 +73,7 @@ def _batch(seed: int, dtype: torch.dtype) -> tuple[list[Tree], Float[Tensor, "R 
             logits[row, parent, tree.tokens[node]] += 2
     tokens = [random.integers(VOCAB, size=4 + number).tolist() for number in range(len(trees))]
     pairs = zip(tokens, SAMPLINGS, strict=True)
-    return trees, logits, [Prefix([*some, 0], sampling, Keyed()) for some, sampling in pairs]
+    return trees, logits, [Prefix([*some, 0], sampling, Noise(Keyed(), sampling.seed)) for some, sampling in pairs]
 
 
 def _compare(

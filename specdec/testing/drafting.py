@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from specdec.chance import Chance
+from specdec.chance import Chance, Noise
 from specdec.context import Context, Step
 from specdec.grow import Frontier, Score, grow
 from specdec.interfaces import TreePolicy
@@ -31,7 +31,7 @@ def draft(
         done=[False] * count,
         sampling=tuple(Sampling(temperature=temperature, seed=seed) for seed in seeds),
         step=Step([[]] * count, [0] * count),
-        chance=chance,
+        noise=tuple(Noise(chance, seed) for seed in seeds),
     )
     return [tree for tree in grow(context, policy, score(instance)) if tree is not None]
 

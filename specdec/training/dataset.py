@@ -17,6 +17,8 @@ from specdec.training.chat import ANSWERS, laid_out
 from specdec.training.lesson import Batch
 from specdec.training.records import Conversation, Document, Record, Text
 
+__all__ = ["Example", "Examples", "collate"]
+
 Tokens = np.ndarray[Any, np.dtype[Any]]
 
 

@@ -12,6 +12,8 @@ from transformers import DynamicCache, PreTrainedModel
 
 from specdec.features import Features, Needs
 
+__all__ = ["Batch", "Lesson", "Teacher"]
+
 
 @frozen(eq=False)
 class Batch:

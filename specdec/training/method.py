@@ -18,6 +18,8 @@ from specdec.training.dataset import Examples
 from specdec.training.lesson import Lesson
 from specdec.training.schedule import Schedule
 
+__all__ = ["Method", "Progress", "Recipe", "chosen_sizes", "option", "takes", "written_sizes"]
+
 Factory = TypeVar("Factory", bound=Callable[..., Any])
 
 

@@ -23,6 +23,8 @@ from specdec.training.lesson import Teacher
 from specdec.training.method import Method, Progress
 from specdec.training.report import Report
 
+__all__ = ["HeadTrainer", "Plan"]
+
 LOGS = "logs"
 """Folder in the output that TensorBoard reads; a run that goes on goes on in it."""
 

@@ -7,6 +7,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+__all__ = ["soft_cross_entropy"]
+
 CHUNK = 128
 """Tokens whose scores exist at a time: 66 MB of float32 for a vocabulary of 128k, and a few times that in all."""
 SCORES = 2**21

@@ -73,6 +73,10 @@ DRAWN = [
 ]
 
 
+def named(pair: tuple[Rule, TreePolicy]) -> str:
+    return f"{type(pair[0]).__name__}, {pair[1]}"
+
+
 @pytest.mark.parametrize("number", range(3))
 def test_every_text_of_four_tokens(number):
     """A batch of three, of which one is sampled and the others end where they must."""
@@ -83,7 +87,7 @@ def test_every_text_of_four_tokens(number):
     assert error(outcomes, number, options[number], 4) < 1e-12
 
 
-@pytest.mark.parametrize("pair", [*PLACED, *DRAWN, (Rejection(), Hybrid((2, 2)))], ids=str)
+@pytest.mark.parametrize("pair", [*PLACED, *DRAWN, (Rejection(), Hybrid((2, 2)))], ids=named)
 def test_every_rule_on_every_kind_of_tree(pair):
     rule, policy = pair
     length = 4

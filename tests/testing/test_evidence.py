@@ -5,7 +5,7 @@ import pytest
 import torch
 from attrs import evolve
 
-from specdec import Prefix, Sampling
+from specdec import Sampling, sampling
 from specdec.chance import Dice, Keyed
 from specdec.rules import Match, Rejection, Traversal
 from specdec.testing.evidence import Evidence, bins
@@ -19,7 +19,7 @@ def probs(position: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """A target cut by top-p, and a drafter that ranks the likely tokens the other way round."""
     generator = torch.Generator().manual_seed(100 * seed + position)
     logits = 2.5 * torch.randn(VOCAB, generator=generator)
-    p = Prefix([0], OPTIONS, Keyed()).probs(Tree.root(0), logits[None])(0)
+    p = sampling.probs(OPTIONS, [0], logits)
     top = torch.from_numpy(p).topk(32).indices
     draft = logits.clone()
     draft[top] = logits[top.flip(0)]
