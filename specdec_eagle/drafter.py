@@ -13,7 +13,7 @@ from specdec.errors import OptionError
 from specdec.features import Features, Needs
 from specdec.grow import Frontier
 from specdec.nodes import Array
-from specdec.target import Layout
+from specdec.target import TreePass
 from specdec.tree import Tree
 from specdec_eagle.encoder import Eagle3Encoder
 from specdec_eagle.model import EagleHead
@@ -60,8 +60,8 @@ class EagleDrafter(HeadDrafter):
         """Read nodes, each with what came of the node above it."""
         above = frontier.above[rows]
         features = self._given[torch.arange(len(rows))[:, None], above]
-        layout = Layout((context.lengths[rows] - 2).clamp(min=0), frontier.read_depths[rows], frontier.visible[rows])
-        return self._rows.read(frontier.tokens[rows], features, layout, rows)
+        tree = TreePass((context.lengths[rows] - 2).clamp(min=0), frontier.read_depths[rows], frontier.visible[rows])
+        return self._rows.read(frontier.tokens[rows], features, tree, rows)
 
 
 class Eagle3Drafter(EagleDrafter):

@@ -12,7 +12,7 @@ from specdec.drafters.head import HeadDrafter
 from specdec.features import Features, Needs
 from specdec.grow import Frontier
 from specdec.nodes import Array, array
-from specdec.target import Layout
+from specdec.target import TreePass
 from specdec.tree import Tree
 from specdec_moa.encoder import MoAEncoder
 from specdec_moa.model import MoAModel
@@ -60,7 +60,7 @@ class MoADrafter(HeadDrafter):
         if len(active) < len(asked[0]):
             asked = [part[torch.from_numpy(active)] for part in asked]
         lengths, tokens, depths, visible = asked
-        return self._rows.read(tokens, Layout(lengths, depths, visible), self._recalled)
+        return self._rows.read(tokens, TreePass(lengths, depths, visible), self._recalled)
 
     def _needs(self, cut: str) -> Needs:
         last = int(self.parts.config.num_hidden_layers)
@@ -77,8 +77,8 @@ class MoADrafter(HeadDrafter):
         depths = torch.arange(size).expand(len(active), -1)
         columns = (torch.from_numpy(starts)[:, None] + depths).clamp(max=context.tokens.shape[1] - 1)
         tokens = context.tokens[rows].gather(1, columns)
-        layout = Layout(torch.from_numpy(starts), depths, _causal(size, len(active)))
-        logits = self._rows.read(tokens, layout, self._recalled, only=torch.from_numpy(ends - starts))
+        tree = TreePass(torch.from_numpy(starts), depths, _causal(size, len(active)))
+        logits = self._rows.read(tokens, tree, self._recalled, only=torch.from_numpy(ends - starts))
         self._rows.settled[active] = np.maximum(self._rows.settled[active], ends)
         return logits
 

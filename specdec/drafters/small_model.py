@@ -61,6 +61,7 @@ class SmallModel(Drafter):
 
         def score(tree: Tree, frontier: Frontier) -> Float[Tensor, "B M V"]:
             self._read = frontier.read
+            self._roots = tree.tokens[:, 0]
             if frontier.start == 0:
                 return self._read_roots(frontier.tokens[:, 0], missing)
             return self._read_nodes(tree, frontier)
@@ -131,6 +132,8 @@ class SmallModel(Drafter):
         complete = rows == list(range(len(self._slots)))
         if not complete:
             tokens, depths, visible = tokens[rows], depths[rows], visible[rows]
+        roots = self._roots[rows, None]  # stand in for rows without a node at this level
+        tokens = torch.where(tokens < 0, roots, tokens)
         said = self._engine.read([self._slot(row) for row in rows], tokens, depths, visible).logits
         if said is None:
             raise RuntimeError("a pass over a tree gives logits")

@@ -6,21 +6,20 @@ from typing import Any
 import numpy as np
 import torch
 from attrs import define, evolve
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from specdec.chance import Chance, Dice, Keyed
 from specdec.context import Step
-from specdec.errors import NonFiniteLogits
 from specdec.features import Features, Needs
 from specdec.interfaces import Rule, Verifier, Walk
-from specdec.nodes import PADDING, Array, array, rectangle
+from specdec.nodes import Array, array, rectangle
 from specdec.options import Sampling
 from specdec.rules import Match
 from specdec.sampling import RowLaw
 from specdec.target.checks import check_prompts, check_tree
-from specdec.target.engine import Engine, Slot
+from specdec.target.engine import Engine, Reading, Slot
 from specdec.target.loading import Name, load_model, load_tokenizer
 from specdec.tree import Tree
 
@@ -97,16 +96,11 @@ class Target(Verifier):
         slots = [row.slot for _, row in active]
         part = tree.rows([place for place, _ in active])
         hidden = self._needs.hidden_states
-        said = self.engine.read(slots, part.tokens, part.depths, part.ancestors, hidden=hidden)
+        said = self.engine.read(slots, part.tokens, part.depths, part.ancestors, hidden_states=hidden)
         if said.logits is None:
             raise RuntimeError("a pass over a tree gives logits")
-        try:
-            walks = [self._walk(part, index, row, said.logits[index]) for index, (_, row) in enumerate(active)]
-        except NonFiniteLogits:
-            for slot in slots:
-                self.engine.forget(slot)
-            raise
-        return self._decide(tree, active, walks, said.hidden)
+        walks = [self._walk(part, index, row, said.logits[index]) for index, (_, row) in enumerate(active)]
+        return self._decide(tree, active, walks, self._stacked(said))
 
     def close(self) -> None:
         for row in self._rows:
@@ -122,17 +116,17 @@ class Target(Verifier):
             chunk = tokens[:, start : min(start + CHUNK, reach)]
             size = chunk.shape[1]
             valid = torch.arange(start, start + size) < counts[:, None]
-            chunk = chunk.masked_fill(~valid, PADDING)
+            chunk = torch.where(valid, chunk, tokens[:, :1])  # a row that has been read takes part with its first token
             depths = torch.arange(size).expand(len(chunk), -1).masked_fill(~valid, 0)
             before = torch.ones(size, size, dtype=torch.bool).tril().expand(len(chunk), -1, -1)
-            said = self.engine.read(slots, chunk, depths, before, hidden=self._needs.hidden_states, logits=False)
-            for slot, kept in zip(slots, valid.sum(1).tolist(), strict=True):
-                self.engine.keep(slot, range(kept))
-            parts.append(said.hidden)
+            hidden = self._needs.hidden_states
+            said = self.engine.read(slots, chunk, depths, before, hidden_states=hidden, logits=False)
+            self.engine.keep_all(slots, [range(count) for count in valid.sum(1).tolist()])
+            parts.append(self._stacked(said))
         if not self._needs:
             return None
-        hidden = [part for part in parts if part is not None]
-        states = torch.cat(hidden, 1)[:, :longest] if hidden else None
+        read = [part for part in parts if part is not None]
+        states = torch.cat(read, 1)[:, :longest] if read else None
         columns = torch.arange(longest).expand(len(slots), -1)
         return self._features(slots, columns, states)
 
@@ -156,8 +150,8 @@ class Target(Verifier):
         decided: list[list[int]] = [[] for _ in self._rows]
         for (place, row), walk in zip(active, walks, strict=True):
             decided[place] = [*(tree.lists.tokens[place][node] for node in walk.path), walk.token]
-            self.engine.keep(row.slot, [0, *walk.path])
             row.tokens = np.concatenate([row.tokens, decided[place]])
+        self.engine.keep_all([row.slot for _, row in active], [[0, *walk.path] for walk in walks])
         lengths = np.array([len(tokens) for tokens in decided])
         accepted = torch.from_numpy(np.maximum(lengths - 1, 0))
         features = self._accepted_features(active, walks, hidden) if self._needs else None
@@ -175,6 +169,10 @@ class Target(Verifier):
         if places == list(range(len(self._rows))):
             return features
         return _scatter(features, torch.tensor(places), len(self._rows))
+
+    def _stacked(self, reading: Reading) -> Float[Tensor, "R M L E"] | None:
+        layers = self._needs.hidden_states
+        return torch.stack([reading.hidden_states[layer] for layer in layers], 2) if layers else None
 
     def _features(self, slots: list[Slot], columns: Int[Tensor, "R K"], hidden: Tensor | None) -> Features:
         """Gather what the drafter reads of these columns, encoded if it brings an encoder."""
