@@ -3,6 +3,7 @@
 import torch
 from attrs import evolve
 from jaxtyping import Float, Int
+from specdec.nodes import Array
 from torch import Tensor
 
 from specdec.context import Context
@@ -12,7 +13,6 @@ from specdec.drafters.head import HeadDrafter
 from specdec.errors import OptionError
 from specdec.features import Features, Needs
 from specdec.grow import Frontier
-from specdec.nodes import Array
 from specdec.target import TreePass
 from specdec.tree import Tree
 from specdec_eagle.encoder import Eagle3Encoder

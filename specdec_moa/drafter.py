@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from attrs import evolve
 from jaxtyping import Bool, Float, Int
+from specdec.nodes import Array, array
 from torch import Tensor
 
 from specdec.context import Context
@@ -11,7 +12,6 @@ from specdec.drafters.halved import halved
 from specdec.drafters.head import HeadDrafter
 from specdec.features import Features, Needs
 from specdec.grow import Frontier
-from specdec.nodes import Array, array
 from specdec.target import TreePass
 from specdec.tree import Tree
 from specdec_moa.encoder import MoAEncoder

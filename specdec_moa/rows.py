@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from attrs import frozen
 from jaxtyping import Bool, Float, Int
+from specdec.nodes import Array, array
 from torch import Tensor
 
-from specdec.nodes import Array, array
 from specdec.target import SlotCache, SlotMapping, TreePass
 from specdec_moa.attention import KeysValues
 from specdec_moa.encoder import Parcel
