@@ -113,11 +113,12 @@ class Decoder:
             raise OptionError(f"expected a sampling for each of {len(encoded)} prompts, got {len(options)}")
         limits = _limits(encoded, stop, self.verifier.max_length)
         ends = Ends(stop, self.verifier.end_tokens, self.tokenizer)
-        verifier, self.metrics = self.verifier.view(), Metrics()
-        claim = Claim.of(self.drafter, verifier)
+        verifier = self.verifier.view()
         step = verifier.prefill(encoded, self.drafter.needs, options)
+        claim = Claim.of(self.drafter, verifier)
         context = Context(encoded, limits, [False] * len(encoded), options, step, self._chance)
         self.drafter.begin(context)
+        self.metrics = Metrics()
         return self._run(verifier, claim, context, ends, self.metrics), self.metrics
 
     def _run(

@@ -95,7 +95,7 @@ class Sessions:
                 self.engine.close(session.slot)
 
     def abandon(self, sessions: Sequence[Session | None]) -> None:
-        """Close these before the next session opens: what a garbage collector may call, even in the middle of a pass."""
+        """Close these before the next session opens; a garbage collector may call this in the middle of a pass."""
         self._abandoned.extend(session for session in sessions if session is not None)
 
     def step(self, trees: Mapping[Session, Tree], budget: int = CHUNK) -> dict[Session, Decision | Exception]:
@@ -114,7 +114,7 @@ class Sessions:
         The first sessions come first; the budget is shared evenly between as many as it has tokens for.
         """
         with self._lock:
-            sessions = [session for session in sessions if session.unread][: max(budget, 1)]
+            sessions = [session for session in sessions if session.unread and session in self._open][: max(budget, 1)]
             if not sessions:
                 return []
             size = min(max(budget // len(sessions), 1), max(session.unread for session in sessions))
@@ -141,7 +141,7 @@ class Sessions:
             valid = dict[Session, Tree]()
             for session, tree in zip(sessions, trees, strict=True):
                 try:
-                    check_tree(tree, session.prefix.tokens, self.engine.vocab_size, self.engine.max_length)
+                    self._check(session, tree)
                     valid[session] = tree
                 except TreeError as error:
                     outcomes[session] = error
@@ -174,6 +174,13 @@ class Sessions:
                 return raw
             with torch.no_grad():
                 return Features(encoded=needs.encoder.encode(raw))
+
+    def _check(self, session: Session, tree: Tree) -> None:
+        if session not in self._open:
+            raise TreeError("expected a session that is open, got one that has left")
+        if session.unread:
+            raise TreeError(f"expected a session whose prompt has been read, got one with {session.unread} unread")
+        check_tree(tree, session.prefix.tokens, self.engine.vocab_size, self.engine.max_length)
 
     def _verify(self, trees: dict[Session, Tree], *, together: bool) -> dict[Session, Decision | Exception]:
         reading, walks = self._decide(trees)
