@@ -118,12 +118,13 @@ class Decoder:
             raise OptionError(f"expected a sampling for each of {len(encoded)} prompts, got {len(options)}")
         limits = limits_of(encoded, stop, self.verifier.max_length)
         ends = Ends(stop, self.verifier.end_tokens, self.tokenizer)
-        verifier, self.metrics = self.verifier.view(), Metrics()
-        claim = Claim.of(self.drafter, verifier)
+        verifier = self.verifier.view()
         noise = tuple(Noise(self._chance, one.seed) for one in options)
         step = verifier.prefill(encoded, self.drafter.needs, options)
+        claim = Claim.of(self.drafter, verifier)
         context = Context(encoded, limits, [False] * len(encoded), options, step, noise)
         self.drafter.begin(context)
+        self.metrics = Metrics()
         return self._run(verifier, claim, context, ends, self.metrics), self.metrics
 
     def _run(self, verifier: Verifier, claim: Claim, context: Context, ends: Ends, metrics: Metrics) -> Iterator[Step]:

@@ -82,7 +82,7 @@ class Sessions:
         The first sessions come first; the budget is shared evenly between as many as it has tokens for.
         """
         with self._lock:
-            sessions = [session for session in sessions if session.unread][: max(budget, 1)]
+            sessions = [session for session in sessions if session in self._open and session.unread][: max(budget, 1)]
             if not sessions:
                 return []
             size = min(max(budget // len(sessions), 1), max(session.unread for session in sessions))
@@ -144,7 +144,7 @@ class Sessions:
 
     def _check(self, session: Session, tree: Tree, others: Container[Session]) -> None:
         if session not in self._open:
-            raise TreeError("expected a session that is open, got one that was closed")
+            raise TreeError("expected a session that is open, got one that has left")
         if session in others:
             raise TreeError("expected one tree of each session, got two of one")
         if session.unread:
