@@ -84,7 +84,7 @@ def _noise(tree: Tree, prefix: Prefix, logits: Float[Tensor, "R N V"]) -> Float[
 def _choose_all(
     trees: Sequence[Tree],
     logits: Float[Tensor, "R N V"],
-    noises: Sequence[Float[Tensor, " D #V"] | None],
+    noises: Sequence[Float[Tensor, " _ #V"] | None],
     rows: Sequence[int],
 ) -> list[list[int]]:
     """Choose a token after each node of these rows, on the logits' device; -1 where none is finite."""
