@@ -1,16 +1,17 @@
 """Speculative decoding: a large language model made faster without changing what it says."""
 
-from specdec.chance import Chance, Dice, Key, Keyed, Purpose
+from specdec.chance import Chance, Dice, Key, Keyed, Probs, Purpose
 from specdec.context import Context, Step
 from specdec.decode import Decoder, Generation
 from specdec.features import Encoder, Features, Needs
 from specdec.grow import Frontier, grow
 from specdec.hookspecs import hookimpl
-from specdec.interfaces import Drafter, Law, Rule, Transport, TreePolicy, Verifier, Walk
+from specdec.interfaces import Drafter, Rule, TargetProbs, Transport, TreePolicy, Verifier, Walk
 from specdec.metrics import Metrics, Summary
-from specdec.nodes import PADDING
 from specdec.options import Sampling, Stop
+from specdec.pack import PADDING, Packed, pack
 from specdec.plugins import load_drafter, load_policy, load_rule, load_transport, load_verifier
+from specdec.sampling import Prefix
 from specdec.target import Target
 from specdec.tree import Tree
 
@@ -29,9 +30,11 @@ __all__ = [
     "Generation",
     "Key",
     "Keyed",
-    "Law",
     "Metrics",
     "Needs",
+    "Packed",
+    "Prefix",
+    "Probs",
     "Purpose",
     "Rule",
     "Sampling",
@@ -39,6 +42,7 @@ __all__ = [
     "Stop",
     "Summary",
     "Target",
+    "TargetProbs",
     "Transport",
     "Tree",
     "TreePolicy",
@@ -51,4 +55,5 @@ __all__ = [
     "load_rule",
     "load_transport",
     "load_verifier",
+    "pack",
 ]

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from attrs import frozen
 
-Weights = np.ndarray[Any, np.dtype[Any]]
+Probs = np.ndarray[Any, np.dtype[Any]]
 """A row of non-negative weights, one per token: floats, or Fractions where a proof wants them."""
 
 
@@ -48,10 +48,10 @@ class Chance(ABC):
     """Where every random decision comes from."""
 
     @abstractmethod
-    def draw(self, weights: Weights, count: int, key: Key) -> list[int]:
+    def draw(self, weights: Probs, count: int, key: Key) -> list[int]:
         """Draw `count` different indices in turn, each in proportion to the weights that are left.
 
-        Returns fewer when fewer have weight. Weights need not sum to one.
+        Returns fewer when fewer have weight. Probs need not sum to one.
         """
 
     @abstractmethod
@@ -62,7 +62,7 @@ class Chance(ABC):
         """Give the Gumbel noise by which `draw` decides under this key, or None if there is none to share."""
         return None
 
-    def pick(self, weights: Weights, key: Key) -> int:
+    def pick(self, weights: Probs, key: Key) -> int:
         """Draw one index in proportion to the weights."""
         return self.draw(weights, 1, key)[0]
 
@@ -70,7 +70,7 @@ class Chance(ABC):
 class Keyed(Chance):
     """Counter-based: a pure function of the key, the same on every machine."""
 
-    def draw(self, weights: Weights, count: int, key: Key) -> list[int]:
+    def draw(self, weights: Probs, count: int, key: Key) -> list[int]:
         possible = weights != 0
         choices = int(np.count_nonzero(possible))
         if choices <= 1 or count == 0:  # nothing is left to chance, as when decoding greedily
@@ -103,11 +103,11 @@ class Dice:
     seed: int
     root: int
 
-    def target(self, weights: Weights, depth: int) -> int:
+    def target(self, weights: Probs, depth: int) -> int:
         """Pick the token after a node at this depth, with the noise that belongs to its position."""
         return self.chance.pick(weights, Key(self.seed, self.root + depth + 1, Purpose.TARGET))
 
-    def draft(self, weights: Weights, count: int, node: int) -> list[int]:
+    def draft(self, weights: Probs, count: int, node: int) -> list[int]:
         """Draw tokens for new children, of which `node` will be the first."""
         return self.chance.draw(weights, count, Key(self.seed, self.root, Purpose.DRAFT, node))
 
@@ -115,7 +115,7 @@ class Dice:
         """Accept a node with probability `min(1, numerator / denominator)`."""
         return self.chance.coin(numerator, denominator, Key(self.seed, self.root, Purpose.ACCEPT, node))
 
-    def residual(self, weights: Weights, node: int) -> int:
+    def residual(self, weights: Probs, node: int) -> int:
         """Pick the token that follows the last accepted node."""
         return self.chance.pick(weights, Key(self.seed, self.root, Purpose.RESIDUAL, node))
 

@@ -1,24 +1,25 @@
 """The loop: propose, verify, advance."""
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from types import TracebackType
 
-import torch
 from attrs import evolve, frozen
-from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from specdec.chance import Chance, Keyed
+from specdec.claims import Claim
 from specdec.context import Context, Step
 from specdec.ends import Ends
 from specdec.errors import OptionError, PromptError, VocabularyMismatch
 from specdec.interfaces import Drafter, TreePolicy, Verifier
 from specdec.metrics import Metrics, Summary
-from specdec.nodes import PADDING, array
 from specdec.options import Sampling, Stop
 from specdec.plugins import plugins
 from specdec.policies import Chain
 from specdec.text import Prompt, TextStream, batch, encode
+
+__all__ = ["Decoder", "Generation"]
 
 
 @frozen
@@ -64,14 +65,13 @@ class Decoder:
         stop: Stop = Stop(),  # noqa: B008
     ) -> Generation:
         """Decode to the end; what `stream` gives, in one piece."""
-        tokens: list[list[int]] = [[] for _ in batch(prompts)]
-        text = [""] * len(tokens)
-        for step in self.stream(prompts, sampling, stop):
-            for row, length in enumerate(step.lengths.tolist()):
-                tokens[row] += step.tokens[row, :length].tolist()
-                text[row] += step.text[row] if step.text else ""
-        said = tuple(text) if self.tokenizer is not None else None
-        return Generation(tuple(map(tuple, tokens)), said, self.metrics.summary())
+        run, metrics = self._begin(prompts, sampling, stop)
+        steps = list(run)
+        tokens = [tuple(chain.from_iterable(parts)) for parts in zip(*(step.tokens for step in steps), strict=True)]
+        text = None
+        if self.tokenizer is not None:
+            text = tuple("".join(parts) for parts in zip(*(step.text or () for step in steps), strict=True))
+        return Generation(tuple(tokens), text, metrics.summary())
 
     def stream(
         self,
@@ -88,13 +88,7 @@ class Decoder:
             PromptError: a prompt is empty, outside the vocabulary, or too long for what is to be generated.
             OptionError: not as many samplings as prompts, or a stop string without a tokenizer.
         """
-        encoded = [encode(prompt, self.tokenizer) for prompt in batch(prompts)]
-        options = sampling.spread(len(encoded)) if isinstance(sampling, Sampling) else tuple(sampling)
-        if len(options) != len(encoded):
-            raise OptionError(f"expected a sampling for each of {len(encoded)} prompts, got {len(options)}")
-        ends = Ends(stop, self.verifier.end_tokens, self.tokenizer)
-        context = self._begin(encoded, options, _limits(encoded, stop, self.verifier.max_length))
-        return self._run(context, ends)
+        return self._begin(prompts, sampling, stop)[0]
 
     def close(self) -> None:
         """Close drafter and verifier."""
@@ -109,53 +103,59 @@ class Decoder:
     ) -> None:
         self.close()
 
-    def _begin(self, prompts: list[list[int]], sampling: tuple[Sampling, ...], limits: Tensor) -> Context:
-        lengths = torch.tensor([len(prompt) for prompt in prompts])
-        width = int(lengths.max())
-        tokens = torch.tensor([prompt + [PADDING] * (width - len(prompt)) for prompt in prompts])
-        step = self.verifier.prefill(tokens, lengths, self.drafter.needs, sampling)
-        done = torch.zeros(len(prompts), dtype=torch.bool)
-        context = Context(tokens, lengths, limits, done, sampling, step, self._chance)
-        self.metrics = Metrics()
+    def _begin(
+        self, prompts: Prompt | Sequence[Prompt], sampling: Sampling | Sequence[Sampling], stop: Stop
+    ) -> tuple[Iterator[Step], Metrics]:
+        """Read the prompts; give the steps that follow, and what counts them."""
+        encoded = [encode(prompt, self.tokenizer) for prompt in batch(prompts)]
+        options = sampling.spread(len(encoded)) if isinstance(sampling, Sampling) else tuple(sampling)
+        if len(options) != len(encoded):
+            raise OptionError(f"expected a sampling for each of {len(encoded)} prompts, got {len(options)}")
+        limits = _limits(encoded, stop, self.verifier.max_length)
+        ends = Ends(stop, self.verifier.end_tokens, self.tokenizer)
+        verifier, self.metrics = self.verifier.view(), Metrics()
+        claim = Claim.of(self.drafter, verifier)
+        step = verifier.prefill(encoded, self.drafter.needs, options)
+        context = Context(encoded, limits, [False] * len(encoded), options, step, self._chance)
         self.drafter.begin(context)
-        return context
+        return self._run(verifier, claim, context, ends, self.metrics), self.metrics
 
-    def _run(self, context: Context, ends: Ends) -> Iterator[Step]:
+    def _run(
+        self, verifier: Verifier, claim: Claim, context: Context, ends: Ends, metrics: Metrics
+    ) -> Iterator[Step]:
         texts = [] if self.tokenizer is None else [TextStream(self.tokenizer) for _ in context.sampling]
         hook = plugins().hook
         hook.on_begin(context=context)
-        while not array(context.done).all():
-            tree = self.drafter.propose(context, self.policy)
-            step, done = ends.cut(context, self.verifier.verify(tree))
+        while not all(context.done):
+            claim.check()
+            trees = self.drafter.propose(context, self.policy)
+            step, done = ends.cut(context, verifier.verify(trees))
             context = context.extend(step, done)
-            self.metrics.observe(tree, step)
-            hook.on_step(context=context, tree=tree, step=step)
+            metrics.observe(trees, step)
+            hook.on_step(context=context, trees=trees, step=step)
             yield evolve(step, text=_texts(texts, step, done))
         hook.on_end(context=context)
+        if verifier is not self.verifier:
+            verifier.close()
 
 
-def _limits(prompts: list[list[int]], stop: Stop, max_length: int | None) -> Tensor:
-    """Work out the lengths that rows may reach."""
+def _limits(prompts: list[list[int]], stop: Stop, max_length: int | None) -> list[int]:
+    """Work out the lengths that sequences may reach."""
     if not prompts:
         raise PromptError("expected at least one prompt, got none")
     if stop.max_tokens is None and max_length is None:
-        raise OptionError("expected max_tokens, for the target knows no longest row; got None")
-    for row, prompt in enumerate(prompts):
-        asked = len(prompt) + (stop.max_tokens or 1)
-        if max_length is not None and asked > max_length:
+        raise OptionError("expected max_tokens, for the target knows no longest sequence; got None")
+    for number, prompt in enumerate(prompts):
+        if max_length is not None and len(prompt) + (stop.max_tokens or 1) > max_length:
             raise PromptError(
-                f"expected prompt {row} and what follows it to fit the target's {max_length} positions, "
+                f"expected prompt {number} and what follows it to fit the target's {max_length} positions, "
                 f"got {len(prompt)} tokens and {stop.max_tokens or 1} to generate"
             )
-    return torch.tensor(
-        [max_length if stop.max_tokens is None else len(prompt) + stop.max_tokens for prompt in prompts]
-    )
+    return [len(prompt) + stop.max_tokens if stop.max_tokens else max_length or 0 for prompt in prompts]
 
 
-def _texts(texts: list[TextStream], step: Step, done: Tensor) -> tuple[str, ...] | None:
+def _texts(texts: list[TextStream], step: Step, done: list[bool]) -> tuple[str, ...] | None:
     if not texts:
         return None
-    return tuple(
-        text.add(step.tokens[row, :length].tolist(), bool(done[row])) if length else ""
-        for row, (text, length) in enumerate(zip(texts, step.lengths.tolist(), strict=True))
-    )
+    rows = zip(texts, step.tokens, done, strict=True)
+    return tuple(text.add(tokens, last) if tokens else "" for text, tokens, last in rows)

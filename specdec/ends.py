@@ -3,44 +3,50 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from attrs import evolve
 from transformers import PreTrainedTokenizerBase, StopStringCriteria
 
 from specdec.context import Context, Step
 from specdec.errors import OptionError
 from specdec.options import Stop
 
+__all__ = ["Ends"]
+
 
 class Ends:
-    """Finds where each row ends inside a step."""
+    """Finds where each sequence ends inside a step."""
 
     def __init__(self, stop: Stop, end_tokens: Sequence[int], tokenizer: PreTrainedTokenizerBase | None) -> None:
+        """Take the end tokens of the stop, or else those that are given.
+
+        Raises:
+            OptionError: stop strings, and no tokenizer to find them with.
+        """
         self._tokens = set(end_tokens if stop.tokens is None else stop.tokens)
         if stop.strings and tokenizer is None:
             raise OptionError(f"expected a tokenizer to find the stop strings {stop.strings} with, got none")
         self._strings = StopStringCriteria(tokenizer, list(stop.strings)) if stop.strings else None
 
-    def cut(self, context: Context, step: Step) -> tuple[Step, Tensor]:
-        """Cut a step behind each row's end; say which rows are done."""
-        tokens, room = step.tokens.tolist(), (context.limits - context.lengths).tolist()
-        lengths, done = [min(*pair) for pair in zip(step.lengths.tolist(), room, strict=True)], context.done.tolist()
-        for row, length in enumerate(lengths):
-            end = self._first_end(context, row, tokens[row][:length])
-            if end is not None:
-                lengths[row] = end + 1
-            done[row] = done[row] or end is not None or length >= room[row]
-        width, counts = max(lengths), torch.tensor(lengths)
-        features = None if step.features is None else step.features.first(width)
-        accepted = torch.minimum(step.accepted, counts)
-        return Step(step.tokens[:, :width], counts, accepted, features, step.verified), torch.tensor(done)
+    def cut(self, context: Context, step: Step) -> tuple[Step, list[bool]]:
+        """Cut a step after each sequence's end; say which sequences are done."""
+        tokens, done = list[list[int]](), list[bool]()
+        for number, new in enumerate(step.tokens):
+            room = context.limits[number] - len(context.tokens[number])
+            end = self._end(context.tokens[number], new[:room])
+            tokens.append(new[: room if end is None else end])
+            done.append(context.done[number] or end is not None or len(new) >= room)
+        accepted = [min(pair) for pair in zip(step.accepted, map(len, tokens), strict=True)]
+        features = None if step.features is None else step.features.first(max(map(len, tokens)))
+        return evolve(step, tokens=tokens, accepted=accepted, features=features), done
 
-    def _first_end(self, context: Context, row: int, tokens: list[int]) -> int | None:
-        for index, token in enumerate(tokens):
-            if token in self._tokens or self._completes_string(context, row, tokens[: index + 1]):
-                return index
+    def _end(self, before: list[int], tokens: list[int]) -> int | None:
+        """How many tokens there are up to the first that ends the sequence."""
+        for count, token in enumerate(tokens, 1):
+            if token in self._tokens or self._completes_string(before, tokens[:count]):
+                return count
         return None
 
-    def _completes_string(self, context: Context, row: int, tokens: list[int]) -> bool:
+    def _completes_string(self, before: list[int], tokens: list[int]) -> bool:
         if self._strings is None:
             return False
-        return bool(self._strings(torch.tensor([context.row(row) + tokens]), torch.empty(0))[0])
+        return bool(self._strings(torch.tensor([before + tokens]), torch.empty(0))[0])

@@ -6,6 +6,7 @@ SpecdecError
 │   ├── OptionError                  an option: a negative temperature, a width of zero
 │   ├── DataError                    a line of training data that cannot be used
 │   └── TreeError                    a tree that no drafter may hand over
+├── BatchReplaced                    another stream began on the same drafter or verifier
 ├── PluginError                      the plugins do not fit together
 │   ├── UnknownName (LookupError)    nothing is registered under that name
 │   └── DuplicateName                two plugins register one name
@@ -42,6 +43,10 @@ class DataError(InputError):
 
 class TreeError(InputError):
     """Raised when a tree breaks its own invariants or does not fit the rows it is for."""
+
+
+class BatchReplaced(SpecdecError):
+    """Raised when a stream is continued whose drafter or verifier has begun another batch; no text is wrong."""
 
 
 class PluginError(SpecdecError):

@@ -1,11 +1,14 @@
 """What a drafter reads of the target."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import torch
 from attrs import field, fields, frozen
 from jaxtyping import Float
 from torch import Tensor
+
+__all__ = ["Encoder", "Features", "Needs"]
 
 
 def _tuple_of_ints(values: Sequence[int]) -> tuple[int, ...]:
@@ -26,10 +29,22 @@ class Features:
     values: Float[Tensor, "B K L H D"] | None = None
     encoded: Float[Tensor, "B K ..."] | None = None
 
+    @staticmethod
+    def joined(parts: Sequence["Features"]) -> "Features | None":
+        """Put the features of successive tokens together, along K."""
+        if len(parts) <= 1:
+            return parts[0] if parts else None
+        names = [part.name for part in fields(Features) if getattr(parts[0], part.name) is not None]
+        return Features(**{name: torch.cat([getattr(part, name) for part in parts], 1) for name in names})
+
     def first(self, count: int) -> "Features":
-        """Take those of each row's first tokens."""
+        """Take those of each sequence's first tokens."""
+        return self.map(lambda part: part[:, :count])
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "Features":
+        """Change each tensor that there is."""
         parts = {part.name: getattr(self, part.name) for part in fields(Features)}
-        return Features(**{name: None if part is None else part[:, :count] for name, part in parts.items()})
+        return Features(**{name: None if part is None else change(part) for name, part in parts.items()})
 
 
 class Encoder(ABC):

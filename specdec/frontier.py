@@ -1,98 +1,135 @@
-"""Where a tree grows: the nodes whose children are asked for."""
+"""Where trees grow: the nodes whose children are wanted, and what the drafter says of them."""
 
 from collections.abc import Callable
 from functools import cached_property
 
-import numpy as np
 import torch
-from attrs import frozen
+from attrs import define, field, frozen
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from specdec.nodes import PADDING, at, bits
+from specdec.pack import PADDING, bits, pad
 from specdec.tree import Tree
+
+__all__ = ["Frontier", "Score", "Scores"]
 
 
 @frozen(eq=False, slots=False)
 class Frontier:
-    """Nodes whose children are asked for, `M` per row, padded where a row has fewer.
+    """Nodes that a drafter is to score: a row for each sequence that is not done, padded where it has fewer nodes.
 
-    What there is to know of them is worked out when it is asked for: many drafters need little.
+    A node is read once. A drafter that keeps what it computed finds a node's ancestors by their columns: the places
+    of the nodes of all frontiers so far, in their order.
     """
 
-    tree: Tree
-    places: list[list[int]]
-    """The nodes, as a list for each row."""
+    sequences: list[int]
+    """The numbers of these sequences in the batch."""
+    trees: list[Tree]
+    nodes: list[list[int]]
     before: "Frontier | None" = None
-    """The nodes that were asked about before these."""
+    """The frontier that was read before this one."""
 
     @cached_property
-    def nodes(self) -> Int[Tensor, "B M"]:
-        """The nodes by their numbers in the tree."""
-        return _tensor(self.places)
-
-    @cached_property
-    def tokens(self) -> Int[Tensor, "B M"]:
+    def tokens(self) -> Int[Tensor, "R M"]:
         """Their tokens."""
-        return _tensor(at(self.tree.lists.tokens, self.places, PADDING))
+        return self._numbers[0]
 
     @cached_property
-    def depths(self) -> Int[Tensor, "B M"]:
-        """Edges between each and the root; 0 for padding."""
-        return _tensor(at(self.tree.lists.depths, self.places, 0))
+    def depths(self) -> Int[Tensor, "R M"]:
+        """Edges between each and its root; 0 for padding."""
+        return self._numbers[1]
 
     @cached_property
-    def read(self) -> Int[Tensor, "B C"]:
-        """All nodes read so far, these included, in the order in which they were read."""
-        return _tensor(self._read)
+    def above(self) -> Int[Tensor, "R M"]:
+        """The column of each node's parent; 0 for roots and padding."""
+        return self._numbers[2]
 
     @cached_property
-    def read_depths(self) -> Int[Tensor, "B C"]:
-        """Their edges to the root; 0 for padding."""
-        return _tensor(at(self.tree.lists.depths, self._read, 0))
+    def read_depths(self) -> Int[Tensor, "R C"]:
+        """Edges between all nodes read so far, these included, and their roots."""
+        return self.depths if self.before is None else torch.cat([self.before.read_depths, self.depths], 1)
 
     @cached_property
-    def visible(self) -> Bool[Tensor, "B M C"]:
-        """Which of the nodes read so far each may attend to, in their order of reading; padding sees itself."""
-        seen = [
-            [row[node][1] if node >= 0 else 1 << column for column, node in enumerate(nodes, self.start)]
-            for row, nodes in zip(self._seen, self.places, strict=True)
+    def visible(self) -> Bool[Tensor, "R M C"]:
+        """Which of the nodes read so far each may attend to: itself and those above; padding sees itself."""
+        rows = [
+            [seen[node] for node in nodes] + [1 << column for column in range(self.start + len(nodes), self.end)]
+            for seen, nodes in zip(self._seen, self.nodes, strict=True)
         ]
-        return torch.from_numpy(bits(seen, self.start + len(self.places[0])))
+        return bits(rows, self.end)
 
     @cached_property
-    def above(self) -> Int[Tensor, "B M"]:
-        """In which column, in the order of reading, each node's parent stands; 0 for the root and padding."""
-        parents = at(self.tree.lists.parents, self.places, PADDING)
-        rows = zip(self._seen, parents, strict=True)
-        return _tensor([[row[parent][0] if parent >= 0 else 0 for parent in nodes] for row, nodes in rows])
+    def read(self) -> list[list[int]]:
+        """All nodes read so far, these included, by column; padding where a row had fewer."""
+        padded = [[*nodes, *[PADDING] * (self.end - self.start - len(nodes))] for nodes in self.nodes]
+        return padded if self.before is None else [a + b for a, b in zip(self.before.read, padded, strict=True)]
 
-    @property
+    @cached_property
     def start(self) -> int:
-        """How many places the nodes read before take up."""
-        return 0 if self.before is None else len(self.before._read[0])
+        """How many columns were read before."""
+        return 0 if self.before is None else self.before.end
 
     @cached_property
-    def _read(self) -> list[list[int]]:
-        if self.before is None:
-            return self.places
-        return [[*old, *new] for old, new in zip(self.before._read, self.places, strict=True)]
+    def end(self) -> int:
+        """How many columns are read, these included."""
+        return self.start + max(map(len, self.nodes))
 
     @cached_property
-    def _seen(self) -> list[dict[int, tuple[int, int]]]:
-        """For each node read so far its column, and as bits the columns of it and of the nodes above it."""
-        known = [{}] * len(self.places) if self.before is None else self.before._seen
-        seen = [{**row} for row in known]
-        for row, nodes, parents in zip(seen, self.places, self.tree.lists.parents, strict=True):
+    def columns(self) -> list[dict[int, int]]:
+        """The column of each node read so far."""
+        before = [{}] * len(self.nodes) if self.before is None else self.before.columns
+        return [
+            {**old, **{node: column for column, node in enumerate(nodes, self.start)}}
+            for old, nodes in zip(before, self.nodes, strict=True)
+        ]
+
+    @cached_property
+    def _numbers(self) -> Int[Tensor, "3 R M"]:
+        """Tokens, depths and parents' columns, made into a tensor at once."""
+        rows: list[list[int]] = []
+        for tree, nodes in zip(self.trees, self.nodes, strict=True):
+            rows.append([tree.tokens[node] for node in nodes])
+        for tree, nodes in zip(self.trees, self.nodes, strict=True):
+            rows.append([tree.depths[node] for node in nodes])
+        for tree, nodes, columns in zip(self.trees, self.nodes, self.columns, strict=True):
+            rows.append([columns.get(tree.parents[node], 0) for node in nodes])
+        numbers = pad(rows).view(3, len(self.nodes), -1)
+        numbers[1:].clamp_(min=0)
+        return numbers
+
+    @cached_property
+    def _seen(self) -> list[dict[int, int]]:
+        """For each node read so far, the columns of it and of those above it, as the bits of a number."""
+        before = [{}] * len(self.nodes) if self.before is None else self.before._seen
+        seen = [{**row} for row in before]
+        for row, tree, nodes in zip(seen, self.trees, self.nodes, strict=True):
             for column, node in enumerate(nodes, self.start):
-                if node >= 0:
-                    row[node] = column, 1 << column | (row[parents[node]][1] if parents[node] in row else 0)
+                row[node] = 1 << column | row.get(tree.parents[node], 0)
         return seen
 
 
-Score = Callable[[Tree, Frontier], Float[Tensor, "B M V"]]
+Score = Callable[[Frontier], Float[Tensor, "R M V"]]
 """Logits of what follows each node of a frontier; minus infinity marks what is not to be drafted."""
 
 
-def _tensor(rows: list[list[int]]) -> Int[Tensor, "B N"]:
-    return torch.from_numpy(np.array(rows))
+@define
+class Scores:
+    """Asks the drafter about each node once, and remembers what it said."""
+
+    score: Score
+    sequences: list[int]
+    frontier: Frontier | None = None
+    _logits: list[Float[Tensor, "R M V"]] = field(factory=list)
+
+    def __call__(self, trees: list[Tree], nodes: list[list[int]]) -> Float[Tensor, "R M V"]:
+        """Give the drafter's logits after these nodes, in at least single precision."""
+        known = [{}] * len(nodes) if self.frontier is None else self.frontier.columns
+        new = [[node for node in row if node not in old] for row, old in zip(nodes, known, strict=True)]
+        if any(new):
+            self.frontier = Frontier(self.sequences, trees, new, self.frontier)
+            logits = self.score(self.frontier)
+            self._logits.append(logits if logits.dtype == torch.float64 else logits.float())
+        if new == nodes or self.frontier is None:
+            return self._logits[-1]
+        columns = [[old[node] for node in row] for row, old in zip(nodes, self.frontier.columns, strict=True)]
+        return torch.cat(self._logits, 1)[torch.arange(len(nodes))[:, None], pad(columns, 0)]

@@ -1,48 +1,113 @@
 """The loop that policies shape and drafters feed."""
 
+from math import inf
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from specdec.chance import Dice
 from specdec.context import Context
-from specdec.frontier import Frontier, Score
+from specdec.frontier import Frontier, Score, Scores
 from specdec.interfaces import TreePolicy
-from specdec.nodes import PADDING, at, even
-from specdec.reader import Reader
-from specdec.tree import Tree
+from specdec.tree import Child, Tree
 
-__all__ = ["Frontier", "Score", "grow", "grow_with_log"]
+__all__ = ["Frontier", "Score", "grow"]
+
+Wanted = list[tuple[int, int]]
+"""Nodes of a tree, and how many children each is to get."""
 
 
-def grow(context: Context, policy: TreePolicy, score: Score) -> Tree:
-    """Grow each row's tree until its policy has enough, then keep what the policy finds worth verifying.
+def grow(context: Context, policy: TreePolicy, score: Score) -> list[Tree | None]:
+    """Grow a tree for each sequence until its policy has enough, then keep what the policy finds worth verifying.
 
-    Children are placed in the order of `logits + temperature * noise`, where the noise is the target's own at
-    that position: what the target is about to draw is then likely among them. At temperature 0 that is the order
-    of the logits. Policies that sample draw children from `softmax(logits / temperature)` instead, all or the first
-    few: the likeliest then follow, left out of what is drawn from.
+    Children are placed in the order of `logits + temperature * noise`, where the noise is the target's own at that
+    position: what the target is about to pick is then likely among them. At temperature 0 that is the order of the
+    logits. Policies that sample draw children from `softmax(logits / temperature)` instead, all or the first few; the
+    likeliest of the others follow, and are left out of what is drawn from.
     """
-    return grow_with_log(context, policy, score)[1]
-
-
-def grow_with_log(context: Context, policy: TreePolicy, score: Score) -> tuple[Tree, Tree]:
-    """Grow as `grow` does, and give the whole tree beside the one that was kept."""
-    tree, room = Tree.root(context.roots), context.room.tolist()
-    reader = Reader(context, score, float(policy.sharpness))
+    sequences, trees = context.active, [Tree.root(context.tokens[i][-1]) for i in context.active]
+    dice, room = [context.dice[i] for i in sequences], [context.room[i] for i in sequences]
+    temperatures = [context.sampling[i].temperature for i in sequences]
+    scores, growing = Scores(score, sequences), set(range(len(trees)))
     while True:
-        before, widths = tree.lists, policy.widths(tree).tolist()
-        rows = zip(widths, before.depths, before.tokens, before.scores, room, strict=True)
-        growing = [_growing(*row) for row in rows]
-        if any(growing):
-            nodes = even(growing, PADDING)
-            asked = at(widths, nodes, 0)
-            drawing = policy.sampled and reader.warm
-            tree = reader.draw(tree, nodes, asked, policy.draws) if drawing else reader.place(tree, nodes, asked)
-        if tree.lists.size == before.size:  # the policy has enough, or the drafter has nothing to add
-            return tree, tree.select(policy.keep(tree))
+        wanted = [_wanted(tree, policy, room[i]) if i in growing else [] for i, tree in enumerate(trees)]
+        if not any(wanted):
+            break
+        nodes = [[node for node, _ in row] for row in wanted]
+        logits = scores(trees, nodes)
+        if policy.sampled and any(temperatures):
+            rows = zip(trees, wanted, logits, dice, temperatures, strict=True)
+            grown = [_draw(policy, *row) for row in rows]
+        else:
+            if any(temperatures):
+                logits = logits + _noise(trees, nodes, dice, temperatures, logits.shape[-1]).to(logits)
+            grown = _place(trees, wanted, logits * policy.sharpness if policy.sharpness != 1 else logits)
+        growing = {i for i in growing if len(grown[i]) > len(trees[i])}  # a policy asks the same of the same tree
+        trees = grown
+    kept = {i: tree.select(policy.keep(tree)) for i, tree in zip(sequences, trees, strict=True)}
+    return [kept.get(i) for i in range(len(context.tokens))]
 
 
-def _growing(widths: list[int], depths: list[int], tokens: list[int], scores: list[float], room: int) -> list[int]:
-    """List a row's nodes that get children, best first, so that these stand as in EAGLE-2's own trees."""
-    nodes = [
-        node
-        for node, (width, depth, token) in enumerate(zip(widths, depths, tokens, strict=True))
-        if width > 0 and depth < room and token >= 0  # a row that is full needs no more
+def _wanted(tree: Tree, policy: TreePolicy, room: int) -> Wanted:
+    """List the nodes that get children, best first, so that these come in the order of EAGLE-2's own trees."""
+    wanted = [(node, width) for node, width in policy.widths(tree).items() if width > 0 and tree.depths[node] < room]
+    return sorted(wanted, key=lambda pair: (-tree.scores[pair[0]], pair[0]))
+
+
+def _place(trees: list[Tree], wanted: list[Wanted], logits: Float[Tensor, "R M V"]) -> list[Tree]:
+    """Place the most promising children that each node does not have yet."""
+    return [tree.place(row) for tree, row in zip(trees, _promising(trees, wanted, logits), strict=True)]
+
+
+def _promising(trees: list[Tree], wanted: list[Wanted], logits: Float[Tensor, "R M V"]) -> list[list[Child]]:
+    log_q = logits.log_softmax(-1)
+    for row, (tree, pairs) in enumerate(zip(trees, wanted, strict=True)):
+        for place, (node, _) in enumerate(pairs):
+            if tree.children[node]:
+                log_q[row, place, [tree.tokens[child] for child in tree.children[node]]] = -inf
+    widest = max(width for pairs in wanted for _, width in pairs)
+    gains, tokens = (part.tolist() for part in log_q.topk(min(widest, log_q.shape[-1])))
+    return [
+        [
+            (token, node, tree.scores[node] + gain)
+            for place, (node, width) in enumerate(pairs)
+            for token, gain in zip(tokens[row][place][:width], gains[row][place], strict=False)
+            if gain > -inf
+        ]
+        for row, (tree, pairs) in enumerate(zip(trees, wanted, strict=True))
     ]
-    return nodes if len(nodes) < 2 else sorted(nodes, key=lambda node: -scores[node])
+
+
+def _draw(
+    policy: TreePolicy, tree: Tree, wanted: Wanted, logits: Float[Tensor, "M V"], dice: Dice, temperature: float
+) -> Tree:
+    """Draw children if the sequence is sampled, `policy.draws` of a node at most, and place the likeliest others."""
+    most = 0 if temperature == 0 else inf if policy.draws is None else policy.draws
+    placed = [(node, width - int(min(width, most))) for node, width in wanted]
+    children = _promising([tree], [placed], logits[None])[0] if any(width for _, width in placed) else []
+    if most > 0:
+        probs = (logits.cpu() / temperature).softmax(-1).nan_to_num_(0.0).numpy()  # zero where nothing can follow
+        for token, node, _ in children:
+            probs[[pair[0] for pair in wanted].index(node), token] = 0
+        places = sorted((node, int(min(width, most)), place) for place, (node, width) in enumerate(wanted))
+        for node, width, place in places:
+            tree = tree.draw(node, width, probs[place], dice)
+    return tree.place(children)
+
+
+def _noise(
+    trees: list[Tree], nodes: list[list[int]], dice: list[Dice], temperatures: list[float], size: int
+) -> Float[Tensor, "R _ V"]:
+    """Scale the noise that the target adds after these nodes; once per sequence where all have one depth."""
+    depths = [[tree.depths[node] for node in row] for tree, row in zip(trees, nodes, strict=True)]
+    if all(depth == row[0] for row in depths for depth in row):
+        depths = [row[:1] for row in depths]
+    noise = np.zeros((len(trees), max(map(len, depths)), size), np.float32)
+    for row, temperature in enumerate(temperatures):
+        for place, depth in enumerate(depths[row] if temperature > 0 else ()):
+            shared = dice[row].noise(depth, size)
+            if shared is not None:
+                np.multiply(shared, temperature, out=noise[row, place])
+    return torch.from_numpy(noise)

@@ -69,8 +69,8 @@ def on_begin(context: Context) -> None:
 
 
 @hookspec
-def on_step(context: Context, tree: Tree, step: Step) -> None:
-    """Hear of a step: the tree that was verified, what was decided, and the rows as they are now."""
+def on_step(context: Context, trees: list[Tree | None], step: Step) -> None:
+    """Hear of a step: the trees that were verified, what was decided, and the sequences as they are now."""
 
 
 @hookspec

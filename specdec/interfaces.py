@@ -1,48 +1,54 @@
 """The interfaces that plugins fill: four, and the rule by which a verifier decides."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from attrs import frozen
-from jaxtyping import Bool, Int
+from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from specdec.chance import Dice, Weights
+from specdec.chance import Dice, Probs
 from specdec.context import Context, Step
 from specdec.features import Needs
 from specdec.options import Sampling
+from specdec.sampling import Prefix
 from specdec.tree import Tree
 
-Law = Callable[[int], Weights]
-"""What the target would say after a node: probabilities over the vocabulary, all options applied."""
+__all__ = ["Drafter", "Rule", "TargetProbs", "Transport", "TreePolicy", "Verifier", "Walk"]
+
+TargetProbs = Callable[[int], Probs]
+"""What the target says after a node: probabilities over the vocabulary, [V], all options applied."""
 
 
 class TreePolicy(ABC):
     """Decides the shape of a tree, and never its tokens, so it cannot bias the output."""
 
     sampled: bool = False
-    """Draw children from the drafter's law instead of placing the likeliest; greedy rows place them all the same."""
+    """Draw children from the drafter's probabilities; a sequence at temperature 0 places the likeliest all the same."""
     draws: int | None = None
-    """How many of the children asked for under a node are drawn when sampling, all by default.
+    """How many of a node's new children are drawn when sampling, all by default.
 
-    The others are the likeliest: they stand behind, and the law that is drawn from leaves them out."""
+    The others are the likeliest: they come after, and are left out of what is drawn from."""
     sharpness: float = 1.0
     """By what the drafter's logits are multiplied before placed nodes get their scores.
 
     The target's choice is certain once its noise is known, and at temperature 0 there is none: what is left to doubt
-    is how far the drafter's logits are from the target's, so its favourites are likelier than its law says."""
+    is how far the drafter's logits are from the target's, so its favourites are likelier than its logits say."""
 
     @abstractmethod
-    def widths(self, tree: Tree) -> Int[Tensor, "B N"]:
-        """Say how many children to add under each node now; all zero ends the growth."""
+    def widths(self, tree: Tree) -> Mapping[int, int]:
+        """Say how many children to add to which nodes now; the tree has grown when there are none to add.
 
-    def keep(self, tree: Tree) -> Bool[Tensor, "B N"]:
+        The same tree gets the same answer: a tree that an answer adds nothing to is done.
+        """
+
+    def keep(self, tree: Tree) -> Collection[int]:
         """Say which nodes of the grown tree are worth verifying; a kept node's parent must be kept.
 
         By default all are. Dropping any from a tree that was drawn turns its nodes into placed ones.
         """
-        return tree.nodes
+        return range(len(tree))
 
 
 class Drafter(ABC):
@@ -57,8 +63,8 @@ class Drafter(ABC):
         """Forget the last batch; `context` holds the prompts of the next one, already read."""
 
     @abstractmethod
-    def propose(self, context: Context, policy: TreePolicy) -> Tree:
-        """Grow a tree under each row's root; rows that are done have none.
+    def propose(self, context: Context, policy: TreePolicy) -> list[Tree | None]:
+        """Grow a tree for each sequence; None for those that are done.
 
         `specdec.grow.grow` does it for any drafter that can score tokens. Whatever is proposed, the
         output stays the target's. `context.step.features` is None when the target is out of reach.
@@ -71,25 +77,26 @@ class Drafter(ABC):
 class Verifier(ABC):
     """Holds the target and decides which drafted tokens it would have said.
 
-    One batch at a time: `prefill` begins it, and a row whose root is padding has left for good.
+    One batch at a time: `prefill` begins it, and a sequence without a tree has left for good.
     """
 
     vocab_size: int
     max_length: int | None = None
-    """Most tokens that a row may have; None if the target knows no limit."""
+    """Most tokens that a sequence may have; None if the target knows no limit."""
     end_tokens: tuple[int, ...] = ()
     """Tokens that end a text by the target's own account."""
     tokenizer: PreTrainedTokenizerBase | None = None
     """The target's tokenizer, if it is at hand."""
 
+    def view(self) -> "Verifier":
+        """Give a verifier of the same target for one more batch, whose batches do not end this one's.
+
+        By default this verifier itself: then a new batch ends the last one.
+        """
+        return self
+
     @abstractmethod
-    def prefill(
-        self,
-        tokens: Int[Tensor, "B T"],
-        lengths: Int[Tensor, " B"],
-        needs: Needs,
-        sampling: Sequence[Sampling],
-    ) -> Step:
+    def prefill(self, prompts: Sequence[Sequence[int]], needs: Needs, sampling: Sequence[Sampling]) -> Step:
         """Forget the last batch and read each prompt but for its last token, the first root.
 
         The step that comes back holds the prompts from their second token on, with the features before each.
@@ -99,12 +106,12 @@ class Verifier(ABC):
         """
 
     @abstractmethod
-    def verify(self, tree: Tree) -> Step:
-        """Read the trees, and decide at least one token per row.
+    def verify(self, trees: Sequence[Tree | None]) -> Step:
+        """Read the trees, and decide at least one token of each sequence that has one.
 
         Raises:
-            TreeError: the tree does not fit the batch; nothing was changed.
-            NonFiniteLogits: the target gave no usable law; nothing was changed.
+            TreeError: a tree does not fit its sequence; nothing was changed.
+            NonFiniteLogits: the target gave no usable probabilities; nothing was changed.
         """
 
     def close(self) -> None:
@@ -140,15 +147,31 @@ class Walk:
     """The path that a rule accepts, from the root's child down, and the target's token after it."""
 
     path: list[int]
-    token: int
+    bonus: int
 
 
 class Rule(ABC):
-    """Decides which path of one row's tree the target agrees with, and the token after it."""
+    """Decides which path of a tree the target agrees with, and the token after it."""
 
     exact: bool = True
-    """Whether what comes out has the target's own law; rules that do not say so, and must be asked for by name."""
+    """Whether the output has the target's own probabilities; rules that do not keep them must be chosen by name."""
 
     @abstractmethod
-    def walk(self, tree: Tree, row: int, law: Law, dice: Dice) -> Walk:
-        """Accept a path of the row's tree. `law` may be asked about any node, and answers each call anew."""
+    def walk(self, tree: Tree, probs: TargetProbs, dice: Dice) -> Walk:
+        """Accept a path of one tree. `probs` may be called for any node, and answers each call with a new array."""
+
+    def decide(
+        self, trees: Sequence[Tree], logits: Float[Tensor, "R N V"], prefixes: Sequence[Prefix]
+    ) -> list[Walk | Exception]:
+        """Decide on each tree of a batch, given the target's logits after each node; by default one by one.
+
+        A sequence whose decision fails gets its error, and hurts no other: its logits are not finite, or a processor
+        raised.
+        """
+        return [self._attempt(*row) for row in zip(trees, logits, prefixes, strict=True)]
+
+    def _attempt(self, tree: Tree, logits: Float[Tensor, "N V"], prefix: Prefix) -> Walk | Exception:
+        try:
+            return self.walk(tree, prefix.probs(tree, logits), prefix.dice)
+        except Exception as error:
+            return error

@@ -1,10 +1,11 @@
 """What a run is measured by; each figure has one definition, and it stands here.
 
-A *step* is one pass of the target for one row. Tokens after an end are never counted. The names are those of vLLM's
+A *step* is one pass of the target for one sequence. Tokens after an end are never counted. The names are those of vLLM's
 metrics where it has the same.
 """
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 
 from attrs import define, field, frozen
 
@@ -13,7 +14,7 @@ from specdec.tree import Tree
 
 
 @define
-class RowMetrics:
+class SequenceMetrics:
     """Counts of one request."""
 
     steps: int = 0
@@ -48,26 +49,24 @@ class Summary:
 class Metrics:
     """Counts steps as they come."""
 
-    rows: dict[int, RowMetrics] = field(factory=lambda: defaultdict(RowMetrics))
+    sequences: dict[int, SequenceMetrics] = field(factory=lambda: defaultdict(SequenceMetrics))
     _accepted_at: Counter[int] = field(factory=Counter)
 
-    def observe(self, tree: Tree, step: Step) -> None:
+    def observe(self, trees: Sequence[Tree | None], step: Step) -> None:
         """Count a step, as cut at its ends."""
-        drafted = [sum(token >= 0 for token in row) - 1 for row in tree.lists.tokens]
-        for row, (tokens, accepted) in enumerate(zip(step.lengths.tolist(), step.accepted.tolist(), strict=True)):
-            if tokens == 0:
+        for number, (tree, tokens, accepted) in enumerate(zip(trees, step.lengths, step.accepted, strict=True)):
+            if tree is None or tokens == 0:
                 continue
-            accepted = min(accepted, tokens)
-            counts = self.rows[row]
+            counts = self.sequences[number]
             counts.steps += 1
             counts.tokens += tokens
-            counts.drafted += drafted[row]
+            counts.drafted += len(tree) - 1
             counts.accepted += accepted
             self._accepted_at.update(range(accepted))
 
     def summary(self) -> Summary:
         """Work out the figures of what was seen so far."""
-        rows = list(self.rows.values())
+        rows = list(self.sequences.values())
         steps, tokens = sum(row.steps for row in rows), sum(row.tokens for row in rows)
         drafted, accepted = sum(row.drafted for row in rows), sum(row.accepted for row in rows)
         deepest = max(self._accepted_at, default=-1) + 1

@@ -1,5 +1,6 @@
 """The law asked for, at each node: what plain decoding would draw from at that prefix."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from math import isfinite
 
@@ -17,7 +18,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from specdec.chance import Weights
+from specdec.chance import Chance, Dice, Probs
 from specdec.errors import NonFiniteLogits
 from specdec.options import Sampling
 from specdec.tree import Tree
@@ -42,25 +43,29 @@ def processors(sampling: Sampling) -> LogitsProcessorList:
 
 
 @frozen(eq=False)
-class RowLaw:
-    """What the target would say after each node of one row's tree; a `specdec.interfaces.Law`."""
+class Prefix:
+    """The decided tokens of one sequence, the root included, and how what follows them is sampled."""
 
+    tokens: list[int]
     sampling: Sampling
-    prefix: Int[Tensor, " T"]
-    """The row's tokens, the root included."""
-    tree: Tree
-    row: int
-    logits: Float[Tensor, "N V"]
+    chance: Chance
 
-    def __call__(self, node: int) -> Weights:
-        path, history = self.tree.path(self.row, node), self.prefix
-        if path:
-            tokens = self.tree.lists.tokens[self.row]
-            history = torch.cat([history, torch.tensor([tokens[step] for step in path])])
-        return law(self.sampling, history, self.logits[node])
+    @property
+    def dice(self) -> Dice:
+        """The chances of the coming step."""
+        return Dice(self.chance, self.sampling.seed, len(self.tokens) - 1)
+
+    def probs(self, tree: Tree, logits: Float[Tensor, "N V"]) -> Callable[[int], Probs]:
+        """Give a function from a node to what the target says after it; `logits` are those of the tree's nodes."""
+
+        def probs(node: int) -> Probs:
+            path = [tree.tokens[step] for step in tree.path(node)]
+            return law(self.sampling, torch.tensor(self.tokens + path), logits[node])
+
+        return probs
 
 
-def law(sampling: Sampling, history: Int[Tensor, " T"], logits: Float[Tensor, " V"]) -> Weights:
+def law(sampling: Sampling, history: Int[Tensor, " T"], logits: Float[Tensor, " V"]) -> Probs:
     """Turn logits into probabilities; one-hot at temperature 0, where equal scores go to the lowest id.
 
     Raises:
@@ -73,7 +78,7 @@ def law(sampling: Sampling, history: Int[Tensor, " T"], logits: Float[Tensor, " 
         scores = chain(history.to(scores.device)[None], scores.clone()[None])[0]
         likeliest = _likeliest(scores, history, "the processed logits")
     if sampling.temperature > 0:
-        probabilities: Weights = scores.softmax(-1).cpu().numpy()
+        probabilities: Probs = scores.softmax(-1).cpu().numpy()
         return probabilities
     certain = np.zeros(scores.shape[-1], dtype=np.float32)
     certain[likeliest] = 1

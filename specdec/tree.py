@@ -1,237 +1,180 @@
-"""Trees of drafted tokens, one per row of a batch.
+"""The tree of drafted tokens of one sequence.
 
-Shape letters, here and everywhere: `B` rows, `N` nodes, `K` tokens decided in a step, `T` tokens in a
-row, `V` vocabulary, `L` layers, `H` heads, `E` hidden size, `D` head size.
+Shape letters, here and everywhere: `B` sequences of a batch, `R` rows of a tensor, `N` nodes of a tree, `M` nodes
+read in one pass, `K` tokens decided in a step, `T` tokens of a sequence, `V` vocabulary, `L` layers, `H` heads,
+`E` hidden size, `D` head size.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from math import log
 
-import numpy as np
-import torch
-from attrs import field, frozen
-from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from attrs import evolve, field, frozen
 
-from specdec.chance import Dice, Weights
-from specdec.nodes import PADDING, Arrays, Child, Nodes, array
+from specdec.chance import Dice, Probs
+from specdec.errors import TreeError
 
-Place = tuple[int, int]
-"""A row and a node."""
-Wish = tuple[int, int, Weights]
-"""A node, how many children to draw under it, and its law."""
+__all__ = ["Child", "Tree"]
+
+Child = tuple[int, int, float]
+"""Token, parent and score of a new node."""
 
 
-@frozen(eq=False, init=False, slots=False)
+@frozen(eq=False, slots=False)
 class Tree:
-    """Guesses at what follows each row: `N` nodes in topological order, node 0 the root.
+    """Guesses at what follows a sequence. Node 0 is the root, and every other node comes after its parent.
 
-    The root is the row's last decided token, which the target has not read yet; a row without one takes
-    no part. Every other node is *placed* (any token, for any reason) or *drawn* (from its parent's row of
-    `probs`, without its earlier siblings). Only `draw` makes drawn nodes, and whatever drops a node
-    places the rest: forgetting how a token was found is always lawful.
-
-    Trees live on the CPU: they are small, and it is there that rules walk them.
+    The root is the last decided token, which the target has not read yet. Every other node is *placed* (any token,
+    for any reason) or *drawn* (from its parent's `probs`, without its earlier siblings). Only `draw` makes drawn
+    nodes, and `select` places what it keeps: forgetting how a token was found is always lawful.
     """
 
-    lists: Nodes
-    """The nodes as plain lists, for what works on them between the models' passes."""
-    drawn: Bool[Tensor, "B N"] | None = field(default=None, kw_only=True)
-    laws: Mapping[Place, Weights] = field(factory=dict, kw_only=True)
-    """What a node's drawn children were drawn from, for each that has any."""
-
-    def __init__(
-        self,
-        tokens: Int[Tensor, "B N"],
-        parents: Int[Tensor, "B N"],
-        scores: Float[Tensor, "B N"],
-        *,
-        drawn: Bool[Tensor, "B N"] | None = None,
-        laws: Mapping[Place, Weights] | None = None,
-    ) -> None:
-        nodes = Nodes.of(tokens.tolist(), parents.tolist(), scores.tolist())
-        self.__attrs_init__(nodes, drawn=drawn, laws=laws or {})
+    tokens: list[int]
+    parents: list[int]
+    """The node above each; -1 for the root."""
+    scores: list[float]
+    """Log-probability of the path from the root to each node, as the drafter sees it."""
+    depths: list[int]
+    """Edges between each node and the root."""
+    probs: Mapping[int, Probs] = field(factory=dict)
+    """What the drawn children of a node were drawn from, for each node that has any."""
+    drawn: frozenset[int] = frozenset()
 
     @staticmethod
-    def root(tokens: Int[Tensor, " B"]) -> "Tree":
-        """Start trees from the last decided tokens; a row of padding takes no part."""
-        rows = [[token] for token in tokens.tolist()]
-        return Tree.of(Nodes.of(rows, [[PADDING] for _ in rows], [[0.0] for _ in rows]))
+    def root(token: int) -> "Tree":
+        """Begin a tree from the last decided token."""
+        return Tree([token], [-1], [0.0], [0])
 
-    @classmethod
-    def of(cls, nodes: Nodes, **found: Any) -> "Tree":
-        """Show lists as a tree; `found` says how the nodes were, as `drawn` and `laws`."""
-        tree = cls.__new__(cls)
-        tree.__attrs_init__(nodes, **found)
+    @staticmethod
+    def of(tokens: Sequence[int], parents: Sequence[int]) -> "Tree":
+        """Build a tree of placed nodes; parents come before their children, and the root's parent is -1.
+
+        Raises:
+            TreeError: a node does not come after its parent.
+        """
+        if not tokens or len(tokens) != len(parents) or parents[0] != -1:
+            raise TreeError(f"expected a root with parent -1 and a parent for each node, got {tokens} and {parents}")
+        tree = Tree.root(tokens[0])
+        for token, parent in zip(tokens[1:], parents[1:], strict=True):
+            tree = tree.place([(token, parent, 0.0)])
         return tree
 
-    @cached_property
-    def arrays(self) -> Arrays:
-        """The nodes as numpy's arrays."""
-        return Arrays(self.lists)
+    def __len__(self) -> int:
+        return len(self.tokens)
 
     @cached_property
-    def tokens(self) -> Int[Tensor, "B N"]:
-        """Tokens, padding where a row has fewer."""
-        return torch.from_numpy(self.arrays.tokens)
-
-    @cached_property
-    def parents(self) -> Int[Tensor, "B N"]:
-        """The node above each; padding for the root."""
-        return torch.from_numpy(self.arrays.parents)
-
-    @cached_property
-    def scores(self) -> Float[Tensor, "B N"]:
-        """Log-probability of the path from the root to each node, as the drafter sees it."""
-        return torch.from_numpy(self.arrays.scores)
-
-    @cached_property
-    def nodes(self) -> Bool[Tensor, "B N"]:
-        """Which places hold a node."""
-        return torch.from_numpy(self.arrays.real)
-
-    @cached_property
-    def ancestors(self) -> Bool[Tensor, "B N N"]:
-        """Whether node m is node n or above it, at [n, m]; padding has only itself."""
-        return torch.from_numpy(self.lists.ancestors())
-
-    @cached_property
-    def depths(self) -> Int[Tensor, "B N"]:
-        """Edges between each node and the root; 0 for padding."""
-        return torch.from_numpy(self.arrays.depths)
-
-    @property
     def depth(self) -> int:
-        """How many levels any row has reached below its root."""
-        return self.lists.depth
+        """How many levels there are below the root."""
+        return max(self.depths)
 
     @cached_property
-    def deepest(self) -> Bool[Tensor, "B N"]:
-        """The nodes of the last level that any row has reached."""
-        return torch.from_numpy(self.arrays.deepest)
+    def leaves(self) -> list[int]:
+        """The nodes of the last level."""
+        return [node for node, depth in enumerate(self.depths) if depth == self.depth]
 
-    @property
-    def probs(self) -> Float[Tensor, "B N V"] | None:
-        """The laws as rows of a tensor, zero where none was drawn from; None where nothing is drawn."""
-        if not self.laws:
-            return None
-        some = torch.from_numpy(next(iter(self.laws.values())))
-        probs = some.new_zeros(*self.tokens.shape, len(some))
-        for place, law in self.laws.items():
-            probs[place] = torch.from_numpy(law)
-        return probs
-
-    def children(self, row: int) -> list[list[int]]:
-        """List each node's children in sibling order."""
-        children: list[list[int]] = [[] for _ in range(self.lists.size)]
-        for node, parent in enumerate(self.lists.parents[row]):
+    @cached_property
+    def children(self) -> list[list[int]]:
+        """Each node's children, in sibling order."""
+        children: list[list[int]] = [[] for _ in self.tokens]
+        for node, parent in enumerate(self.parents):
             if parent >= 0:
                 children[parent].append(node)
         return children
 
-    def path(self, row: int, node: int) -> list[int]:
+    @cached_property
+    def ancestors(self) -> list[int]:
+        """For each node, the bits of a number: bit m is set where node m is the node itself or above it."""
+        ancestors: list[int] = []
+        for node, parent in enumerate(self.parents):
+            ancestors.append(1 << node | (ancestors[parent] if parent >= 0 else 0))
+        return ancestors
+
+    def path(self, node: int) -> list[int]:
         """Walk from the root's child down to the node; the root's own path is empty."""
-        nodes, parents = [], self.lists.parents[row]
-        while parents[node] >= 0:
+        nodes = []
+        while self.parents[node] >= 0:
             nodes.append(node)
-            node = parents[node]
+            node = self.parents[node]
         return nodes[::-1]
 
-    def rows(self, rows: list[int]) -> "Tree":
-        """Take the trees of these rows, in this order."""
-        if rows == list(range(len(self.lists.tokens))):
-            return self
-        drawn = None if self.drawn is None else self.drawn[rows]
-        laws = {
-            (new, node): law for new, old in enumerate(rows) for (row, node), law in self.laws.items() if row == old
-        }
-        return self.of(self.lists.rows(rows), drawn=drawn, laws=laws)
+    def follow(self, tokens: Sequence[int]) -> list[int]:
+        """Walk down from the root for as long as there are nodes with these tokens; list them."""
+        path, node = list[int](), 0
+        for token in tokens:
+            node = next((child for child in self.children[node] if self.tokens[child] == token), 0)
+            if node == 0:
+                break
+            path.append(node)
+        return path
 
-    def place(self, tokens: Int[Tensor, "B M"], parents: Int[Tensor, "B M"], scores: Float[Tensor, "B M"]) -> "Tree":
-        """Add placed nodes, padding where a row adds fewer; columns of padding alone are dropped.
+    def place(self, children: Sequence[Child]) -> "Tree":
+        """Add placed nodes after those that there are.
 
         Raises:
-            TreeError: a parent is not in the tree.
+            TreeError: a parent is not in the tree, or a token is negative.
         """
-        lists = tokens.tolist(), parents.tolist(), scores.tolist()
-        added = [list(zip(*row, strict=True)) for row in zip(*lists, strict=True)]
-        self.lists.check_parents(added)
-        return self.with_placed([[child for child in row if child[0] >= 0] for row in added])
+        if not children:
+            return self
+        tokens, parents, scores = zip(*children, strict=True)
+        if min(parents) < 0 or max(parents) >= len(self):
+            raise TreeError(f"expected parents among the tree's {len(self)} nodes, got {sorted(set(parents))}")
+        if min(tokens) < 0:
+            raise TreeError(f"expected tokens of at least 0, got {min(tokens)}")
+        depths = [self.depths[parent] + 1 for parent in parents]
+        return evolve(
+            self,
+            tokens=[*self.tokens, *tokens],
+            parents=[*self.parents, *parents],
+            scores=[*self.scores, *scores],
+            depths=[*self.depths, *depths],
+        )
 
-    def draw(self, widths: Int[Tensor, "B N"], probs: Float[Tensor, "B N V"], dice: list[Dice]) -> "Tree":
-        """Draw `widths` children under each node from its row of `probs`, without replacement.
+    def draw(self, node: int, width: int, probs: Probs, dice: Dice) -> "Tree":
+        """Draw `width` children of a node from `probs`, [V], without its earlier children.
 
-        What a node has already drawn from stays its law: `probs` counts only where a node has no drawn
-        child yet. Fewer children are drawn when fewer tokens have probability left.
+        What a node has already drawn from stays what it draws from: `probs` counts only while it has no drawn child.
+        Fewer children are drawn when fewer tokens have probability left.
         """
-        asked = [
-            [(node, width, law) for node, (width, law) in enumerate(zip(*row, strict=True)) if width > 0]
-            for row in zip(widths.tolist(), array(probs), strict=True)
-        ]
-        return self.with_drawn(asked, dice)
+        probs = self.probs.get(node, probs)
+        first = len(self)
+        tokens = dice.draft(self._remaining(probs, self.children[node]), width, first)
+        score = self.scores[node]
+        grown = self.place([(token, node, score + log(probs[token])) for token in tokens])
+        drawn = self.drawn.union(range(first, len(grown)))
+        return evolve(grown, probs={**self.probs, node: probs}, drawn=drawn) if tokens else self
 
-    def with_placed(self, added: list[list[Child]]) -> "Tree":
-        """Place nodes whose parents need no check, as those have that a drafter was asked about."""
-        nodes = self.lists.beside(added)
-        if self.drawn is None:
-            return self.of(nodes)
-        return self.of(nodes, drawn=self._drawn_beside(nodes, [0] * len(added)), laws=self.laws)
-
-    def with_drawn(self, asked: list[list[Wish]], dice: list[Dice]) -> "Tree":
-        """Draw children under some nodes, each from its own law, in the order of these nodes in the tree."""
-        known = dict(self.laws)
-        added = [self._draw_row(row, wishes, known, dice[row]) for row, wishes in enumerate(asked)]
-        grown = self.lists.beside(added)
-        return self.of(grown, drawn=self._drawn_beside(grown, list(map(len, added))), laws=known)
-
-    def proposal(self, row: int, node: int) -> Weights | None:
-        """Give the law that a drawn node was drawn from; None for a placed one."""
-        parent = self.lists.parents[row][node]
-        law = self.laws.get((row, parent))
-        if law is None or self.drawn is None or not self.drawn[row, node]:
+    def proposal(self, node: int) -> Probs | None:
+        """Give the probabilities that a drawn node was drawn with; None for a placed one."""
+        if node not in self.drawn:
             return None
-        return self._left(law, row, [child for child in self.children(row)[parent] if child < node])
+        parent = self.parents[node]
+        return self._remaining(self.probs[parent], [child for child in self.children[parent] if child < node])
 
-    def select(self, keep: Bool[Tensor, "B N"]) -> "Tree":
+    def select(self, nodes: Collection[int]) -> "Tree":
         """Keep these nodes and the root. If any node is dropped, all that stay are placed, whatever they were.
 
         Raises:
-            TreeError: a node would be left without its parent.
+            TreeError: a node is not in the tree, or would be left without its parent.
         """
-        nodes = self.lists.only(keep.tolist())
-        return self if nodes is self.lists else self.of(nodes)
+        keep = sorted({0, *nodes})
+        if len(keep) == len(self) == keep[-1] + 1:
+            return self
+        if keep[0] < 0 or keep[-1] >= len(self):
+            raise TreeError(f"expected nodes of the tree's {len(self)}, got {keep[0] if keep[0] < 0 else keep[-1]}")
+        names = {node: name for name, node in enumerate(keep)}
+        orphans = [node for node in keep[1:] if self.parents[node] not in names]
+        if orphans:
+            raise TreeError(f"expected the parent of every kept node to be kept, got orphans {orphans}")
+        return Tree(
+            [self.tokens[node] for node in keep],
+            [-1, *(names[self.parents[node]] for node in keep[1:])],
+            [self.scores[node] for node in keep],
+            [self.depths[node] for node in keep],
+        )
 
-    def _drawn_beside(self, grown: Nodes, counts: list[int]) -> Bool[Tensor, "B _"]:
-        """Mark the drawn nodes of a grown tree: each row's first new ones, and those that were."""
-        drawn = np.zeros((len(counts), grown.size), bool)
-        if self.drawn is not None:
-            drawn[:, : self.lists.size] = array(self.drawn)
-        for row, count in enumerate(counts):
-            drawn[row, self.lists.size : self.lists.size + count] = True
-        return torch.from_numpy(drawn)
-
-    def _draw_row(self, row: int, asked: list[Wish], known: dict[Place, Weights], dice: Dice) -> list[Child]:
-        """Draw children; their laws become known."""
-        added, children = list[tuple[int, int]](), self.children(row)
-        for node, width, law in sorted(asked, key=lambda wish: wish[0]):
-            law = known.get((row, node), law)
-            tokens = dice.draft(self._left(law, row, children[node]), width, self.lists.size + len(added))
-            if tokens:
-                known[row, node] = law
-            added += [(token, node) for token in tokens]
-        chances = torch.from_numpy(np.array([known[row, node][token] for token, node in added]))
-        above = np.array([self.lists.scores[row][node] for _, node in added], np.float32)
-        scores = (above + array(chances.log())).astype(np.float32).tolist()
-        return [(*pair, score) for pair, score in zip(added, scores, strict=True)]
-
-    def _left(self, law: Weights, row: int, earlier: list[int]) -> Weights:
-        """What a node's law leaves for its next child, normalised; all zero when nothing is left."""
-        left = self._law(law)
-        left[[self.lists.tokens[row][node] for node in earlier]] = 0
+    def _remaining(self, probs: Probs, earlier: Sequence[int]) -> Probs:
+        """What is left for a node's next child, normalised; all zero when nothing is."""
+        left = probs.copy()
+        left[[self.tokens[node] for node in earlier]] = 0
         total = left.sum()
         return left / total if total > 0 else left
-
-    def _law(self, law: Weights) -> Weights:
-        """Copy a recorded law into the numbers that rules compute with."""
-        return law.copy()

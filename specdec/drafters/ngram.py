@@ -10,19 +10,19 @@ from specdec.context import Context
 from specdec.errors import OptionError
 from specdec.grow import Frontier, grow
 from specdec.interfaces import Drafter, TreePolicy
-from specdec.nodes import Array, array
 from specdec.tree import Tree
 
 Tokens = np.ndarray[tuple[int], np.dtype[np.int64]]
+Counts = np.ndarray[tuple[int], np.dtype[np.float64]]
 
 
 @frozen
 class Ngram(Drafter):
-    """Looks the longest possible suffix of a row up in the row itself, and counts what followed.
+    """Looks the longest possible suffix of a sequence up in the sequence itself, and counts what followed.
 
-    Several matches make a tree. The counts are the drafter's law, with newer matches slightly preferred, so that any
+    Several matches make a tree. The counts are the drafter's probabilities, with newer matches slightly preferred, so that any
     policy can shape it (Saxena, "Prompt Lookup Decoding", 2023, for the idea). A suffix of less than `shortest` tokens
-    is no match; with 0, what is frequent in the row is guessed where nothing else is known, which pays when sampling.
+    is no match; with 0, what is frequent in the sequence is guessed where nothing else is known, which pays when sampling.
     """
 
     longest: int = field(default=3)
@@ -33,27 +33,23 @@ class Ngram(Drafter):
         if not 0 <= shortest <= self.longest:
             raise OptionError(f"expected 0 <= shortest <= longest, got {shortest} and {self.longest}")
 
-    def propose(self, context: Context, policy: TreePolicy) -> Tree:
-        rows = [array(context.tokens)[row, :length] for row, length in enumerate(context.lengths.tolist())]
-        ends = [tokens[-self.longest :].tolist() for tokens in rows]
-        size = int(context.tokens.max()) + 1
-        first = [self._count(tokens, end, size) for tokens, end in zip(rows, ends, strict=True)]
-        if not np.any(first):  # as most steps are when sampling
-            return Tree.root(context.roots)
+    def propose(self, context: Context, policy: TreePolicy) -> list[Tree | None]:
+        texts = [np.array(tokens) for tokens in context.tokens]
+        size = max(map(max, context.tokens)) + 1
 
-        def score(tree: Tree, frontier: Frontier) -> Float[Tensor, "B M V"]:
-            counts = np.zeros((*frontier.nodes.shape, size), dtype=np.float32)
-            tokens = tree.tokens.tolist()
-            for row, nodes in enumerate(frontier.nodes.tolist()):
-                for index, node in enumerate(nodes):
-                    if node >= 0:
-                        path = [tokens[row][above] for above in tree.path(row, node)]
-                        counts[row, index] = self._count(rows[row], ends[row] + path, size) if path else first[row]
+        def score(frontier: Frontier) -> Float[Tensor, "R M V"]:
+            counts = np.zeros((*frontier.tokens.shape, size), dtype=np.float32)
+            for row, (number, tree) in enumerate(zip(frontier.sequences, frontier.trees, strict=True)):
+                for place, node in enumerate(frontier.nodes[row]):
+                    path = [tree.tokens[above] for above in tree.path(node)]
+                    counts[row, place] = self._count(
+                        texts[number], context.tokens[number][-self.longest :] + path, size
+                    )
             return torch.from_numpy(counts).log()
 
         return grow(context, policy, score)
 
-    def _count(self, tokens: Tokens, suffix: list[int], size: int) -> Array:
+    def _count(self, tokens: Tokens, suffix: list[int], size: int) -> Counts:
         """Count what followed the longest end of `suffix`, up to `longest` tokens, that occurred before."""
         ends, length = np.arange(len(tokens) - 1), 0
         while length < min(len(suffix), self.longest):
@@ -64,5 +60,5 @@ class Ngram(Drafter):
             ends, length = longer, length + 1
         if length < self.shortest:
             return np.zeros(size)
-        counts: Array = np.bincount(tokens[ends + 1], 1 + 0.01 * ends / len(tokens), minlength=size)
+        counts: Counts = np.bincount(tokens[ends + 1], 1 + 0.01 * ends / len(tokens), minlength=size)
         return counts

@@ -8,5 +8,7 @@ from specdec.tree import Tree
 class NoDrafter(Drafter):
     """Proposes nothing: one token per pass of the target, to compare with."""
 
-    def propose(self, context: Context, policy: TreePolicy) -> Tree:
-        return Tree.root(context.roots)
+    def propose(self, context: Context, policy: TreePolicy) -> list[Tree | None]:
+        return [
+            None if done else Tree.root(tokens[-1]) for tokens, done in zip(context.tokens, context.done, strict=True)
+        ]

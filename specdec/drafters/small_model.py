@@ -3,20 +3,21 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from specdec.context import Context
 from specdec.errors import PromptError
-from specdec.grow import Frontier, grow_with_log
+from specdec.grow import Frontier, grow
 from specdec.interfaces import Drafter, TreePolicy
-from specdec.nodes import rectangle
+from specdec.pack import bits, pad
 from specdec.target.engine import Engine, Slot
 from specdec.target.loading import Name, load_model
 from specdec.tree import Tree
+
+__all__ = ["SmallModel"]
 
 
 class SmallModel(Drafter):
@@ -34,8 +35,8 @@ class SmallModel(Drafter):
         self._engine = Engine(model)
         self.vocab_size = self._engine.vocab_size
         self._slots: list[Slot | None] = []
-        self._tree: Tree | None = None
-        self._read = torch.empty(0, 0, dtype=torch.int64)  # [B, C], the nodes read, in reading order
+        self._frontier: Frontier | None = None
+        """The last nodes read, of trees that are not decided yet."""
 
     @classmethod
     def from_pretrained(cls, name: Name, **options: Any) -> "SmallModel":
@@ -46,102 +47,81 @@ class SmallModel(Drafter):
         """Forget the last batch.
 
         Raises:
-            PromptError: a row may grow longer than this model's positions.
+            PromptError: a sequence may grow longer than this model's positions.
         """
-        longest, limit = int(context.limits.max()), self._engine.max_length
+        longest, limit = max(context.limits), self._engine.max_length
         if limit is not None and longest > limit:
-            raise PromptError(f"expected rows within the draft model's {limit} positions, got a limit of {longest}")
+            raise PromptError(
+                f"expected sequences within the draft model's {limit} positions, got a limit of {longest}"
+            )
         self.close()
-        self._slots = [self._engine.open(int(length)) for length in context.lengths]
+        self._slots = [self._engine.open(len(tokens)) for tokens in context.tokens]
 
-    def propose(self, context: Context, policy: TreePolicy) -> Tree:
-        missing = self._catch_up(context)  # before slots move, for what was read but not kept does not move along
+    def propose(self, context: Context, policy: TreePolicy) -> list[Tree | None]:
+        self._keep_decided(context)  # before slots move, for what was read but not kept does not move along
         self._leave(context)
-        self._read = torch.empty(len(self._slots), 0, dtype=torch.int64)
 
-        def score(tree: Tree, frontier: Frontier) -> Float[Tensor, "B M V"]:
-            self._read = frontier.read
-            if frontier.start == 0:
-                return self._read_roots(frontier.tokens[:, 0], missing)
-            return self._read_nodes(tree, frontier)
+        def score(frontier: Frontier) -> Float[Tensor, "R M V"]:
+            self._frontier = frontier
+            if frontier.before is None:
+                return self._read_roots(context, frontier)
+            return self._read(frontier.sequences, frontier.tokens, frontier.read_depths, frontier.visible)
 
-        self._tree, kept = grow_with_log(context, policy, score)
-        return kept
+        return grow(context, policy, score)
 
     def close(self) -> None:
         for slot in self._slots:
             if slot is not None:
                 self._engine.close(slot)
-        self._slots, self._tree = [], None
+        self._slots, self._frontier = [], None
+
+    def _keep_decided(self, context: Context) -> None:
+        """Keep what was read of the path that was decided."""
+        if self._frontier is None:
+            return
+        rows = zip(self._frontier.sequences, self._frontier.trees, self._frontier.columns, strict=True)
+        for number, tree, columns in rows:
+            slot = self._slot(number)
+            decided = context.tokens[number][slot.length :]  # the old root first, the new one last
+            if columns and decided and decided[0] == tree.tokens[0]:
+                path = [0, *(node for node in tree.follow(decided[1:-1]) if node in columns)]
+                self._engine.keep(slot, [columns[node] for node in path])
+        self._frontier = None
 
     def _leave(self, context: Context) -> None:
-        """Free the slots of rows that are done."""
-        for row, done in enumerate(context.done.tolist()):
-            slot = self._slots[row]
+        """Free the slots of sequences that are done."""
+        for number, done in enumerate(context.done):
+            slot = self._slots[number]
             if done and slot is not None:
                 self._engine.close(slot)
-                self._slots[row] = None
+                self._slots[number] = None
 
-    def _catch_up(self, context: Context) -> list[list[int]]:
-        """Keep what was read of the path that was decided; list what is still to be read before the root."""
-        missing: list[list[int]] = []
-        for row, slot in enumerate(self._slots):
-            if slot is None:
-                missing.append([])
-                continue
-            tokens = context.row(row)[:-1]
-            if self._tree is not None:
-                self._engine.keep(slot, self._followed(self._tree, row, tokens[slot.length :]))
-            missing.append(tokens[slot.length :])
-        return missing
+    def _read_roots(self, context: Context, frontier: Frontier) -> Float[Tensor, "R 1 V"]:
+        """Read the roots, and before them in the same pass what is missing; all but the roots is kept."""
+        chains = [context.tokens[number][self._slot(number).length :] for number in frontier.sequences]
+        size = max(map(len, chains))
+        depths = [[*range(len(chain)), *[0] * (size - len(chain))] for chain in chains]
+        causal = bits([[(1 << place + 1) - 1 for place in range(size)]] * len(chains), size)
+        logits = self._read(frontier.sequences, pad(chains), torch.tensor(depths), causal)
+        for number, chain in zip(frontier.sequences, chains, strict=True):
+            self._engine.keep(self._slot(number), range(len(chain) - 1))
+        return logits[range(len(chains)), [len(chain) - 1 for chain in chains]][:, None]
 
-    def _followed(self, tree: Tree, row: int, tokens: Sequence[int]) -> list[int]:
-        """Columns of the nodes that these tokens, from the old root on, lead through."""
-        columns = {node: column for column, node in enumerate(self._read[row].tolist()) if node >= 0}
-        if not tokens or 0 not in columns:
-            return []
-        children, path, node = tree.children(row), [columns[0]], 0
-        for token in tokens[1:]:
-            node = next((child for child in children[node] if int(tree.tokens[row, child]) == token), 0)
-            if node not in columns or node == 0:
-                break
-            path.append(columns[node])
-        return path
-
-    def _read_roots(self, roots: Int[Tensor, " B"], missing: list[list[int]]) -> Float[Tensor, "B 1 V"]:
-        """Read what is missing and the root behind it in one pass; all but the root is kept."""
-        chains = [[*tokens, int(root)] if root >= 0 else [] for tokens, root in zip(missing, roots, strict=True)]
-        tokens = rectangle(chains)
-        rows, size = tokens.shape
-        depths, before = np.where(tokens < 0, 0, np.arange(size)), np.tri(size, dtype=bool)[None].repeat(rows, 0)
-        logits = self._engine_read(*map(torch.from_numpy, (tokens, depths, before)))
-        for slot, chain in zip(self._slots, chains, strict=True):
-            if slot is not None and chain:
-                self._engine.keep(slot, range(len(chain) - 1))
-        last = [max(len(chain) - 1, 0) for chain in chains]
-        return logits[range(rows), last][:, None]
-
-    def _read_nodes(self, tree: Tree, frontier: Frontier) -> Float[Tensor, "B M V"]:
-        return self._engine_read(frontier.tokens, frontier.read_depths, frontier.visible)
-
-    def _engine_read(self, tokens: Tensor, depths: Tensor, visible: Tensor) -> Float[Tensor, "B M V"]:
-        """Read for the rows that still have slots, in the order of these."""
-        rows = [row for row, slot in enumerate(self._slots) if slot is not None]
-        rows.sort(key=lambda row: self._slot(row).index)
-        complete = rows == list(range(len(self._slots)))
-        if not complete:
-            tokens, depths, visible = tokens[rows], depths[rows], visible[rows]
-        said = self._engine.read([self._slot(row) for row in rows], tokens, depths, visible).logits
-        if said is None:
+    def _read(
+        self, sequences: Sequence[int], tokens: Tensor, depths: Tensor, visible: Tensor
+    ) -> Float[Tensor, "R M V"]:
+        """Read in the order of the slots, which needs no copy where they are neighbours."""
+        slots = [self._slot(number) for number in sequences]
+        order = sorted(range(len(slots)), key=lambda row: slots[row].index)
+        if order != list(range(len(slots))):
+            tokens, depths, visible = tokens[order], depths[order], visible[order]
+        logits = self._engine.read([slots[row] for row in order], tokens, depths, visible).logits
+        if logits is None:
             raise RuntimeError("a pass over a tree gives logits")
-        if complete:
-            return said
-        logits = said.new_zeros(len(self._slots), *said.shape[1:])
-        logits[rows] = said
-        return logits
+        return logits if order == list(range(len(slots))) else logits[torch.tensor(order).argsort()]
 
-    def _slot(self, row: int) -> Slot:
-        slot = self._slots[row]
+    def _slot(self, number: int) -> Slot:
+        slot = self._slots[number]
         if slot is None:
-            raise RuntimeError("only rows that take part are read")
+            raise RuntimeError("only sequences that are not done are read")
         return slot

@@ -1,15 +1,13 @@
 """OPT-Tree: go deeper for as long as it is worth it."""
 
+from collections.abc import Sequence
 from math import exp
 
-import torch
 from attrs import field, frozen
-from jaxtyping import Bool, Int
-from torch import Tensor
 
 from specdec.interfaces import TreePolicy
 from specdec.policies.checks import above, at_least
-from specdec.policies.dynamic import likeliest, marked
+from specdec.policies.dynamic import likeliest
 from specdec.tree import Tree
 
 
@@ -27,24 +25,21 @@ class Adaptive(TreePolicy):
     gain: float = field(default=0.15, validator=at_least(0))
     sharpness: float = field(default=1.0, validator=above(0))
 
-    def widths(self, tree: Tree) -> Int[Tensor, "B N"]:
-        if tree.depth >= self.depth:
-            return torch.zeros_like(tree.tokens)
-        nodes, count = tree.lists, self.size + 1
-        best = likeliest(nodes.scores, nodes.real, count)
-        above = [
-            [node for node in row if depths[node] < tree.depth]
-            for row, depths in zip(nodes.real, nodes.depths, strict=True)
-        ]
-        rows = zip(best, likeliest(nodes.scores, above, count), nodes.deepest, nodes.scores, strict=True)
-        return marked(nodes.size, [self._growing(*row) for row in rows], self.width)
+    def widths(self, tree: Tree) -> dict[int, int]:
+        if tree.depth >= self.depth or not self._gains(tree):
+            return {}
+        best = set(self.keep(tree))
+        return {node: self.width for node in tree.leaves if node in best}
 
-    def keep(self, tree: Tree) -> Bool[Tensor, "B N"]:
-        nodes = tree.lists
-        return marked(nodes.size, likeliest(nodes.scores, nodes.real, self.size + 1), True)
+    def keep(self, tree: Tree) -> Sequence[int]:
+        return likeliest(tree, range(len(tree)), self.size + 1)
 
-    def _growing(self, best: list[int], before: list[int], deepest: list[int], scores: list[float]) -> list[int]:
-        """List the nodes of a row's last level that get children, if those of the level itself were worth it."""
-        gain = sum(exp(scores[node]) for node in best) - sum(exp(scores[node]) for node in before)
-        root_alone = not before  # which has added the bonus token alone
-        return [node for node in deepest if node in best] if gain > self.gain or root_alone else []
+    def _gains(self, tree: Tree) -> bool:
+        """Whether the last level was worth it; the root alone, which adds the bonus token, always is."""
+        before = [node for node, depth in enumerate(tree.depths) if depth < tree.depth]
+        gain = _expected(tree, self.keep(tree)) - _expected(tree, likeliest(tree, before, self.size + 1))
+        return not before or gain > self.gain
+
+
+def _expected(tree: Tree, nodes: Sequence[int]) -> float:
+    return sum(exp(tree.scores[node]) for node in nodes)

@@ -1,9 +1,6 @@
 """One token after the other."""
 
-import torch
 from attrs import field, frozen
-from jaxtyping import Int
-from torch import Tensor
 
 from specdec.interfaces import TreePolicy
 from specdec.policies.checks import at_least
@@ -17,5 +14,5 @@ class Chain(TreePolicy):
     length: int = field(default=4, validator=at_least(1))
     sampled: bool = False
 
-    def widths(self, tree: Tree) -> Int[Tensor, "B N"]:
-        return torch.from_numpy(tree.arrays.deepest * int(tree.depth < self.length))
+    def widths(self, tree: Tree) -> dict[int, int]:
+        return dict.fromkeys(tree.leaves, 1) if tree.depth < self.length else {}

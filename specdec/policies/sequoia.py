@@ -4,11 +4,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache, cached_property
 from typing import Any
 
-import numpy as np
-import torch
 from attrs import field, frozen
-from jaxtyping import Int
-from torch import Tensor
 
 from specdec.errors import OptionError
 from specdec.interfaces import TreePolicy
@@ -59,10 +55,9 @@ class Sequoia(TreePolicy):
             children[parent].append(node)
         return children
 
-    def widths(self, tree: Tree) -> Int[Tensor, "B N"]:
-        places = [self._places(parents) for parents in tree.parents.tolist()]
-        counts = np.array([[len(self._children[place]) for place in row] for row in places])
-        return torch.from_numpy(counts * tree.arrays.deepest)
+    def widths(self, tree: Tree) -> dict[int, int]:
+        places = self._places(tree.parents)
+        return {node: len(self._children[places[node]]) for node in tree.leaves}
 
     def _places(self, parents: list[int]) -> list[int]:
         """Find each node's place on the map by its rank among its siblings."""

@@ -1,9 +1,6 @@
 """The same shape at every step."""
 
-import torch
 from attrs import field, frozen
-from jaxtyping import Int
-from torch import Tensor
 
 from specdec.errors import OptionError
 from specdec.interfaces import TreePolicy
@@ -29,6 +26,5 @@ class Static(TreePolicy):
     levels: tuple[int, ...] = field(default=(3, 2, 1, 1), converter=_levels)
     sampled: bool = False
 
-    def widths(self, tree: Tree) -> Int[Tensor, "B N"]:
-        depth = tree.depth
-        return torch.from_numpy(tree.arrays.deepest * (self.levels[depth] if depth < len(self.levels) else 0))
+    def widths(self, tree: Tree) -> dict[int, int]:
+        return dict.fromkeys(tree.leaves, self.levels[tree.depth]) if tree.depth < len(self.levels) else {}

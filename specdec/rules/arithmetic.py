@@ -7,23 +7,23 @@ from typing import Any
 
 import numpy as np
 
-from specdec.chance import Weights
+from specdec.chance import Probs
 
 
-def total(row: Weights) -> Any:
+def total(row: Probs) -> Any:
     """Sum a row in double precision, or exactly if it is of Fractions."""
     wide = row.dtype if row.dtype.hasobject else np.float64
     return row.sum(dtype=wide, keepdims=True).item()
 
 
-def without(row: Weights, token: int) -> Weights:
+def without(row: Probs, token: int) -> Probs:
     """Take one token's mass out."""
     left = row.copy()
     left[token] = 0
     return left
 
 
-def left_over(p: Weights, q: Weights | None, token: int) -> Weights:
+def left_over(p: Probs, q: Probs | None, token: int) -> Probs:
     """Give what a rejected child leaves of `p`: all but its token if it was placed, else what `p` has over `q`."""
     if q is None:
         return without(p, token)
@@ -32,7 +32,7 @@ def left_over(p: Weights, q: Weights | None, token: int) -> Weights:
     return left
 
 
-def normalised(row: Weights, otherwise: Weights) -> Weights:
+def normalised(row: Probs, otherwise: Probs) -> Probs:
     """Scale to a sum of one. A sum of zero is rounding: it has probability zero, so nothing was used up."""
     mass = total(row)
     return row / mass if mass > 0 else otherwise

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from attrs import field, frozen
 
-from specdec.chance import Dice, Weights
+from specdec.chance import Dice, Probs
 from specdec.errors import OptionError
-from specdec.interfaces import Law, Rule, Walk
+from specdec.interfaces import Rule, TargetProbs, Walk
 from specdec.rules.rejection import Rejection
 from specdec.tree import Tree
 
@@ -29,19 +29,19 @@ class Typical(Rule):
     threshold: float = field(default=0.09, validator=_share)
     alpha: float = field(default=0.3, validator=_share)
 
-    def walk(self, tree: Tree, row: int, law: Law, dice: Dice) -> Walk:
-        children, tokens = tree.children(row), tree.tokens[row].tolist()
+    def walk(self, tree: Tree, probs: TargetProbs, dice: Dice) -> Walk:
+        children, tokens = tree.children, tree.tokens
         best, waiting = (0, 0.0, list[int]()), [(0.0, list[int]())]
         while waiting:
             score, path = waiting.pop()
             best = max(best, (len(path), score, path), key=lambda found: found[:2])
             node = path[-1] if path else 0
-            p = law(node).astype(float) if children[node] else np.ones(0)
+            p = probs(node).astype(float) if children[node] else np.ones(0)
             limit = min(self.threshold, self.alpha * np.exp(-_entropy(p)))
             typical = [child for child in children[node] if p[tokens[child]] > limit]
             waiting += [(score + float(np.log(p[tokens[child]])), [*path, child]) for child in typical]
         path = best[2]
-        return Walk(path, dice.target(law(path[-1] if path else 0), len(path)))
+        return Walk(path, dice.target(probs(path[-1] if path else 0), len(path)))
 
 
 @frozen
@@ -55,6 +55,6 @@ class Lenient(Rejection):
         return dice.accept(float(p), self.factor * float(q), child)
 
 
-def _entropy(p: Weights) -> float:
+def _entropy(p: Probs) -> float:
     some = p[p > 0]
     return float(-(some * np.log(some)).sum())

@@ -1,8 +1,12 @@
 """Sample the target, follow the tree."""
 
+from collections.abc import Callable
+
 from specdec.chance import Dice
-from specdec.interfaces import Law, Rule, Walk
+from specdec.interfaces import Rule, TargetProbs, Walk
 from specdec.tree import Tree
+
+__all__ = ["Match"]
 
 
 class Match(Rule):
@@ -13,12 +17,16 @@ class Match(Rule):
     arXiv 2408.07978, carry the idea of shared noise).
     """
 
-    def walk(self, tree: Tree, row: int, law: Law, dice: Dice) -> Walk:
-        children, tokens = tree.children(row), tree.lists.tokens[row]
-        path, node = list[int](), 0
-        while True:
-            token = dice.target(law(node), len(path))
-            node = next((child for child in children[node] if tokens[child] == token), 0)
-            if node == 0:
-                return Walk(path, token)
-            path.append(node)
+    def walk(self, tree: Tree, probs: TargetProbs, dice: Dice) -> Walk:
+        return follow(tree, lambda node: dice.target(probs(node), tree.depths[node]))
+
+
+def follow(tree: Tree, choose: Callable[[int], int]) -> Walk:
+    """Go down the tree by what the target chooses after each node."""
+    path, node = list[int](), 0
+    while True:
+        token = choose(node)
+        node = next((child for child in tree.children[node] if tree.tokens[child] == token), 0)
+        if node == 0:
+            return Walk(path, token)
+        path.append(node)

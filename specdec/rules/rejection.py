@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from specdec.chance import Dice, Weights
-from specdec.interfaces import Law, Rule, Walk
+from specdec.chance import Dice, Probs
+from specdec.interfaces import Rule, TargetProbs, Walk
 from specdec.rules.arithmetic import left_over, normalised
 from specdec.tree import Tree
 
@@ -16,19 +16,19 @@ class Rejection(Rule):
     arXiv 2402.14160, and Chen et al., arXiv 2402.12374).
     """
 
-    def walk(self, tree: Tree, row: int, law: Law, dice: Dice) -> Walk:
-        children, path, node = tree.children(row), list[int](), 0
+    def walk(self, tree: Tree, probs: TargetProbs, dice: Dice) -> Walk:
+        path, node = list[int](), 0
         while True:
-            accepted, p = self._try(tree, row, children[node], law(node), dice)
+            accepted, p = self._try(tree, tree.children[node], probs(node), dice)
             if accepted is None:
                 return Walk(path, dice.residual(p, node))
             node = accepted
             path.append(node)
 
-    def _try(self, tree: Tree, row: int, children: list[int], p: Weights, dice: Dice) -> tuple[int | None, Weights]:
-        """Give the child accepted, if any, and what is left of the target's law."""
+    def _try(self, tree: Tree, children: list[int], p: Probs, dice: Dice) -> tuple[int | None, Probs]:
+        """Give the child accepted, if any, and what is left of the target's probabilities."""
         for child in children:
-            token, q = tree.lists.tokens[row][child], tree.proposal(row, child)
+            token, q = tree.tokens[child], tree.proposal(child)
             if self._accepts(p[token], 1 if q is None else q[token], child, dice):
                 return child, p
             p = normalised(left_over(p, q, token), otherwise=p)

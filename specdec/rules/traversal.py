@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from specdec.chance import Dice, Weights
-from specdec.interfaces import Law, Rule, Walk
+from specdec.chance import Dice, Probs
+from specdec.interfaces import Rule, TargetProbs, Walk
 from specdec.rules.arithmetic import left_over, total
 from specdec.tree import Tree
 
@@ -16,28 +16,27 @@ class Traversal(Rule):
     tree traversal verification (Weng et al., arXiv 2505.12398); exact for placed and drawn nodes in any mixture.
     """
 
-    def walk(self, tree: Tree, row: int, law: Law, dice: Dice) -> Walk:
-        walk = _Visit(tree, row, law, dice).subtree(0, 1)
+    def walk(self, tree: Tree, probs: TargetProbs, dice: Dice) -> Walk:
+        walk = _Visit(tree, probs, dice).subtree(0, 1)
         if walk is None:
             raise RuntimeError("the root has weight one, so it accepts what its children do not")
         return walk
 
 
 class _Visit:
-    """One walk over one row's tree."""
+    """One walk over one tree."""
 
-    def __init__(self, tree: Tree, row: int, law: Law, dice: Dice) -> None:
-        self.tree, self.row, self.law, self.dice = tree, row, law, dice
-        self.children, self.tokens = tree.children(row), tree.lists.tokens[row]
+    def __init__(self, tree: Tree, probs: TargetProbs, dice: Dice) -> None:
+        self.tree, self.probs, self.dice = tree, probs, dice
 
     def subtree(self, node: int, w: Any) -> Walk | None:
         """Accept a path that starts at this node with probability `w`, or nothing."""
-        p = self.law(node)
-        for child in self.children[node]:
-            token, q = self.tokens[child], self.tree.proposal(self.row, child)
+        p = self.probs(node)
+        for child in self.tree.children[node]:
+            token, q = self.tree.tokens[child], self.tree.proposal(child)
             walk = self.subtree(child, _ratio(w * p.item(token), 1 if q is None else q.item(token)))
             if walk is not None:
-                return walk if node == 0 else Walk([node, *walk.path], walk.token)
+                return walk if node == 0 else Walk([node, *walk.path], walk.bonus)
             w, p = _rest(w, p, left_over(w * p, q, token))
         if node == 0 or self.dice.accept(w, 1, node):
             return Walk([node] if node else [], self.dice.residual(p, node))
@@ -49,7 +48,7 @@ def _ratio(numerator: Any, denominator: Any) -> Any:
     return 1 if denominator <= numerator else numerator / denominator
 
 
-def _rest(w: Any, p: Weights, left: Weights) -> tuple[Any, Weights]:
+def _rest(w: Any, p: Probs, left: Probs) -> tuple[Any, Probs]:
     """Weight and law of a node once a child has been rejected: `left` is what the child left of `w p`."""
     mass = total(left)
     if mass > 0:

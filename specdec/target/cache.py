@@ -13,8 +13,8 @@ from torch import Tensor
 from transformers import Cache
 
 from specdec.errors import UnsupportedModel
-from specdec.nodes import Array
 
+Array = np.ndarray[Any, np.dtype[Any]]
 HeadShape = tuple[int, int]
 """Heads and head size of one layer's keys or values."""
 

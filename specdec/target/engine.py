@@ -11,7 +11,6 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from specdec.nodes import array
 from specdec.target.cache import SlotCache, Window
 from specdec.target.masks import Layout
 from specdec.target.support import decoder_layers, head_shapes, layer_types, refuse_unsupported, text_config
@@ -30,7 +29,7 @@ class Reading:
     """What a pass said of each node: logits, if asked for, and the hidden states asked for."""
 
     logits: Float[Tensor, "R M V"] | None
-    hidden: Float[Tensor, "R M L E"] | None
+    hidden_states: dict[int, Float[Tensor, "R M E"]]
 
 
 class Engine:
@@ -78,7 +77,7 @@ class Engine:
         depths: Int[Tensor, "R C"],
         visible: Bool[Tensor, "R M C"],
         *,
-        hidden: Sequence[int] = (),
+        hidden_states: Sequence[int] = (),
         logits: bool = True,
     ) -> Reading:
         """Read nodes behind the decided tokens of their rows, after the `C - M` nodes read before them.
@@ -91,18 +90,17 @@ class Engine:
         self.cache.look(Window(indices, layout.columns, layout.end))
         captured: dict[int, Tensor] = {}
         with torch.inference_mode(), ExitStack() as hooks:
-            for index in hidden:
+            for index in hidden_states:
                 hooks.callback(self._hook(index, captured).remove)
             said = self._forward(
                 logits,
-                input_ids=self._to(torch.from_numpy(np.maximum(array(tokens), 0))),
+                input_ids=self._to(torch.from_numpy(np.maximum(tokens.numpy(), 0))),
                 position_ids=self._to(layout.positions),
                 attention_mask=self._mask(layout),
                 past_key_values=self.cache,
                 use_cache=True,
             )
-        states = torch.stack([captured[index] for index in hidden], 2) if hidden else None
-        return Reading(said, states)
+        return Reading(said, captured)
 
     def keep(self, slot: Slot, nodes: Sequence[int]) -> None:
         """Count these nodes as decided, in this order, and forget the others."""

@@ -8,7 +8,7 @@ from attrs import frozen
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from specdec.nodes import Array, array
+from specdec.target.cache import Array
 
 
 @frozen(eq=False)
@@ -26,7 +26,7 @@ class Layout:
     @cached_property
     def end(self) -> int:
         """How far the longest row reaches."""
-        return int(array(self.lengths).max()) + self.depths.shape[1]
+        return int(self.lengths.numpy().max()) + self.depths.shape[1]
 
     @cached_property
     def start(self) -> int:
@@ -36,12 +36,12 @@ class Layout:
     @cached_property
     def positions(self) -> Int[Tensor, "R M"]:
         """Positions of the nodes read now, the root's being the row's length."""
-        return torch.from_numpy(array(self.lengths)[:, None] + array(self.depths)[:, self.start :])
+        return torch.from_numpy(self.lengths.numpy()[:, None] + self.depths.numpy()[:, self.start :])
 
     @cached_property
     def columns(self) -> Int[Array, "R M"]:
         """Columns that the nodes read now are written to."""
-        columns: Array = array(self.lengths)[:, None] + np.arange(self.start, self.depths.shape[1])
+        columns: Array = self.lengths.numpy()[:, None] + np.arange(self.start, self.depths.shape[1])
         return columns
 
     def mask(self, dtype: torch.dtype, window: int | None = None) -> Float[Tensor, "R 1 M T"]:
@@ -53,9 +53,9 @@ class Layout:
         seen = np.zeros((rows, count, self.end), bool)
         for row, length in enumerate(self.lengths.tolist()):
             seen[row, :, :length] = True
-            seen[row, :, length : length + nodes] = array(self.visible)[row]
+            seen[row, :, length : length + nodes] = self.visible.numpy()[row]
         if window is not None:
-            seen &= array(self.positions)[..., None] - self._stands()[:, None] < window
+            seen &= self.positions.numpy()[..., None] - self._stands()[:, None] < window
         wide = np.float64 if dtype == torch.float64 else np.float32  # numpy knows no bfloat16
         mask = np.where(seen, wide(0), wide(torch.finfo(dtype).min))
         return torch.from_numpy(mask[:, None]).to(dtype)
@@ -64,5 +64,5 @@ class Layout:
         """The position of what stands in each column, [R, T]."""
         stands = np.tile(np.arange(self.end), (len(self.depths), 1))
         for row, length in enumerate(self.lengths.tolist()):
-            stands[row, length : length + self.depths.shape[1]] = length + array(self.depths[row])
+            stands[row, length : length + self.depths.shape[1]] = length + self.depths[row].numpy()
         return stands

@@ -1,42 +1,36 @@
-"""The target on this machine, as a verifier."""
+"""The target on this machine, as a verifier: the view of one batch on its sessions."""
 
+import weakref
 from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
-import numpy as np
 import torch
-from attrs import define, evolve
-from jaxtyping import Int
+from jaxtyping import Shaped
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from specdec.chance import Chance, Dice, Keyed
+from specdec.chance import Chance, Keyed
 from specdec.context import Step
-from specdec.errors import NonFiniteLogits
+from specdec.errors import PromptError, TreeError
 from specdec.features import Features, Needs
-from specdec.interfaces import Rule, Verifier, Walk
-from specdec.nodes import PADDING, Array, array, rectangle
+from specdec.interfaces import Rule, Verifier
 from specdec.options import Sampling
 from specdec.rules import Match
-from specdec.sampling import RowLaw
-from specdec.target.checks import check_prompts, check_tree
-from specdec.target.engine import Engine, Slot
+from specdec.target.checks import check_prompt, check_tree
+from specdec.target.engine import Engine
 from specdec.target.loading import Name, load_model, load_tokenizer
+from specdec.target.sessions import CHUNK, Decision, Session, Sessions
 from specdec.tree import Tree
 
-CHUNK = 512
-"""Prompt tokens read in one pass, so that a long prompt's mask stays small."""
-
-
-@define(eq=False)
-class _Row:
-    slot: Slot
-    sampling: Sampling
-    tokens: Int[Array, " T"]
+__all__ = ["Target"]
 
 
 class Target(Verifier):
-    """A causal language model of transformers, which decides by a rule what of a tree it would have said."""
+    """A causal language model of transformers, which decides by a rule what of a tree it would have said.
+
+    It serves one batch at a time; `view` gives another one, with a batch of its own on the same model.
+    """
 
     def __init__(
         self,
@@ -51,14 +45,12 @@ class Target(Verifier):
             UnsupportedModel: its cache cannot be cut to a prefix, or its attention takes no mask.
         """
         self.engine = Engine(model)
+        self.sessions = Sessions(self.engine, rule or Match(), chance or Keyed())
         self.tokenizer = tokenizer
-        self.rule = rule or Match()
         self.vocab_size = self.engine.vocab_size
         self.max_length = self.engine.max_length
         self.end_tokens = _end_tokens(model)
-        self._chance = chance or Keyed()
-        self._needs = Needs()
-        self._rows: list[_Row | None] = []
+        self._batch: list[Session | None] = []
 
     @classmethod
     def from_pretrained(cls, name: Name, rule: Rule | None = None, **options: Any) -> "Target":
@@ -70,121 +62,84 @@ class Target(Verifier):
         """The transformers model itself."""
         return self.engine.model
 
-    def prefill(
-        self,
-        tokens: Int[Tensor, "B T"],
-        lengths: Int[Tensor, " B"],
-        needs: Needs,
-        sampling: Sequence[Sampling],
-    ) -> Step:
-        check_prompts(tokens, lengths, sampling, self.vocab_size, self.max_length)
+    def view(self) -> "Target":
+        target = copy(self)
+        target._batch = batch = list[Session | None]()
+        weakref.finalize(target, self.sessions.abandon, batch)
+        return target
+
+    def prefill(self, prompts: Sequence[Sequence[int]], needs: Needs, sampling: Sequence[Sampling]) -> Step:
+        if len(prompts) != len(sampling) or not prompts:
+            raise PromptError(
+                f"expected as many prompts as samplings, and at least one; got {len(prompts)} and {len(sampling)}"
+            )
+        for number, prompt in enumerate(prompts):
+            check_prompt(prompt, self.vocab_size, self.max_length, f"prompt {number}")
         self.close()
-        self._needs = needs
         try:
-            for row, options in enumerate(sampling):
-                prompt = tokens[row, : lengths[row]]
-                self._rows.append(_Row(self.engine.open(len(prompt)), options, array(prompt)))
-            features = self._read_prompts(tokens, lengths - 1)
+            for prompt, options in zip(prompts, sampling, strict=True):
+                self._batch.append(self.sessions.open(prompt, options, needs))
+            features = self._read_prompts()
         except BaseException:
             self.close()
             raise
-        return Step(tokens[:, 1:], lengths - 1, torch.zeros_like(lengths), features)
+        return Step([list(prompt[1:]) for prompt in prompts], [0] * len(prompts), features)
 
-    def verify(self, tree: Tree) -> Step:
-        rows = [None if row is None else row.tokens for row in self._rows]
-        check_tree(tree, rows, self.vocab_size, self.max_length)
-        active = self._active(tree)
-        slots = [row.slot for _, row in active]
-        part = tree.rows([place for place, _ in active])
-        hidden = self._needs.hidden_states
-        said = self.engine.read(slots, part.tokens, part.depths, part.ancestors, hidden=hidden)
-        if said.logits is None:
-            raise RuntimeError("a pass over a tree gives logits")
-        try:
-            walks = [self._walk(part, index, row, said.logits[index]) for index, (_, row) in enumerate(active)]
-        except NonFiniteLogits:
-            for slot in slots:
-                self.engine.forget(slot)
-            raise
-        return self._decide(tree, active, walks, said.hidden)
+    def verify(self, trees: Sequence[Tree | None]) -> Step:
+        active = self._check(trees)
+        for number, session in enumerate(self._batch):
+            if session is not None and trees[number] is None:
+                self.sessions.close(session)
+                self._batch[number] = None
+        numbers, sessions, forest = zip(*active, strict=True)
+        decisions = self.sessions.verify(sessions, forest, together=True)
+        tokens: list[list[int]] = [[] for _ in self._batch]
+        for number, decision in zip(numbers, decisions, strict=True):
+            tokens[number] = decision.tokens
+        accepted = [max(len(row) - 1, 0) for row in tokens]
+        return Step(tokens, accepted, self._features(decisions, numbers))
 
     def close(self) -> None:
-        for row in self._rows:
-            if row is not None:
-                self.engine.close(row.slot)
-        self._rows = []
+        for session in self._batch:
+            if session is not None:
+                self.sessions.close(session)
+        self._batch.clear()
 
-    def _read_prompts(self, tokens: Int[Tensor, "B T"], counts: Int[Tensor, " B"]) -> Features | None:
-        slots, parts = [row.slot for row in self._rows if row is not None], []
-        longest = int(counts.max())
-        reach = max(longest, 1)  # a model reads no fewer than one token, if only as padding
-        for start in range(0, reach, CHUNK):
-            chunk = tokens[:, start : min(start + CHUNK, reach)]
-            size = chunk.shape[1]
-            valid = torch.arange(start, start + size) < counts[:, None]
-            chunk = chunk.masked_fill(~valid, PADDING)
-            depths = torch.arange(size).expand(len(chunk), -1).masked_fill(~valid, 0)
-            before = torch.ones(size, size, dtype=torch.bool).tril().expand(len(chunk), -1, -1)
-            said = self.engine.read(slots, chunk, depths, before, hidden=self._needs.hidden_states, logits=False)
-            for slot, kept in zip(slots, valid.sum(1).tolist(), strict=True):
-                self.engine.keep(slot, range(kept))
-            parts.append(said.hidden)
-        if not self._needs:
-            return None
-        hidden = [part for part in parts if part is not None]
-        states = torch.cat(hidden, 1)[:, :longest] if hidden else None
-        columns = torch.arange(longest).expand(len(slots), -1)
-        return self._features(slots, columns, states)
+    def _check(self, trees: Sequence[Tree | None]) -> list[tuple[int, Session, Tree]]:
+        """Check that there is a tree for each sequence, or none; list the numbers of those that have one."""
+        if len(trees) != len(self._batch):
+            raise TreeError(f"expected trees for {len(self._batch)} sequences, got {len(trees)}")
+        active = []
+        for number, (session, tree) in enumerate(zip(self._batch, trees, strict=True)):
+            if tree is None:
+                continue
+            if session is None:
+                raise TreeError(f"expected sequence {number} to have no tree, for it has left; got one")
+            check_tree(tree, session.prefix.tokens, self.vocab_size, self.max_length, f"sequence {number}")
+            active.append((number, session, tree))
+        if not active:
+            raise TreeError("expected a tree for at least one sequence, got none")
+        return active
 
-    def _active(self, tree: Tree) -> list[tuple[int, _Row]]:
-        """List the rows that take part, in the order of their slots; rows without a root leave for good."""
-        for place, root in enumerate(tokens[0] for tokens in tree.lists.tokens):
-            row = self._rows[place]
-            if root < 0 and row is not None:
-                self.engine.close(row.slot)
-                self._rows[place] = None
-        active = [(place, row) for place, row in enumerate(self._rows) if row is not None]
-        return sorted(active, key=lambda pair: pair[1].slot.index)
+    def _read_prompts(self) -> Features | None:
+        """Read the prompts in chunks, and join what the drafter reads of them."""
+        parts = []
+        while unread := [number for number, session in enumerate(self._batch) if session and session.unread]:
+            sessions = [session for session in self._batch if session and session.unread]
+            parts.append(self._features(self.sessions.read(sessions, CHUNK * len(sessions)), unread))
+        return Features.joined([part for part in parts if part is not None])
 
-    def _walk(self, part: Tree, index: int, row: _Row, logits: Tensor) -> Walk:
-        dice = Dice(self._chance, row.sampling.seed, len(row.tokens) - 1)
-        law = RowLaw(row.sampling, torch.from_numpy(row.tokens), part, index, logits)
-        return self.rule.walk(part, index, law, dice)
-
-    def _decide(self, tree: Tree, active: list[tuple[int, _Row]], walks: list[Walk], hidden: Tensor | None) -> Step:
-        """Keep the accepted paths, and lay out what was decided."""
-        decided: list[list[int]] = [[] for _ in self._rows]
-        for (place, row), walk in zip(active, walks, strict=True):
-            decided[place] = [*(tree.lists.tokens[place][node] for node in walk.path), walk.token]
-            self.engine.keep(row.slot, [0, *walk.path])
-            row.tokens = np.concatenate([row.tokens, decided[place]])
-        lengths = np.array([len(tokens) for tokens in decided])
-        accepted = torch.from_numpy(np.maximum(lengths - 1, 0))
-        features = self._accepted_features(active, walks, hidden) if self._needs else None
-        return Step(torch.from_numpy(rectangle(decided)), torch.from_numpy(lengths), accepted, features)
-
-    def _accepted_features(self, active: list[tuple[int, _Row]], walks: list[Walk], hidden: Tensor | None) -> Features:
-        """Gather the features of the roots and of the paths accepted below them."""
-        nodes = torch.from_numpy(rectangle([[0, *walk.path] for walk in walks]))
-        roots = [row.slot.length - 1 - len(walk.path) for (_, row), walk in zip(active, walks, strict=True)]
-        columns = torch.tensor(roots)[:, None] + torch.arange(nodes.shape[1])
-        if hidden is not None:
-            hidden = hidden[torch.arange(len(nodes))[:, None], nodes.clamp(min=0)]
-        features = self._features([row.slot for _, row in active], columns, hidden)
-        places = [place for place, _ in active]
-        if places == list(range(len(self._rows))):
+    def _features(self, decisions: Sequence[Decision], numbers: Sequence[int]) -> Features | None:
+        """Gather features, each sequence's where it is in the batch; zero for those that took no part."""
+        features, count = self.sessions.features(decisions), len(self._batch)
+        if features is None or list(numbers) == list(range(count)):
             return features
-        return _scatter(features, torch.tensor(places), len(self._rows))
 
-    def _features(self, slots: list[Slot], columns: Int[Tensor, "R K"], hidden: Tensor | None) -> Features:
-        """Gather what the drafter reads of these columns, encoded if it brings an encoder."""
-        layers = self._needs.keys_values
-        keys, values = self.engine.keys_values(layers, slots, columns) if layers else (None, None)
-        raw = Features(hidden, keys, values)
-        if self._needs.encoder is None:
-            return raw
-        with torch.no_grad():
-            return Features(encoded=self._needs.encoder.encode(raw))
+        def scatter(part: Shaped[Tensor, "R ..."]) -> Shaped[Tensor, "B ..."]:
+            index = torch.tensor(numbers, device=part.device)
+            return part.new_zeros(count, *part.shape[1:]).index_copy(0, index, part)
+
+        return features.map(scatter)
 
 
 def _end_tokens(model: PreTrainedModel) -> tuple[int, ...]:
@@ -192,20 +147,3 @@ def _end_tokens(model: PreTrainedModel) -> tuple[int, ...]:
     if ends is None:
         return ()
     return (ends,) if isinstance(ends, int) else tuple(ends)
-
-
-def _scatter(features: Features, places: Int[Tensor, " R"], rows: int) -> Features:
-    """Put the features of the rows that took part back to where their rows are."""
-
-    def spread(part: Tensor | None) -> Tensor | None:
-        if part is None:
-            return None
-        return part.new_zeros(rows, *part.shape[1:]).index_copy(0, places.to(part.device), part)
-
-    return evolve(
-        features,
-        hidden=spread(features.hidden),
-        keys=spread(features.keys),
-        values=spread(features.values),
-        encoded=spread(features.encoded),
-    )

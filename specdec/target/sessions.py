@@ -1,0 +1,240 @@
+"""Sequences of any number of owners on one engine: each joins, reads, is verified and leaves at its own time."""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from threading import RLock
+
+import torch
+from attrs import define, field, frozen
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from specdec.chance import Chance, Keyed
+from specdec.errors import NonFiniteLogits, TreeError
+from specdec.features import Features, Needs
+from specdec.interfaces import Rule, Walk
+from specdec.options import Sampling
+from specdec.pack import Packed, pack, pad
+from specdec.rules import Match
+from specdec.sampling import Prefix
+from specdec.target.checks import check_prompt, check_tree
+from specdec.target.engine import Engine, Reading, Slot
+from specdec.tree import Tree
+
+__all__ = ["CHUNK", "Decision", "Session", "Sessions"]
+
+CHUNK = 512
+"""Prompt tokens that are read in one pass, so that a long prompt's mask stays small, and no tree waits long."""
+
+
+@define(eq=False)
+class Session:
+    """One sequence. The first `slot.length` of its decided tokens have been read; the last of them is the root."""
+
+    slot: Slot
+    prefix: Prefix
+    needs: Needs
+
+    @property
+    def unread(self) -> int:
+        """How many tokens before the root are still to be read."""
+        return len(self.prefix.tokens) - 1 - self.slot.length
+
+
+@frozen(eq=False)
+class Decision:
+    """What a pass brought to a session: the tokens that were decided, of which all but the last were drafted.
+
+    Reading a part of a prompt decides nothing. `nodes` are those of the pass that the session keeps, in the cache's
+    columns from `start` on.
+    """
+
+    session: Session
+    tokens: list[int]
+    nodes: Sequence[int]
+    start: int
+    reading: Reading
+    row: int
+    """The session's row in the reading."""
+
+
+@define(eq=False)
+class Sessions:
+    """Opens sessions on an engine, and reads the prompts and trees of any set of them in one pass.
+
+    All methods may be called from several threads: one pass runs at a time.
+    """
+
+    engine: Engine
+    rule: Rule = field(factory=Match)
+    chance: Chance = field(factory=Keyed)
+    _open: dict[Session, None] = field(factory=dict, init=False)  # in the order in which they were opened
+    _abandoned: deque[Session] = field(factory=deque, init=False)
+    _lock: RLock = field(factory=RLock, init=False)
+
+    def open(self, tokens: Sequence[int], sampling: Sampling, needs: Needs) -> Session:
+        """Let a sequence join; none of its tokens is read yet.
+
+        Raises:
+            PromptError: it is empty, too long, or outside the vocabulary.
+        """
+        check_prompt(tokens, self.engine.vocab_size, self.engine.max_length)
+        with self._lock:
+            while self._abandoned:
+                self.close(self._abandoned.popleft())
+            prefix = Prefix(list(tokens), sampling, self.chance)
+            session = Session(self.engine.open(len(tokens)), prefix, needs)
+            self._open[session] = None
+            return session
+
+    def close(self, session: Session) -> None:
+        """Let a sequence leave; one that has left already is none of our business."""
+        with self._lock:
+            if session in self._open:
+                del self._open[session]
+                self.engine.close(session.slot)
+
+    def abandon(self, sessions: Sequence[Session | None]) -> None:
+        """Close these before the next session opens: what a garbage collector may call, even in the middle of a pass."""
+        self._abandoned.extend(session for session in sessions if session is not None)
+
+    def step(self, trees: Mapping[Session, Tree], budget: int = CHUNK) -> dict[Session, Decision | Exception]:
+        """Take one turn: verify these trees in one pass, then read one chunk of the prompts that are still unread.
+
+        So no tree waits for more than one chunk of other sessions' prompts, and no prompt for more than one pass.
+        """
+        with self._lock:
+            decisions = self.verify([*trees], [*trees.values()]) if trees else []
+            self.read([session for session in self._open if session.unread], budget)
+            return dict(zip(trees, decisions, strict=True))
+
+    def read(self, sessions: Sequence[Session], budget: int = CHUNK) -> list[Decision]:
+        """Read the next tokens before the roots of these sessions, in one pass of at most `budget` tokens.
+
+        The first sessions come first; the budget is shared evenly between as many as it has tokens for.
+        """
+        with self._lock:
+            sessions = [session for session in sessions if session.unread][: max(budget, 1)]
+            if not sessions:
+                return []
+            size = min(max(budget // len(sessions), 1), max(session.unread for session in sessions))
+            rows = _in_place(sessions)
+            parts = [session.prefix.tokens[:-1][session.slot.length :][:size] for session in rows]
+            size = max(map(len, parts))
+            depths = [[*range(len(part)), *[0] * (size - len(part))] for part in parts]
+            causal = torch.ones(size, size, dtype=torch.bool).tril().expand(len(rows), -1, -1)
+            reading = self._pass(rows, Packed(pad(parts), torch.tensor(depths), causal), logits=False)
+            pairs = enumerate(zip(rows, parts, strict=True))
+            read = {session: self._keep(session, range(len(part)), [], reading, row) for row, (session, part) in pairs}
+            return [read[session] for session in sessions]
+
+    def verify(
+        self, sessions: Sequence[Session], trees: Sequence[Tree], *, together: bool = False
+    ) -> list[Decision | Exception]:
+        """Read a tree of each session in one pass, and keep the path that the rule accepts.
+
+        A session that fails gets its error, stays as it was, and hurts no other. Sessions that go `together` all stay
+        as they were if one fails, and its error is raised.
+        """
+        with self._lock:
+            outcomes = dict[Session, Decision | Exception]()
+            valid = dict[Session, Tree]()
+            for session, tree in zip(sessions, trees, strict=True):
+                try:
+                    check_tree(tree, session.prefix.tokens, self.engine.vocab_size, self.engine.max_length)
+                    valid[session] = tree
+                except TreeError as error:
+                    outcomes[session] = error
+            if valid and not (together and outcomes):
+                outcomes |= self._verify(valid, together=together)
+            if together:
+                _raise_first(outcomes)
+            return [outcomes[session] for session in sessions]
+
+    def features(self, decisions: Sequence[Decision]) -> Features | None:
+        """Gather what a drafter reads of the tokens that one pass kept, for sessions of the same needs, [B, K, ...].
+
+        They are to be gathered before the sessions' next pass.
+        """
+        needs, reading = decisions[0].session.needs, decisions[0].reading
+        if not needs:
+            return None
+        with self._lock:
+            nodes = pad([list(decision.nodes) for decision in decisions], 0)
+            rows, starts = torch.tensor([(decision.row, decision.start) for decision in decisions]).T
+            hidden = [reading.hidden_states[index] for index in needs.hidden_states]
+            states = [_gather(state, rows, nodes) for state in hidden]
+            keys, values = None, None
+            if needs.keys_values:
+                columns = starts[:, None] + torch.arange(nodes.shape[1])
+                slots = [decision.session.slot for decision in decisions]
+                keys, values = self.engine.keys_values(needs.keys_values, slots, columns)
+            raw = Features(torch.stack(states, 2) if states else None, keys, values)
+            if needs.encoder is None:
+                return raw
+            with torch.no_grad():
+                return Features(encoded=needs.encoder.encode(raw))
+
+    def _verify(self, trees: dict[Session, Tree], *, together: bool) -> dict[Session, Decision | Exception]:
+        reading, walks = self._decide(trees)
+        failed = {session: walk for session, walk in walks.items() if isinstance(walk, Exception)}
+        for session in failed:
+            self.engine.forget(session.slot)
+        if together and failed:
+            return {**failed}
+        outcomes = dict[Session, Decision | Exception](failed)
+        for row, (session, walk) in enumerate(walks.items()):
+            if isinstance(walk, Walk):
+                tokens = [*(trees[session].tokens[node] for node in walk.path), walk.bonus]
+                outcomes[session] = self._keep(session, [0, *walk.path], tokens, reading, row)
+        return outcomes
+
+    def _decide(self, trees: dict[Session, Tree]) -> tuple[Reading, dict[Session, Walk | Exception]]:
+        """Read trees and decide on them, the sessions in the order of their rows.
+
+        A drafted token that is not finite, such as one whose embedding is NaN, spoils what is read beside it: such
+        trees are cut to their roots, in `trees` too, and read again. So drafting ends no text that plain decoding
+        would continue.
+        """
+        rows = _in_place([*trees])
+        forest = [trees[session] for session in rows]
+        reading = self._pass(rows, pack(forest))
+        if reading.logits is None:
+            raise RuntimeError("a pass over trees gives logits")
+        walks = self.rule.decide(forest, reading.logits, [session.prefix for session in rows])
+        outcomes = dict(zip(rows, walks, strict=True))
+        spoiled = [row for row, walk in outcomes.items() if isinstance(walk, NonFiniteLogits) and len(trees[row]) > 1]
+        if not spoiled:
+            return reading, outcomes
+        for session in spoiled:
+            self.engine.forget(session.slot)
+            trees[session] = Tree.root(session.prefix.tokens[-1])
+        return self._decide(trees)
+
+    def _pass(self, rows: Sequence[Session], packed: Packed, *, logits: bool = True) -> Reading:
+        hidden = dict.fromkeys(index for session in rows for index in session.needs.hidden_states)
+        slots = [session.slot for session in rows]
+        return self.engine.read(
+            slots, packed.tokens, packed.depths, packed.ancestors, hidden_states=tuple(hidden), logits=logits
+        )
+
+    def _keep(self, session: Session, nodes: Sequence[int], tokens: list[int], reading: Reading, row: int) -> Decision:
+        start = session.slot.length
+        self.engine.keep(session.slot, nodes)
+        session.prefix.tokens.extend(tokens)
+        return Decision(session, tokens, nodes, start, reading, row)
+
+
+def _in_place(sessions: Sequence[Session]) -> list[Session]:
+    """Sort by slots, for neighbours are read without a copy."""
+    return sorted(sessions, key=lambda session: session.slot.index)
+
+
+def _gather(states: Float[Tensor, "R M E"], rows: Int[Tensor, " B"], nodes: Int[Tensor, "B K"]) -> Tensor:
+    return states[rows.to(states.device)[:, None], nodes.to(states.device)]
+
+
+def _raise_first(outcomes: Mapping[Session, Decision | Exception]) -> None:
+    for outcome in outcomes.values():
+        if isinstance(outcome, Exception):
+            raise outcome
