@@ -14,8 +14,8 @@ from transformers import PreTrainedTokenizerBase
 from specdec.errors import DataError, OptionError
 from specdec.training import records
 from specdec.training.chat import ANSWERS, laid_out
-from specdec.training.lesson import Batch
 from specdec.training.records import Conversation, Document, Record, Text
+from specdec.training.teacher import Batch
 
 Tokens = np.ndarray[Any, np.dtype[Any]]
 

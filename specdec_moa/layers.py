@@ -1,0 +1,51 @@
+"""The layers that drafted tokens pass through."""
+
+from collections.abc import Callable
+
+from jaxtyping import Float
+from torch import Tensor
+
+from specdec.heads import Mask, Rotary, RotaryTable, SplitLayer, TargetParts, attend, drafting_copy, norm
+from specdec.target import SlotCache
+from specdec_moa.model import MoAModel
+
+__all__ = ["DraftingLayers", "LastLayers", "MaskFor"]
+
+MaskFor = Callable[[int | None], Mask]
+"""Builds the mask of a layer from the width of its sliding window."""
+
+
+class LastLayers:
+    """Target layer inference: the last N layers of a target and its final norm.
+
+    Without such layers the head predicts what leaves the norm, so nothing is left to do.
+    """
+
+    def __init__(self, parts: TargetParts, *, copy: bool = False) -> None:
+        """Use the target's own weights, or copies that draft faster."""
+        layers = [SplitLayer.of(layer) for layer in parts.layers]
+        self._layers = [drafting_copy(layer) for layer in layers] if copy else layers
+        self._windows, self._norm = parts.windows, parts.norm
+
+    def __call__(
+        self, states: Float[Tensor, "R M E"], rotary: Rotary, masks: MaskFor, cache: SlotCache | None = None
+    ) -> Float[Tensor, "R M E"]:
+        """Run them; what the layers read of earlier tokens is in the cache, in their order."""
+        for place, (layer, window) in enumerate(zip(self._layers, self._windows, strict=True)):
+            queries, own = layer.project(states, rotary)
+            keys_values = own if cache is None else cache.update(*own, place)
+            states = layer.finish(states, attend(queries, keys_values, masks(window)))
+        return norm(self._norm, states) if self._layers else states
+
+
+class DraftingLayers:
+    """Self-attention, cross-attention and the target's last layers, as copies that show the weights as they are now."""
+
+    def __init__(self, model: MoAModel, parts: TargetParts) -> None:
+        self.model, self.parts = model, parts
+        self.self_attention = drafting_copy(SplitLayer.of(model.self_attention))
+        self.cross_attention = drafting_copy(SplitLayer.of(model.cross_attention))
+        self.last = LastLayers(parts, copy=True)
+        self.self_rotary = RotaryTable(model.self_rotary, model.dtype, parts.device)
+        self.cross_rotary = RotaryTable(model.cross_rotary, model.dtype, parts.device)
+        self.last_rotary = RotaryTable(parts.rotary, parts.dtype, parts.device)
