@@ -1,0 +1,42 @@
+"""Which stream's batch a drafter or a verifier holds, so that none continues with another's."""
+
+from weakref import WeakValueDictionary
+
+from attrs import frozen
+
+from specdec.errors import BatchReplaced
+from specdec.interfaces import Drafter, Verifier
+
+__all__ = ["Claim"]
+
+
+@frozen(eq=False)
+class Claim:
+    """One stream's claim on the parts that hold its batch; a later claim on any of them ends it."""
+
+    parts: tuple[Drafter | Verifier, ...]
+
+    @staticmethod
+    def of(drafter: Drafter, verifier: Verifier) -> "Claim":
+        """Claim the verifier, and a drafter that keeps something of its batch, as those with a `begin` do."""
+        keeps = type(drafter).begin is not Drafter.begin
+        claim = Claim((drafter, verifier) if keeps else (verifier,))
+        for part in claim.parts:
+            _CLAIMS[id(part)] = claim  # a claim keeps its parts alive, so their ids stay theirs
+        return claim
+
+    def check(self) -> None:
+        """Check that no later stream has begun on the same parts.
+
+        Raises:
+            BatchReplaced: one has; the message says on which.
+        """
+        for part in self.parts:
+            if _CLAIMS.get(id(part)) is not self:
+                raise BatchReplaced(
+                    f"expected {type(part).__name__} to hold this stream's batch still, but another stream began "
+                    f"on it; read a stream to its end first, or give each a drafter of its own"
+                )
+
+
+_CLAIMS: WeakValueDictionary[int, Claim] = WeakValueDictionary()
