@@ -8,11 +8,12 @@ from attrs import frozen
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from specdec.heads import KeysValues, Mask, attend, rotate
+from specdec.heads import KeysValues, RotaryTable, SplitLayer, TargetParts, attend, drafting_copy, rotate
 from specdec.pack import bits, pad
 from specdec.target import Layout, SlotCache, Window
 from specdec_moa.encoder import MoAFeatures
-from specdec_moa.layers import DraftingLayers
+from specdec_moa.last import LastLayers
+from specdec_moa.model import MoAModel
 
 __all__ = ["Memory", "MoACache"]
 
@@ -37,16 +38,27 @@ class MoACache:
     overwritten by the next tree, so that nothing has to be dropped.
     """
 
-    def __init__(self, layers: DraftingLayers, size: int) -> None:
-        self.layers, self.parts, self.size = layers, layers.parts, size
-        config, parts = layers.model.config, layers.parts
-        self._device, self._dtype = parts.device, layers.model.dtype
+    def __init__(self, model: MoAModel, parts: TargetParts) -> None:
+        """Use copies of the weights as they are now."""
+        self.parts, self._config = parts, model.config
+        self._device, self._dtype = parts.device, model.dtype
+        self._self_attention = drafting_copy(SplitLayer.of(model.self_attention))
+        self._cross_attention = drafting_copy(SplitLayer.of(model.cross_attention))
+        self._last_layers = LastLayers(parts, copy=True)
+        self._self_rotary = RotaryTable(model.self_rotary, model.dtype, parts.device)
+        self._cross_rotary = RotaryTable(model.cross_rotary, model.dtype, parts.device)
+        self._last_rotary = RotaryTable(parts.rotary, parts.dtype, parts.device)
+        self.open(0)
+
+    def open(self, size: int) -> None:
+        """Forget all, and make room for a batch of this size."""
+        config, self._size = self._config, size
         tokens = (config.self_attention_num_key_value_heads, config.head_dim)
         memory = (config.cross_attention_num_key_value_heads, config.head_dim)
-        last = (int(parts.config.num_key_value_heads), config.head_dim)
+        last = (int(self.parts.config.num_key_value_heads), config.head_dim)
         self._tokens = SlotCache([tokens, tokens], self._dtype, self._device)
         self._memory = SlotCache([memory, memory], self._dtype, self._device)
-        self._last = SlotCache([last, last] * max(len(parts.layers), 1), parts.dtype, self._device)
+        self._last = SlotCache([last, last] * max(len(self.parts.layers), 1), self.parts.dtype, self._device)
         self._empty = torch.empty(1, memory[0], 0, memory[1], dtype=self._dtype, device=self._device)
         self._known = [0] * size
         """Of each sequence, bit n: whether the memory of token n is there."""
@@ -61,10 +73,8 @@ class MoACache:
         keys, values = features.memory
         places, spare = np.arange(keys.shape[2]), max(ends)  # one more column takes what means nothing
         valid = places < np.array(lengths)[:, None]
-        mapping = Window(
-            np.arange(self.size), np.where(valid, np.array(starts)[:, None] + places, spare), spare + 1
-        )
-        rotary = self.layers.cross_rotary(self._to(torch.from_numpy(mapping.columns)), mapping.end)
+        mapping = Window(np.arange(self._size), np.where(valid, np.array(starts)[:, None] + places, spare), spare + 1)
+        rotary = self._cross_rotary(self._to(torch.from_numpy(mapping.columns)), mapping.end)
         self._begin(self._memory, mapping)
         self._memory.update(rotate(keys, rotary), values, 0)
         if self.parts.layers:
@@ -84,8 +94,8 @@ class MoACache:
         if chains.shape[1]:
             columns = np.array(starts)[:, None] + np.arange(chains.shape[1])
             mapping = Window(np.array(sequences), columns, max(starts) + chains.shape[1])
-            keys, values = self.layers.self_attention.keys_values(self._embed(chains))
-            rotary = self.layers.self_rotary(self._to(torch.from_numpy(columns)), mapping.end)
+            keys, values = self._self_attention.keys_values(self._embed(chains))
+            rotary = self._self_rotary(self._to(torch.from_numpy(columns)), mapping.end)
             self._begin(self._tokens, mapping)
             self._tokens.update(rotate(keys, rotary), values, 0)
         for sequence, end in zip(sequences, ends, strict=True):
@@ -112,19 +122,19 @@ class MoACache:
 
         With `only` one node per row, by its place among them: the others are read for those after them.
         """
-        layers, positions = self.layers, self._to(layout.positions)
+        positions = self._to(layout.positions)
         mapping = Window(np.array(memory.sequences), layout.columns, layout.end)
         masks = _Masks(layout, self.parts.dtype, self._device)
         embedded = self._embed(tokens.clamp(min=0))
-        queries, own = layers.self_attention.project(embedded, layers.self_rotary(positions, layout.end))
+        queries, own = self._self_attention.project(embedded, self._self_rotary(positions, layout.end))
         self._begin(self._tokens, mapping)
         read = attend(queries, self._tokens.update(*own, 0), masks(None).to(self._dtype))
-        states = layers.self_attention.finish(embedded, read)
+        states = self._self_attention.finish(embedded, read)
         states = self.predict(states, positions, layout.end, memory)
         if self.parts.layers:
             self._begin(self._last, mapping)
-            rotary = layers.last_rotary(positions, layout.end)
-            states = layers.last(states.to(self.parts.dtype), rotary, masks, self._last)
+            rotary = self._last_rotary(positions, layout.end)
+            states = self._last_layers(states.to(self.parts.dtype), rotary, masks, self._last)
         if only is not None:
             states = states[range(len(only)), only][:, None]
         logits: Tensor = self.parts.head(states.to(self.parts.dtype))
@@ -134,8 +144,8 @@ class MoACache:
         self, states: Float[Tensor, "R M E"], positions: Int[Tensor, "R M"], end: int, memory: Memory
     ) -> Float[Tensor, "R M E"]:
         """Read the memory: what that gives is the target's feature as predicted."""
-        layer = self.layers.cross_attention
-        queries = layer.query(states, self.layers.cross_rotary(positions, end))
+        layer = self._cross_attention
+        queries = layer.query(states, self._cross_rotary(positions, end))
         read = attend(queries, memory.keys_values, memory.mask)
         return layer.finish(states, read if memory.blind is None else read.masked_fill(memory.blind, 0.0))
 
@@ -144,7 +154,7 @@ class MoACache:
         return embedded
 
     def _begin(self, cache: SlotCache, mapping: Window) -> None:
-        cache.reserve(self.size, mapping.end)
+        cache.reserve(self._size, mapping.end)
         cache.look(mapping)
 
     def _to(self, tensor: Tensor) -> Tensor:
@@ -158,7 +168,7 @@ class _Masks:
         self._layout, self._dtype, self._device = layout, dtype, device
         self._built: dict[int | None, Tensor] = {}
 
-    def __call__(self, window: int | None) -> Mask:
+    def __call__(self, window: int | None) -> Tensor:
         if window not in self._built:
             self._built[window] = self._layout.mask(self._dtype, window).to(self._device)
         return self._built[window]

@@ -13,7 +13,6 @@ from specdec.pack import pad
 from specdec.target import Layout
 from specdec_moa.cache import MoACache
 from specdec_moa.encoder import MoAEncoder
-from specdec_moa.layers import DraftingLayers
 from specdec_moa.model import MoAModel
 
 __all__ = ["MoADrafter"]
@@ -38,11 +37,10 @@ class MoADrafter(HeadDrafter):
         self.vocab_size = int(parts.config.vocab_size)
         self.encoder = MoAEncoder(model, len(parts.layers), cut)
         self.needs = self._needs(cut)
-        self._layers = DraftingLayers(model, self.parts)
-        self.open(0)
+        self._cache = MoACache(model, self.parts)
 
     def open(self, size: int) -> None:
-        self._cache = MoACache(self._layers, size)
+        self._cache.open(size)
 
     def learn(self, features: Features, starts: Sequence[int], lengths: Sequence[int]) -> None:
         config = self.parts.config

@@ -16,7 +16,7 @@ from specdec.training import Progress, Recipe, Schedule, TeacherBatch, TrainingM
 from specdec_moa.blocks import Blocks, blocks
 from specdec_moa.config import MoAConfig
 from specdec_moa.drafter import MoADrafter
-from specdec_moa.layers import LastLayers
+from specdec_moa.last import LastLayers
 from specdec_moa.model import MoAModel, recomputed
 
 __all__ = ["MoAMethod", "Options", "draw", "method"]

@@ -19,7 +19,7 @@ from attrs import asdict, frozen
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
-from specdec.training import Batch, Examples, TrainingMethod, Progress, Teacher, load_method
+from specdec.training import Batch, Examples, Progress, Teacher, TrainingMethod, load_method
 from specdec.training.dataset import Example, collate
 
 GIB = 2**30

@@ -43,10 +43,11 @@ class Checkpoint:
         Raises:
             WrongCheckpoint: there is none of this name.
         """
-        shape = tuple(self.tensors[name].shape) if name in self.tensors else "none"
-        if len(shape) != 2:
-            raise WrongCheckpoint(f"expected a matrix {name} in {self.path}, got {shape}")
-        return shape
+        if name not in self.tensors or self.tensors[name].dim() != 2:
+            found = tuple(self.tensors[name].shape) if name in self.tensors else "none"
+            raise WrongCheckpoint(f"expected a matrix {name} in {self.path}, got {found}")
+        rows, columns = self.tensors[name].shape
+        return rows, columns
 
     def check_fields(self, sizes: Mapping[str, Any]) -> None:
         """Check that the configuration agrees with these sizes of the tensors, wherever it names them.

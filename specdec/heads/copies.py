@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from itertools import accumulate
-from typing import Any, TypeVar, cast
+from typing import Any, TypeGuard, cast, overload
 
 import torch
 from attrs import evolve, frozen
@@ -20,11 +20,14 @@ LARGE = 2**18
 """Numbers in weights from which on these do not stay in a core's cache, so that a product waits for them."""
 STEP = 2.0**-25
 """By how much rounding may move a weight: half a step of the smallest numbers that half precision has."""
-Layer = TypeVar("Layer", SplitLayer, nn.Module)
 
 
+@overload
+def drafting_copy(layer: SplitLayer) -> SplitLayer: ...
+@overload
+def drafting_copy(layer: nn.Module) -> nn.Module: ...
 @torch.no_grad()
-def drafting_copy(layer: Layer) -> Layer:
+def drafting_copy(layer: SplitLayer | nn.Module) -> SplitLayer | nn.Module:
     """Copy a decoder layer's small weights side by side, or an output head's in half precision where nothing is lost.
 
     Any other is returned as it is: large ones of a decoder layer, and layers that are more than a product, such as
@@ -32,7 +35,7 @@ def drafting_copy(layer: Layer) -> Layer:
     """
     if isinstance(layer, SplitLayer):
         return evolve(layer, qkv=_joined(layer.qkv), gate_up=_joined(layer.gate_up))
-    return cast(Layer, HalfPrecisionLinear(layer)) if _is_stored_in_16_bits(layer) else layer
+    return HalfPrecisionLinear(layer) if _is_stored_in_16_bits(layer) else layer
 
 
 @frozen(eq=False)
@@ -80,7 +83,7 @@ def _joined(projection: Any) -> Callable[..., Tensor]:
     return JoinedProjection(weight.T.contiguous().T, bias, ends, epsilon)
 
 
-def _is_stored_in_16_bits(layer: nn.Module) -> bool:
+def _is_stored_in_16_bits(layer: nn.Module) -> TypeGuard[nn.Linear]:
     """Whether a layer is large, and its weights came from 16 bits, so that half precision rounds none of them."""
     if not isinstance(layer, nn.Linear) or layer.weight.numel() < LARGE or not _packs(layer.weight):
         return False

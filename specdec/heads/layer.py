@@ -53,7 +53,9 @@ class SplitLayer:
         """Split a layer; unless `normed`, its first half reads states that the caller has normed."""
         attention, mlp = layer.self_attn, layer.mlp
         return cls(
-            Projection((attention.q_proj, attention.k_proj, attention.v_proj), layer.input_layernorm if normed else None),
+            Projection(
+                (attention.q_proj, attention.k_proj, attention.v_proj), layer.input_layernorm if normed else None
+            ),
             attention.o_proj,
             Projection((mlp.gate_proj, mlp.up_proj), layer.post_attention_layernorm),
             mlp.down_proj,
@@ -64,9 +66,7 @@ class SplitLayer:
             (attention.q_norm, attention.k_norm) if hasattr(attention, "q_norm") else None,
         )
 
-    def project(
-        self, states: Float[Tensor, "B M E"], rotary: Rotary
-    ) -> tuple[Float[Tensor, "B H M D"], KeysValues]:
+    def project(self, states: Float[Tensor, "B M E"], rotary: Rotary) -> tuple[Float[Tensor, "B H M D"], KeysValues]:
         """Make queries, keys and values."""
         heads = split_heads(self.qkv(states), self.head_dim)
         queries, keys, values = torch.split(heads, [self.num_heads, self.num_kv_heads, self.num_kv_heads], 1)

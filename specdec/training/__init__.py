@@ -14,9 +14,13 @@ from specdec.training.schedule import Schedule
 from specdec.training.teacher import Batch, Teacher, TeacherBatch
 
 
-def load_method(name: str, model: PreTrainedModel, tokenizer: Any = None, seed: int = 0, **options: Any) -> TrainingMethod:
+def load_method(
+    name: str, model: PreTrainedModel, tokenizer: Any = None, seed: int = 0, **options: Any
+) -> TrainingMethod:
     """Make a registered training method for a target."""
-    method: TrainingMethod = plugins().make("method", name, {"model": model, "tokenizer": tokenizer, "seed": seed}, options)
+    method: TrainingMethod = plugins().make(
+        "method", name, {"model": model, "tokenizer": tokenizer, "seed": seed}, options
+    )
     return method
 
 

@@ -4,9 +4,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor, nn
-
 from specdec.drafters.halved import LARGE, STEP, Halved, halved
+from torch import Tensor, nn
 
 WIDTH = 64
 HALVES = "fbgemm" in torch.backends.quantized.supported_engines

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import torch
+from specdec.drafters.borrowed import Borrowed, fingerprint
 from transformers import PreTrainedModel
 
 from specdec import Step, Target, Tree, Verifier, load_drafter
-from specdec.drafters.borrowed import Borrowed, fingerprint
 from specdec.errors import OptionError, UnsupportedModel, WrongCheckpoint
 from specdec_eagle.checkpoint import load
 from specdec_eagle.plugin import eagle

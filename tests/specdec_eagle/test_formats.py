@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from specdec.drafters.borrowed import fingerprint
 from transformers import AutoModel, LlamaConfig, PreTrainedModel
 
-from specdec.drafters.borrowed import fingerprint
 from specdec.errors import WrongCheckpoint
 from specdec_eagle import Eagle3Config, Eagle3Model, EagleConfig, EagleModel
 from tests.specdec_eagle.files import FOLDERS, GOLDEN, read, reweigh, rewrite, same

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from specdec_eagle.rows import Rows
 from torch import Tensor
 from torch.testing import assert_close
 from transformers import PreTrainedModel
@@ -15,7 +16,6 @@ from specdec.policies import Dynamic
 from specdec.target import Layout
 from specdec_eagle import Eagle3Drafter, EagleDrafter
 from specdec_eagle.plugin import eagle, eagle3
-from specdec_eagle.rows import Rows
 
 GOLDEN = Path(__file__).parent / "golden"
 FOLDERS = ("eagle2", "eagle3")

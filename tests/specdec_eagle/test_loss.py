@@ -4,9 +4,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor, nn
-
 from specdec_eagle.loss import soft_cross_entropies
+from torch import Tensor, nn
 
 
 def plain(states: Tensor, truth: Tensor, weights: Tensor, head: Tensor, teacher: nn.Module, tokens: Tensor) -> Tensor:

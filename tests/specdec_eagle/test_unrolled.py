@@ -4,13 +4,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from specdec.drafters.borrowed import Borrowed
+from specdec_eagle.rows import Rows
 from torch import Tensor
 
-from specdec.drafters.borrowed import Borrowed
 from specdec.target import Layout
 from specdec_eagle import unrolled
 from specdec_eagle.model import EagleHead
-from specdec_eagle.rows import Rows
 from specdec_eagle.unrolled import unroll
 from tests.specdec_eagle.heads import FAMILIES, NAMES, head, target
 from tests.toys import VOCAB

@@ -2,15 +2,15 @@
 
 import pytest
 import torch
+from specdec_moa.attention import Block
+from specdec_moa.readers import JoinedReaders, Readers
+from specdec_moa.rotary import Turns, angles
 from torch import Tensor, nn
 from transformers import LlamaConfig
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from specdec_moa import MoAModel, attention, readers
-from specdec_moa.attention import Block
-from specdec_moa.readers import JoinedReaders, Readers
-from specdec_moa.rotary import Turns, angles
 from tests.specdec_moa.heads import head, target
 
 SIZE = 5

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from specdec.drafters.borrowed import fingerprint
 from transformers import AutoModel, PreTrainedModel
 
 from specdec import Step, Target, Tree, Verifier
-from specdec.drafters.borrowed import fingerprint
 from specdec.errors import OptionError, WrongCheckpoint
 from specdec.plugins import Plugins
 from specdec_moa import MoAModel, plugin

@@ -4,11 +4,10 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from specdec_moa.fused import gated, normed_linear
 from torch import Tensor
 from torch.autograd import gradcheck
 from torch.nn.functional import gelu, linear, rms_norm, silu
-
-from specdec_moa.fused import gated, normed_linear
 
 EPSILON = 0.1
 

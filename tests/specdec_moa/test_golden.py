@@ -6,6 +6,12 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from specdec_moa.attention import Block
+from specdec_moa.masks import blocks
+from specdec_moa.parts import TargetParts
+from specdec_moa.rotary import angles, rotate
+from specdec_moa.rows import Rows
+from specdec_moa.stack import Stack
 from torch import Tensor
 from torch.testing import assert_close
 from transformers import PreTrainedModel
@@ -15,16 +21,10 @@ from specdec.features import Features
 from specdec.policies import Dynamic
 from specdec.target import Layout
 from specdec.training import Batch, Teacher
-from specdec_moa.attention import Block
 from specdec_moa.checkpoint import load
 from specdec_moa.encoder import MoAEncoder
-from specdec_moa.masks import blocks
 from specdec_moa.model import pack
-from specdec_moa.parts import TargetParts
 from specdec_moa.plugin import moa
-from specdec_moa.rotary import angles, rotate
-from specdec_moa.rows import Rows
-from specdec_moa.stack import Stack
 from specdec_moa.training import MoAMethod, Options
 
 GOLDEN = Path(__file__).parent / "golden"

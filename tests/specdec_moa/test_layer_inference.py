@@ -9,17 +9,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from specdec_moa.attention import Block
+from specdec_moa.readers import normed
+from specdec_moa.rows import Recalled, Rows
+from specdec_moa.stack import Stack
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from specdec import Tree
 from specdec.target import Engine, Layout
 from specdec_moa import TargetParts
-from specdec_moa.attention import Block
 from specdec_moa.encoder import Parcel
-from specdec_moa.readers import normed
-from specdec_moa.rows import Recalled, Rows
-from specdec_moa.stack import Stack
 from tests.specdec_moa.heads import FAMILIES, head, target
 from tests.toys import VOCAB
 

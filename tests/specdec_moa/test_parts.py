@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from specdec_moa.weights import fill
 from torch import nn
 from transformers import PreTrainedModel
 
@@ -12,7 +13,6 @@ from specdec import Sampling, Target
 from specdec.errors import ModelError, OptionError, UnsupportedModel, WrongCheckpoint
 from specdec.plugins import load_drafter
 from specdec_moa import MoADrafter, TargetParts
-from specdec_moa.weights import fill
 from tests.specdec_moa.heads import FAMILIES, head, target
 from tests.specdec_moa.test_drafter import record
 from tests.toys import RAGGED, build

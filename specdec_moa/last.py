@@ -1,22 +1,21 @@
-"""The layers that drafted tokens pass through."""
+"""Target layer inference: the target's last layers, on what a head gives for their input."""
 
 from collections.abc import Callable
 
 from jaxtyping import Float
 from torch import Tensor
 
-from specdec.heads import Mask, Rotary, RotaryTable, SplitLayer, TargetParts, attend, drafting_copy, norm
+from specdec.heads import Mask, Rotary, SplitLayer, TargetParts, attend, drafting_copy, norm
 from specdec.target import SlotCache
-from specdec_moa.model import MoAModel
 
-__all__ = ["DraftingLayers", "LastLayers", "MaskFor"]
+__all__ = ["LastLayers", "MaskFor"]
 
 MaskFor = Callable[[int | None], Mask]
 """Builds the mask of a layer from the width of its sliding window."""
 
 
 class LastLayers:
-    """Target layer inference: the last N layers of a target and its final norm.
+    """The last N layers of a target and its final norm.
 
     Without such layers the head predicts what leaves the norm, so nothing is left to do.
     """
@@ -36,16 +35,3 @@ class LastLayers:
             keys_values = own if cache is None else cache.update(*own, place)
             states = layer.finish(states, attend(queries, keys_values, masks(window)))
         return norm(self._norm, states) if self._layers else states
-
-
-class DraftingLayers:
-    """Self-attention, cross-attention and the target's last layers, as copies that show the weights as they are now."""
-
-    def __init__(self, model: MoAModel, parts: TargetParts) -> None:
-        self.model, self.parts = model, parts
-        self.self_attention = drafting_copy(SplitLayer.of(model.self_attention))
-        self.cross_attention = drafting_copy(SplitLayer.of(model.cross_attention))
-        self.last = LastLayers(parts, copy=True)
-        self.self_rotary = RotaryTable(model.self_rotary, model.dtype, parts.device)
-        self.cross_rotary = RotaryTable(model.cross_rotary, model.dtype, parts.device)
-        self.last_rotary = RotaryTable(parts.rotary, parts.dtype, parts.device)
