@@ -230,7 +230,8 @@ def load(path: str | PathLike[str]) -> MedusaModel:
     except (TypeError, ValueError) as error:
         raise WrongCheckpoint(f"expected sizes of Medusa heads in {path}, got: {error}") from error
     files.load_into(model)
-    return model.requires_grad_(False)
+    model.requires_grad_(False)
+    return model
 
 
 @hookimpl

@@ -4,7 +4,7 @@ from functools import cache
 from typing import Any
 
 import torch
-from specdec.drafters.borrowed import Borrowed
+from specdec.heads import TargetParts
 from transformers import PreTrainedModel
 
 from specdec_eagle import Eagle3Config, Eagle3Drafter, Eagle3Model, EagleConfig, EagleDrafter, EagleModel
@@ -40,5 +40,5 @@ def head(name: str, model: PreTrainedModel, **options: Any) -> Any:
 
 
 def drafter(name: str, model: PreTrainedModel, **options: Any) -> EagleDrafter:
-    made: EagleDrafter = KINDS[name][2](head(name, model, **options), Borrowed.of(model))
+    made: EagleDrafter = KINDS[name][2](head(name, model, **options), TargetParts.of(model))
     return made

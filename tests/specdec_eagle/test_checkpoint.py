@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from specdec.drafters.borrowed import Borrowed, fingerprint
+from specdec.heads import TargetParts, fingerprint
 from transformers import PreTrainedModel
 
 from specdec import Step, Target, Tree, Verifier, load_drafter
@@ -121,7 +121,7 @@ def test_states_that_the_target_does_not_have(tmp_path: Path, golden_model: PreT
 def test_other_vocabulary_of_the_same_size(name: str, tmp_path: Path) -> None:
     model, tokenizer = target(), byte_tokenizer()
     head(name, model, target=fingerprint(model.config, tokenizer)).save_pretrained(tmp_path)
-    kind, parts = KINDS[name][1], Borrowed.of(model)
+    kind, parts = KINDS[name][1], TargetParts.of(model)
     load(kind, str(tmp_path), parts, tokenizer)
     other = byte_tokenizer.__wrapped__()
     other.add_tokens(["<new>"])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from specdec.drafters.borrowed import fingerprint
+from specdec.heads import fingerprint
 from transformers import AutoModel, LlamaConfig, PreTrainedModel
 
 from specdec.errors import WrongCheckpoint

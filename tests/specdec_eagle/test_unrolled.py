@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from specdec.drafters.borrowed import Borrowed
+from specdec.heads import TargetParts
 from specdec_eagle.rows import Rows
 from torch import Tensor
 
@@ -18,7 +18,7 @@ from tests.toys import VOCAB
 
 def draft(made: EagleHead, tokens: Tensor, features: Tensor, start: int, steps: int) -> list[Tensor]:
     """Draft the text's own tokens after pair `start`, one by one, from what the target told of the pairs up to it."""
-    rows = Rows(made, Borrowed.of(target()), 1)
+    rows = Rows(made, TargetParts.of(target()), 1)
     rows.learn(features[None, : start + 1], torch.tensor([0]), torch.tensor([start + 1]))
     length, only = torch.tensor([start + 2]), torch.tensor([0])
     found = [rows.follow(tokens[None, : start + 2], length, only)[0, 0]]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from specdec.drafters.borrowed import fingerprint
+from specdec.heads import fingerprint
 from transformers import AutoModel, PreTrainedModel
 
 from specdec import Step, Target, Tree, Verifier
