@@ -17,6 +17,8 @@ __all__ = ["Frontier", "Score", "grow"]
 
 Wanted = list[tuple[int, int]]
 """Nodes of a tree, and how many children each is to get."""
+FEW = 8
+"""Up to so many of the largest numbers are found faster one by one, on a CPU."""
 
 
 def grow(context: Context, policy: TreePolicy, score: Score) -> list[Tree | None]:
@@ -68,7 +70,7 @@ def _promising(trees: list[Tree], wanted: list[Wanted], logits: Float[Tensor, "R
             if tree.children[node]:
                 log_q[row, place, [tree.tokens[child] for child in tree.children[node]]] = -inf
     widest = max(width for pairs in wanted for _, width in pairs)
-    gains, tokens = (part.tolist() for part in log_q.topk(min(widest, log_q.shape[-1])))
+    gains, tokens = _largest(log_q, min(widest, log_q.shape[-1]))
     return [
         [
             (token, node, tree.scores[node] + gain)
@@ -78,6 +80,25 @@ def _promising(trees: list[Tree], wanted: list[Wanted], logits: Float[Tensor, "R
         ]
         for row, (tree, pairs) in enumerate(zip(trees, wanted, strict=True))
     ]
+
+
+def _largest(log_q: Float[Tensor, "R M V"], count: int) -> tuple[list[list[list[float]]], list[list[list[int]]]]:
+    """Find the largest numbers and their places; `log_q` is used up.
+
+    A few are found one by one on a CPU, which is faster. Of equal numbers the first then comes first, as the target
+    decides too; `topk` puts them in any order.
+    """
+    if count > FEW or log_q.device.type != "cpu":
+        gains, tokens = log_q.topk(count)
+        return gains.tolist(), tokens.tolist()
+    numbers = log_q.numpy()
+    places = np.empty((*numbers.shape[:2], count), np.int64)
+    values = np.empty(places.shape, numbers.dtype)
+    for rank in range(count):
+        places[..., rank] = place = numbers.argmax(-1)
+        values[..., rank] = np.take_along_axis(numbers, place[..., None], -1)[..., 0]
+        np.put_along_axis(numbers, place[..., None], -inf, -1)
+    return values.tolist(), places.tolist()
 
 
 def _draw(

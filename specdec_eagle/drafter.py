@@ -24,6 +24,8 @@ class EagleDrafter(HeadDrafter):
     After each step the tokens that were accepted are read again, now with the target's own features.
     """
 
+    policy = "dynamic:depth=3,width=4,size=12,sharpness=3"
+
     def __init__(self, model: EagleHead, parts: TargetParts) -> None:
         """Use a loaded head with the embedding and the output head of its target; small weights are copied."""
         self.model, self.parts = model, evolve(parts, head=drafting_copy(model.output(parts.head)))

@@ -26,6 +26,8 @@ class MoADrafter(HeadDrafter):
     out of reach, stays as predicted.
     """
 
+    policy = "dynamic:depth=3,width=4,size=12,sharpness=3"
+
     def __init__(self, model: MoAModel, parts: TargetParts, cut: str = "projected") -> None:
         """Use a loaded head with parts of its target; `cut` names what crosses over, see `MoAEncoder`.
 

@@ -1,5 +1,6 @@
 """Tiny models of every architecture, and drafters that do their worst."""
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -15,7 +16,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from specdec import PADDING, Context, Drafter, Frontier, Tree, TreePolicy, grow
+from specdec import Context, Drafter, Frontier, Tree, TreePolicy, grow
 from specdec.drafters import SmallModel
 
 VOCAB = 56
@@ -106,9 +107,9 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
 class Uniform(Drafter):
     """Finds all tokens equally likely."""
 
-    def propose(self, context: Context, policy: TreePolicy) -> Tree:
-        def score(tree: Tree, frontier: Frontier) -> Float[Tensor, "B M V"]:
-            return torch.zeros(*frontier.nodes.shape, VOCAB)
+    def propose(self, context: Context, policy: TreePolicy) -> list[Tree | None]:
+        def score(frontier: Frontier) -> Float[Tensor, "R M V"]:
+            return torch.zeros(*frontier.tokens.shape, VOCAB)
 
         return grow(context, policy, score)
 
@@ -119,13 +120,24 @@ class Constant(Drafter):
     def __init__(self, token: int) -> None:
         self.token = token
 
-    def propose(self, context: Context, policy: TreePolicy) -> Tree:
-        def score(tree: Tree, frontier: Frontier) -> Float[Tensor, "B M V"]:
-            logits = torch.full((*frontier.nodes.shape, VOCAB), -torch.inf)
+    def propose(self, context: Context, policy: TreePolicy) -> list[Tree | None]:
+        def score(frontier: Frontier) -> Float[Tensor, "R M V"]:
+            logits = torch.full((*frontier.tokens.shape, VOCAB), -torch.inf)
             logits[..., self.token] = 0.0
             return logits
 
         return grow(context, policy, score)
+
+
+class Scripted(Drafter):
+    """Hands over the trees that a function makes of each sequence's tokens and room."""
+
+    def __init__(self, script: Callable[[list[int], int], Tree]) -> None:
+        self.script = script
+
+    def propose(self, context: Context, policy: TreePolicy) -> list[Tree | None]:
+        rows = zip(context.tokens, context.room, context.done, strict=True)
+        return [None if done else self.script(tokens, room) for tokens, room, done in rows]
 
 
 class Wrapped(Drafter):
@@ -138,11 +150,12 @@ class Wrapped(Drafter):
     def begin(self, context: Context) -> None:
         self.inner.begin(context)
 
-    def propose(self, context: Context, policy: TreePolicy) -> Tree:
+    def propose(self, context: Context, policy: TreePolicy) -> list[Tree | None]:
         self.calls += 1
-        return self.spoil(self.inner.propose(context, policy))
+        trees = self.inner.propose(context, policy)
+        return [tree and self.spoil(tree, number) for number, tree in enumerate(trees)]
 
-    def spoil(self, tree: Tree) -> Tree:
+    def spoil(self, tree: Tree, number: int) -> Tree:
         raise NotImplementedError
 
     def close(self) -> None:
@@ -161,32 +174,24 @@ class Restless(LogitsProcessor):
 class Wrong(Wrapped):
     """Guesses the token after the one that its model would have guessed."""
 
-    def spoil(self, tree: Tree) -> Tree:
-        tokens = torch.where(tree.nodes & (tree.parents >= 0), (tree.tokens + 1) % VOCAB, tree.tokens)
-        return Tree(tokens, tree.parents, tree.scores)
+    def spoil(self, tree: Tree, number: int) -> Tree:
+        wrong = [(token + 1) % VOCAB for token in tree.tokens[1:]]
+        return Tree([tree.tokens[0], *wrong], tree.parents, tree.scores, tree.depths)
 
 
 class Twins(Wrapped):
     """Has every node twice: the first twin of an even node has its children, the second that of an odd one."""
 
-    def spoil(self, tree: Tree) -> Tree:
-        twinned = Tree.root(tree.tokens[:, 0])
-        count = tree.tokens.shape[1]
-        heirs = torch.zeros(tree.tokens.shape, dtype=torch.int64)
-        for node in range(1, count):
-            parents = heirs.gather(1, tree.parents[:, node : node + 1].clamp(min=0))
-            token, score = tree.tokens[:, node : node + 1], tree.scores[:, node : node + 1]
-            before = twinned.tokens.shape[1]
-            parents = parents.masked_fill(token < 0, PADDING)
-            twinned = twinned.place(token.repeat(1, 2), parents.repeat(1, 2), score.repeat(1, 2))
-            heirs[:, node] = before + node % 2
+    def spoil(self, tree: Tree, number: int) -> Tree:
+        twinned, heirs = Tree.root(tree.tokens[0]), [0]
+        for node in range(1, len(tree)):
+            heirs.append(len(twinned) + node % 2)
+            twinned = twinned.place([(tree.tokens[node], heirs[tree.parents[node]], tree.scores[node])] * 2)
         return twinned
 
 
 class Sometimes(Wrapped):
-    """Proposes nothing for every second row, in turn."""
+    """Proposes nothing for every second sequence, in turn."""
 
-    def spoil(self, tree: Tree) -> Tree:
-        keep = tree.nodes.clone()
-        keep[self.calls % 2 :: 2, 1:] = False
-        return tree.select(keep)
+    def spoil(self, tree: Tree, number: int) -> Tree:
+        return tree if (number + self.calls) % 2 else tree.select([])

@@ -69,6 +69,7 @@ class MedusaModel(PreTrainedModel):
 class MedusaDrafter(Drafter):
     """Drafts as many levels as there are heads; what follows a node depends on its depth alone."""
 
+    policy = "static:levels=8"
     needs = Needs(hidden_states=(-1,))
 
     def __init__(self, model: MedusaModel, shared: nn.Module | None = None) -> None:

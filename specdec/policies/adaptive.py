@@ -42,4 +42,4 @@ class Adaptive(TreePolicy):
 
 
 def _expected(tree: Tree, nodes: Sequence[int]) -> float:
-    return sum(exp(tree.scores[node]) for node in nodes)
+    return sum((exp(tree.scores[node]) for node in nodes), 0.0)

@@ -9,14 +9,14 @@ from attrs import define, field, frozen
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from specdec.chance import Chance, Keyed
+from specdec.chance import Chance, Keyed, Noise
 from specdec.errors import NonFiniteLogits, TreeError
 from specdec.features import Features, Needs
 from specdec.interfaces import Rule, Walk
 from specdec.options import Sampling
 from specdec.pack import Packed, pack, pad
+from specdec.prefix import Prefix
 from specdec.rules import Match
-from specdec.sampling import Prefix
 from specdec.target.checks import check_prompt, check_tree
 from specdec.target.engine import Engine, Reading, Slot
 from specdec.tree import Tree
@@ -82,7 +82,7 @@ class Sessions:
         with self._lock:
             while self._abandoned:
                 self.close(self._abandoned.popleft())
-            prefix = Prefix(list(tokens), sampling, self.chance)
+            prefix = Prefix(list(tokens), sampling, Noise(self.chance, sampling.seed))
             session = Session(self.engine.open(len(tokens)), prefix, needs)
             self._open[session] = None
             return session
@@ -95,7 +95,7 @@ class Sessions:
                 self.engine.close(session.slot)
 
     def abandon(self, sessions: Sequence[Session | None]) -> None:
-        """Close these before the next session opens: what a garbage collector may call, even in the middle of a pass."""
+        """Close these before the next session opens; a garbage collector may call it, even in the middle of a pass."""
         self._abandoned.extend(session for session in sessions if session is not None)
 
     def step(self, trees: Mapping[Session, Tree], budget: int = CHUNK) -> dict[Session, Decision | Exception]:
@@ -128,28 +128,51 @@ class Sessions:
             read = {session: self._keep(session, range(len(part)), [], reading, row) for row, (session, part) in pairs}
             return [read[session] for session in sessions]
 
-    def verify(
-        self, sessions: Sequence[Session], trees: Sequence[Tree], *, together: bool = False
-    ) -> list[Decision | Exception]:
+    def verify(self, sessions: Sequence[Session], trees: Sequence[Tree]) -> list[Decision | Exception]:
         """Read a tree of each session in one pass, and keep the path that the rule accepts.
 
-        A session that fails gets its error, stays as it was, and hurts no other. Sessions that go `together` all stay
-        as they were if one fails, and its error is raised.
+        A session that fails gets its error, stays as it was, and hurts no other: its tree does not fit it, its logits
+        are not finite, or one of its processors raised.
         """
         with self._lock:
-            outcomes = dict[Session, Decision | Exception]()
-            valid = dict[Session, Tree]()
+            outcomes, valid = dict[Session, Decision | Exception](), dict[Session, Tree]()
             for session, tree in zip(sessions, trees, strict=True):
                 try:
-                    check_tree(tree, session.prefix.tokens, self.engine.vocab_size, self.engine.max_length)
+                    self._check(session, tree)
                     valid[session] = tree
                 except TreeError as error:
                     outcomes[session] = error
-            if valid and not (together and outcomes):
-                outcomes |= self._verify(valid, together=together)
-            if together:
-                _raise_first(outcomes)
+            if valid:
+                reading, walks = self._decide(valid)
+                for row, (session, walk) in enumerate(walks.items()):
+                    if isinstance(walk, Walk):
+                        outcomes[session] = self._accept(session, valid[session], walk, reading, row)
+                    else:
+                        outcomes[session] = walk
             return [outcomes[session] for session in sessions]
+
+    def verify_together(self, sessions: Sequence[Session], trees: Sequence[Tree]) -> list[Decision]:
+        """Do the same with all or none: if one session fails, its error is raised, and all stay as they were.
+
+        Raises:
+            TreeError: a tree does not fit its session.
+            NonFiniteLogits: the target gave no usable probabilities.
+        """
+        with self._lock:
+            valid = dict(zip(sessions, trees, strict=True))
+            for session, tree in valid.items():
+                self._check(session, tree)
+            reading, walks = self._decide(valid)
+            for walk in walks.values():
+                if isinstance(walk, Exception):
+                    raise walk
+            rows = enumerate(walks.items())
+            decisions = {
+                session: self._accept(session, valid[session], walk, reading, row)
+                for row, (session, walk) in rows
+                if isinstance(walk, Walk)
+            }
+            return [decisions[session] for session in sessions]
 
     def features(self, decisions: Sequence[Decision]) -> Features | None:
         """Gather what a drafter reads of the tokens that one pass kept, for sessions of the same needs, [B, K, ...].
@@ -175,19 +198,8 @@ class Sessions:
             with torch.no_grad():
                 return Features(encoded=needs.encoder.encode(raw))
 
-    def _verify(self, trees: dict[Session, Tree], *, together: bool) -> dict[Session, Decision | Exception]:
-        reading, walks = self._decide(trees)
-        failed = {session: walk for session, walk in walks.items() if isinstance(walk, Exception)}
-        for session in failed:
-            self.engine.forget(session.slot)
-        if together and failed:
-            return {**failed}
-        outcomes = dict[Session, Decision | Exception](failed)
-        for row, (session, walk) in enumerate(walks.items()):
-            if isinstance(walk, Walk):
-                tokens = [*(trees[session].tokens[node] for node in walk.path), walk.bonus]
-                outcomes[session] = self._keep(session, [0, *walk.path], tokens, reading, row)
-        return outcomes
+    def _check(self, session: Session, tree: Tree) -> None:
+        check_tree(tree, session.prefix.tokens, self.engine.vocab_size, self.engine.max_length)
 
     def _decide(self, trees: dict[Session, Tree]) -> tuple[Reading, dict[Session, Walk | Exception]]:
         """Read trees and decide on them, the sessions in the order of their rows.
@@ -204,10 +216,12 @@ class Sessions:
         walks = self.rule.decide(forest, reading.logits, [session.prefix for session in rows])
         outcomes = dict(zip(rows, walks, strict=True))
         spoiled = [row for row, walk in outcomes.items() if isinstance(walk, NonFiniteLogits) and len(trees[row]) > 1]
+        for session, walk in outcomes.items():
+            if isinstance(walk, NonFiniteLogits):
+                self.engine.forget(session.slot)  # masked columns must be finite
         if not spoiled:
             return reading, outcomes
         for session in spoiled:
-            self.engine.forget(session.slot)
             trees[session] = Tree.root(session.prefix.tokens[-1])
         return self._decide(trees)
 
@@ -217,6 +231,10 @@ class Sessions:
         return self.engine.read(
             slots, packed.tokens, packed.depths, packed.ancestors, hidden_states=tuple(hidden), logits=logits
         )
+
+    def _accept(self, session: Session, tree: Tree, walk: Walk, reading: Reading, row: int) -> Decision:
+        tokens = [*(tree.tokens[node] for node in walk.path), walk.bonus]
+        return self._keep(session, [0, *walk.path], tokens, reading, row)
 
     def _keep(self, session: Session, nodes: Sequence[int], tokens: list[int], reading: Reading, row: int) -> Decision:
         start = session.slot.length
@@ -232,9 +250,3 @@ def _in_place(sessions: Sequence[Session]) -> list[Session]:
 
 def _gather(states: Float[Tensor, "R M E"], rows: Int[Tensor, " B"], nodes: Int[Tensor, "B K"]) -> Tensor:
     return states[rows.to(states.device)[:, None], nodes.to(states.device)]
-
-
-def _raise_first(outcomes: Mapping[Session, Decision | Exception]) -> None:
-    for outcome in outcomes.values():
-        if isinstance(outcome, Exception):
-            raise outcome

@@ -7,6 +7,8 @@ from transformers import PreTrainedTokenizerBase
 
 from specdec.errors import DataError
 
+__all__ = ["ANSWERS", "laid_out"]
+
 ANSWERS = "assistant"
 """Whose turns are learnt from."""
 

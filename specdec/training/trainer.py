@@ -23,6 +23,8 @@ from specdec.training.method import Progress, TrainingMethod
 from specdec.training.report import Report
 from specdec.training.teacher import Teacher
 
+__all__ = ["HeadTrainer", "Plan"]
+
 LOGS = "logs"
 """Folder in the output that TensorBoard reads; a run that goes on goes on in it."""
 

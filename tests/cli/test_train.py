@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from specdec import Target, load_drafter
 from specdec.cli import parts
 from specdec.cli.main import app
-from specdec.cli.methods import GIVEN
+from specdec.cli.methods import PASSED
 from specdec.plugins import Plugins, plugins
 
 TEXTS = [{"text": f"abcabc {number} xyz" * 2} for number in range(12)]
@@ -166,7 +166,7 @@ def test_without_the_extra_it_is_asked_for(train, monkeypatch):
 def test_help_lists_the_methods_options(method):
     shown = specdec("train", method, "--help").stdout
     factory = plugins().entry("method", method).factory
-    options = [name for name in inspect.signature(factory).parameters if name not in GIVEN]
+    options = [name for name in inspect.signature(factory).parameters if name not in PASSED]
 
     assert f"Options of {method}" in shown
     assert all(f"--{name.replace('_', '-')}" in shown for name in options)
@@ -176,7 +176,7 @@ def test_the_page_lists_the_options_of_moa():
     page = (Path(__file__).parents[2] / "docs/training.md").read_text("utf-8")
     rows = dict(re.findall(r"^\|`--([\w-]+)`\|([^|]*)\|", page, re.MULTILINE))
     taken = inspect.signature(plugins().entry("method", "moa").factory).parameters.values()
-    defaults = {parameter.name: parameter.default for parameter in taken if parameter.name not in GIVEN}
+    defaults = {parameter.name: parameter.default for parameter in taken if parameter.name not in PASSED}
 
     assert list(rows) == [name.replace("_", "-") for name in defaults]
     assert [row.strip("`") for row in rows.values()] == [

@@ -9,12 +9,3 @@ def unchecked_shapes():
     config.update("jaxtyping_disable", True)
     yield
     config.update("jaxtyping_disable", False)
-
-
-def pytest_terminal_summary(terminalreporter):
-    from tests.mutants.table import FINDINGS, lines
-
-    if FINDINGS:
-        terminalreporter.section("mutants")
-        for line in lines():
-            terminalreporter.write_line(line)

@@ -16,8 +16,8 @@ from specdec.drafters import NoDrafter, SmallModel
 from specdec.errors import NonFiniteLogits, SpecdecError, TreeError
 from specdec.interfaces import Rule
 from specdec.policies import Static
+from specdec.prefix import Prefix
 from specdec.rules import Match
-from specdec.sampling import RowLaw
 from specdec.target.cache import SlotCache
 from specdec.target.engine import Engine
 from specdec.target.masks import Layout
@@ -90,8 +90,8 @@ def _difference(one, other) -> int:
 
 @mutant(48, "mixed_batch", "PERM", "vllm-ascend 16396, 16430")
 def mixed_batch():
-    whole = RowLaw.__call__
-    differs((RowLaw, "__call__", lambda self, node: whole(evolve(self, sampling=OPTIONS[0]), node)))
+    whole = Prefix.probs
+    differs((Prefix, "probs", lambda self, *of: whole(evolve(self, sampling=OPTIONS[0]), *of)))
 
 
 @mutant(53, "orphan_child", "SHAPE", "EAGLE-2")
@@ -105,35 +105,20 @@ def orphan_child():
         raise AssertionError(f"TreeError: {refused}") from refused
 
 
-def _history(change) -> Patch:
-    def wrong(self, node):
-        path = self.tree.tokens[self.row, self.tree.path(self.row, node)]
-        return verifier_law(self.sampling, change(self.prefix, path), self.logits[node])
-
-    return RowLaw, "__call__", wrong
-
-
-verifier_law = sampling_module.law
-
-
 @mutant(67, "history_not_path", "HIST", "SGLang, UMbreLLa, EAGLE")
 def history_not_path():
-    differs(_history(lambda prefix, path: prefix))
+    differs((Prefix, "history", lambda self, tree, node: self.tokens))
 
 
 @mutant(68, "history_off_by_one", "HIST", "mlx-lm 990, 1175")
 def history_off_by_one():
-    differs(_history(lambda prefix, path: torch.cat([prefix, path])[:-1]))
+    whole = Prefix.history
+    differs((Prefix, "history", lambda self, *at: whole(self, *at)[:-1]))
 
 
 @mutant(69, "processor_draft_only", "HIST, ENUM", "MoA; SGLang 10617; vLLM 42744, 18902")
 def processor_draft_only():
-    whole = sampling_module.law
-
-    def raw(options, history, logits):
-        return whole(evolve(options, repetition_penalty=1.0), history, logits)
-
-    differs((sampling_module, "law", raw))
+    differs((sampling_module, "_processors", lambda sampling: []))
 
 
 class Floored(LogitsProcessor):
@@ -147,7 +132,7 @@ class Floored(LogitsProcessor):
 def tie_order():
     logits = torch.tensor([1.0, 5.0, 5.5, 5.0])
     options = Sampling(processors=(Floored(),))
-    right = sampling_module.law(options, torch.tensor([0]), logits)
+    right = sampling_module.probs(options, [0], logits)
     wrong = 3 - int(Floored()(None, logits).flip(0).argmax())
     return float(abs(right - torch.eye(4)[wrong].numpy()).sum() / 2)
 

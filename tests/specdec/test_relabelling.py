@@ -7,8 +7,7 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from specdec import Decoder, Drafter, Key, Keyed, Sampling, Stop, Target
-from specdec.chance import Weights
+from specdec import Decoder, Drafter, Key, Keyed, Probs, Sampling, Stop, Target
 from specdec.drafters import Ngram, NoDrafter, SmallModel
 from specdec.policies import Chain, Dynamic, Static
 from specdec.rules import Match, Rejection
@@ -38,7 +37,7 @@ def renamed(prompts: list[list[int]]) -> list[list[int]]:
 class Renamed(Keyed):
     """The chances of the first vocabulary, for the other one."""
 
-    def draw(self, weights: Weights, count: int, key: Key) -> list[int]:
+    def draw(self, weights: Probs, count: int, key: Key) -> list[int]:
         return NAMES[super().draw(weights[NAMES.numpy()], count, key)].tolist()
 
     def noise(self, key: Key, size: int) -> np.ndarray[Any, np.dtype[np.float32]]:

@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import StopStringCriteria
 
-from specdec import PADDING, Context, Decoder, Sampling, Step, Stop, Target
+from specdec import Decoder, Features, Sampling, Step, Stop, Target
 from specdec.drafters import NoDrafter, SmallModel
 from specdec.ends import Ends
 from specdec.policies import Chain
 from specdec.text import TextStream, batch, encode
+from tests.specdec.contexts import context_of
 from tests.toys import build, byte_tokenizer
 
 TEXTS = st.text("abcxy é€😀", max_size=20)
@@ -45,7 +46,7 @@ def test_bytes_that_make_no_character_come_out_in_the_end(tokens: list[int], cut
 
 
 def test_the_text_of_a_run_is_that_of_its_tokens() -> None:
-    """Row by row, over the steps of a stream."""
+    """Each sequence's, over the steps of a stream."""
     tokenizer = byte_tokenizer()
     for seed in range(4):
         model = build("llama", seed=seed, vocab_size=len(tokenizer))
@@ -53,15 +54,6 @@ def test_the_text_of_a_run_is_that_of_its_tokens() -> None:
         said = decoder.generate(["abc é", "x", "€😀€😀"], Sampling(1.0, seed=seed), Stop(24, tokens=()))
 
         assert said.text == tuple(tokenizer.decode(list(tokens)) for tokens in said.tokens)
-
-
-def context_of(rows: list[list[int]], limit: int = 99) -> Context:
-    lengths = torch.tensor([len(row) for row in rows])
-    tokens = torch.tensor([row + [PADDING] * (int(lengths.max()) - len(row)) for row in rows])
-    none = torch.zeros(len(rows), dtype=torch.int64)
-    empty = Step(torch.empty(len(rows), 0, dtype=torch.int64), none, none)
-    done = torch.zeros(len(rows), dtype=torch.bool)
-    return Context(tokens, lengths, torch.full_like(lengths, limit), done, (Sampling(),) * len(rows), empty)
 
 
 @given(st.text("abcxy", min_size=1, max_size=5), st.text("abcxy", max_size=8), st.text("abcxy", min_size=1, max_size=8))
@@ -76,24 +68,38 @@ def test_stop_strings_cut_where_transformers_would(stop: str, before: str, after
         for place in range(len(tokens))
         if criterion(torch.tensor([[*history, *tokens[: place + 1]]]), torch.empty(0))[0]
     ]
-    step = Step(torch.tensor([tokens]), torch.tensor([len(tokens)]), torch.tensor([len(tokens) - 1]))
+    step = Step([tokens], [len(tokens) - 1])
     cut, done = Ends(Stop(strings=stop), (), tokenizer).cut(context_of([history]), step)
+    length = ends[0] + 1 if ends else len(tokens)
 
-    assert cut.lengths.tolist() == [ends[0] + 1 if ends else len(tokens)]
-    assert done.tolist() == [bool(ends)]
-    assert cut.tokens.shape[1] == int(cut.lengths.max())
-    assert cut.accepted.tolist() == [min(len(tokens) - 1, int(cut.lengths[0]))]
+    assert cut.tokens == [tokens[:length]]
+    assert done == [bool(ends)]
+    assert cut.accepted == [min(len(tokens) - 1, length)]
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=6), st.integers(1, 8), st.sets(st.integers(0, 4), max_size=2))
 def test_the_first_end_counts_whichever_it_is(tokens: list[int], room: int, stops: set[int]) -> None:
-    step = Step(torch.tensor([tokens]), torch.tensor([len(tokens)]), torch.tensor([len(tokens) - 1]))
-    cut, done = Ends(Stop(tokens=sorted(stops)), (), None).cut(context_of([[1, 1]], 2 + room), step)
+    step = Step([tokens], [len(tokens) - 1])
+    cut, done = Ends(Stop(tokens=sorted(stops)), (), None).cut(context_of([[1, 1]], room - 1), step)
     places = [place + 1 for place, token in enumerate(tokens) if token in stops and place < room]
     expected = min([*places, room, len(tokens)])
 
-    assert cut.lengths.tolist() == [expected]
-    assert done.tolist() == [expected == room or expected in places]
+    assert cut.tokens == [tokens[:expected]]
+    assert done == [expected == room or expected in places]
+
+
+def test_sequences_that_are_done_stay_done_and_features_are_cut_to_the_longest() -> None:
+    """Each sequence by its own end."""
+    features = Features(hidden=torch.arange(18.0).view(3, 6, 1, 1))
+    step = Step([[], [4, 4, 9, 4, 4, 4], [4, 4, 4, 9, 4]], [0, 5, 2], features)
+    cut, done = Ends(Stop(tokens=[9]), (), None).cut(context_of([[1], [2], [3]], done=(0,)), step)
+
+    assert cut.tokens == [[], [4, 4, 9], [4, 4, 4, 9]]
+    assert cut.accepted == [0, 3, 2]
+    assert done == [True] * 3
+    assert cut.features is not None
+    assert cut.features.hidden is not None
+    assert torch.equal(cut.features.hidden, features.hidden[:, :4])
 
 
 def test_one_prompt_or_several() -> None:

@@ -2,176 +2,188 @@
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from specdec import PADDING, Dice, Keyed, Tree
+from specdec import Dice, Keyed, Probs, Tree
 from specdec.errors import TreeError
-from tests.specdec.trees import Row, batches, lineage, tree_of, words
+from tests.specdec.trees import Node, lineage, node_lists, tree_of, words
 
 
-@given(batches())
-def test_ancestors_and_depths_are_those_of_walking_up(batch: list[Row]) -> None:
-    tree = tree_of(batch)
+@given(node_lists())
+def test_ancestors_depths_and_paths_are_those_of_walking_up(nodes: list[Node]) -> None:
+    tree = Tree.of(*zip(*nodes, strict=True))
 
-    for row, nodes in enumerate(batch):
-        for node in range(tree.tokens.shape[1]):
-            up = lineage(nodes, node) if node < len(nodes) else [node]
-            assert tree.ancestors[row, node].nonzero()[:, 0].tolist() == sorted(up)
-            assert int(tree.depths[row, node]) == len(up) - 1
+    for node in range(len(nodes)):
+        up = lineage(nodes, node)
+        assert tree.ancestors[node] == sum(1 << above for above in up)
+        assert tree.depths[node] == len(up) - 1
+        assert tree.path(node) == up[::-1][1:]
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 8, 9, 10, 17, 18, 33])
+@pytest.mark.parametrize("size", [1, 2, 3, 8, 9, 64, 65, 200])
 def test_chains_of_any_length_are_seen_to_the_root(size: int) -> None:
-    """The doubling reaches all the way, and no further."""
-    tree = tree_of([[(0, node - 1) for node in range(size)]])
+    tree = Tree.of([0] * size, range(-1, size - 1))
 
-    assert torch.equal(tree.ancestors[0], torch.ones(size, size).tril().bool())
-
-
-@given(batches())
-def test_children_paths_and_the_deepest(batch: list[Row]) -> None:
-    tree = tree_of(batch)
-    deepest = max((len(lineage(nodes, n)) for nodes in batch for n in range(len(nodes))), default=1) - 1
-
-    for row, nodes in enumerate(batch):
-        for node in range(len(nodes)):
-            assert tree.children(row)[node] == [n for n in range(len(nodes)) if nodes[n][1] == node]
-            assert tree.path(row, node) == lineage(nodes, node)[::-1][1:]
-            assert bool(tree.deepest[row, node]) == (len(lineage(nodes, node)) - 1 == deepest)
-        assert not tree.deepest[row, len(nodes) :].any()
+    assert tree.ancestors == [2 ** (node + 1) - 1 for node in range(size)]
 
 
-@given(batches(), st.data())
-def test_placing_adds_exactly_the_nodes_given(batch: list[Row], data: st.DataObject) -> None:
-    """In their order, whatever padding stands between them, and nothing else changes."""
-    tree = tree_of(batch)
-    added: list[Row] = []
-    for nodes in batch:
-        possible = st.tuples(st.integers(0, 4), st.sampled_from(range(len(nodes)))) if nodes else st.nothing()
-        padded = st.just((PADDING, 0)) | possible
-        added.append(data.draw(st.lists(padded, min_size=4, max_size=4)))
-    tokens = torch.tensor([[token for token, _ in nodes] for nodes in added])
-    parents = torch.tensor([[parent for _, parent in nodes] for nodes in added])
-    grown = tree.place(tokens, parents, torch.full(tokens.shape, -3.0))
-    before = tree.tokens.shape[1]
+@given(node_lists())
+def test_children_leaves_and_the_depth(nodes: list[Node]) -> None:
+    tree = tree_of(nodes)
+    depths = [len(lineage(nodes, node)) - 1 for node in range(len(nodes))]
 
-    assert torch.equal(grown.tokens[:, :before], tree.tokens)
-    assert torch.equal(grown.parents[:, :before], tree.parents)
-    for row, nodes in enumerate(added):
-        real = [node for node in nodes if node[0] >= 0]
-        have = list(zip(grown.tokens[row, before:].tolist(), grown.parents[row, before:].tolist(), strict=True))
-        assert have == real + [(PADDING, PADDING)] * (len(have) - len(real))
-        assert grown.scores[row, before:].tolist() == [-3.0] * len(real) + [0.0] * (len(have) - len(real))
-    assert grown.tokens.shape[1] - before == max(sum(token >= 0 for token, _ in nodes) for nodes in added)
-    assert torch.equal(grown.depths, Tree(grown.tokens, grown.parents, grown.scores).depths)
+    assert len(tree) == len(nodes)
+    assert tree.children == [[n for n, (_, parent) in enumerate(nodes) if parent == node] for node in range(len(nodes))]
+    assert tree.depth == max(depths)
+    assert tree.leaves == [node for node, depth in enumerate(depths) if depth == max(depths)]
+
+
+@given(node_lists(vocab=3), st.lists(st.integers(0, 2), max_size=5))
+def test_following_tokens_ends_where_the_tree_does(nodes: list[Node], tokens: list[int]) -> None:
+    """Of twins the earlier one is taken."""
+    tree = tree_of(nodes)
+    path = tree.follow(tokens)
+    below = [node for node, (token, parent) in enumerate(nodes) if parent == [0, *path][-1]]
+
+    assert [tree.tokens[node] for node in path] == tokens[: len(path)]
+    assert path == (tree.path(path[-1]) if path else [])
+    for node, parent in zip(path, [0, *path], strict=False):
+        assert node == min(twin for twin in tree.children[parent] if tree.tokens[twin] == tree.tokens[node])
+    assert len(path) == len(tokens) or tokens[len(path)] not in [tree.tokens[node] for node in below]
+
+
+@given(node_lists(), st.data())
+def test_placing_adds_exactly_the_nodes_given(nodes: list[Node], data: st.DataObject) -> None:
+    """In their order, and neither the tree before nor anything else in it changes."""
+    tree, before = tree_of(nodes), tree_of(nodes)
+    added = data.draw(st.lists(st.tuples(st.integers(0, 4), st.integers(0, len(nodes) - 1)), max_size=4))
+    grown = tree.place([(token, parent, -3.0) for token, parent in added])
+
+    assert list(zip(grown.tokens, grown.parents, strict=True)) == nodes + added
+    assert grown.scores == before.scores + [-3.0] * len(added)
+    assert grown.depths == tree_of(nodes + added).depths
+    assert grown.drawn == frozenset()
+    assert (tree.tokens, tree.parents, tree.scores) == (before.tokens, before.parents, before.scores)
 
 
 @pytest.mark.parametrize("parent", [1, 5, -1])
 def test_a_node_without_a_parent_is_refused(parent: int) -> None:
-    tree = Tree.root(torch.tensor([3, PADDING]))
+    """A node may not hang from one that is placed at the same time either."""
+    with pytest.raises(TreeError, match=rf"expected parents among the tree's 1 nodes, got .*{parent}"):
+        Tree.root(3).place([(1, 0, 0.0), (1, parent, 0.0)])
 
+
+def test_a_negative_token_is_refused() -> None:
+    with pytest.raises(TreeError, match="expected tokens of at least 0, got -1"):
+        Tree.root(3).place([(1, 0, 0.0), (-1, 0, 0.0)])
+
+
+@pytest.mark.parametrize(
+    ("tokens", "parents"), [([], []), ([1], []), ([1], [0]), ([1, 2], [-1, 1]), ([1, 2, 3], [-1, 2, 0])]
+)
+def test_lists_that_are_no_tree_are_refused(tokens: list[int], parents: list[int]) -> None:
     with pytest.raises(TreeError, match="expected"):
-        tree.place(torch.tensor([[1], [PADDING]]), torch.tensor([[parent], [0]]), torch.zeros(2, 1))
-    with pytest.raises(TreeError, match=r"none at \[\[1, 0\]\]"):
-        tree.place(torch.tensor([[PADDING], [1]]), torch.tensor([[0], [0]]), torch.zeros(2, 1))
+        Tree.of(tokens, parents)
 
 
-@given(batches(), st.randoms(use_true_random=False))
-def test_selecting_keeps_the_words_of_what_is_kept(batch: list[Row], random: object) -> None:
-    """Numbers change, words do not; nothing is invented."""
-    tree = tree_of(batch)
-    keep = torch.zeros(tree.tokens.shape, dtype=torch.bool)
-    for row, nodes in enumerate(batch):
-        for node in range(len(nodes)):
-            above = nodes[node][1]
-            keep[row, node] = above < 0 or (keep[row, above] and random.random() < 0.7)  # type: ignore[attr-defined]
-    kept = tree.select(keep)
+@given(node_lists(), st.randoms(use_true_random=False))
+def test_selecting_keeps_the_words_of_what_is_kept(nodes: list[Node], random: object) -> None:
+    """Numbers change, words and scores do not, whatever order the nodes are named in; nothing is invented."""
+    tree, keep = tree_of(nodes), {0}
+    for node, (_, above) in enumerate(nodes):
+        if above in keep and random.random() < 0.7:  # type: ignore[attr-defined]
+            keep.add(node)
+    kept = tree.select(sorted(keep, reverse=True))
+    expected = [tuple(nodes[step][0] for step in lineage(nodes, node)[::-1]) for node in keep]
 
-    for row, nodes in enumerate(batch):
-        wanted = [node for node in range(len(nodes)) if keep[row, node]]
-        expected = [tuple(nodes[step][0] for step in lineage(nodes, node)[::-1]) for node in wanted]
-        assert words(kept, row) == sorted(expected)
-        assert sorted(kept.scores[row, kept.nodes[row]].tolist()) == sorted(tree.scores[row, wanted].tolist())
-    assert torch.equal(kept.depths, Tree(kept.tokens, kept.parents, kept.scores).depths)
+    assert words(kept) == sorted(expected)
+    assert kept.scores == [tree.scores[node] for node in sorted(keep)]
+    assert kept.depths == tree_of(list(zip(kept.tokens, kept.parents, strict=True))).depths
+
+
+def test_the_root_is_kept_unasked() -> None:
+    assert words(tree_of([(4, -1), (1, 0)]).select([])) == [(4,)]
 
 
 def test_a_node_may_not_outlive_its_parent() -> None:
-    tree = tree_of([[(0, -1), (1, 0), (2, 1)]])
-
-    with pytest.raises(TreeError, match=r"orphans at \[\[0, 2\]\]"):
-        tree.select(torch.tensor([[True, False, True]]))
+    with pytest.raises(TreeError, match=r"every kept node to be kept, got orphans \[2\]"):
+        tree_of([(0, -1), (1, 0), (2, 1)]).select([0, 2])
 
 
-def drawn_tree(rows: int = 2, vocab: int = 6, width: int = 3) -> tuple[Tree, torch.Tensor]:
-    probs = torch.rand(rows, 1, vocab, generator=torch.Generator().manual_seed(1)).softmax(-1)
-    dice = [Dice(Keyed(), seed, 4) for seed in range(rows)]
-    return Tree.root(torch.zeros(rows, dtype=torch.int64)).draw(torch.full((rows, 1), width), probs, dice), probs
+@pytest.mark.parametrize("node", [-1, 3])
+def test_a_node_that_is_not_there_cannot_be_kept(node: int) -> None:
+    with pytest.raises(TreeError, match=f"expected nodes of the tree's 3, got {node}"):
+        tree_of([(0, -1), (1, 0), (2, 1)]).select([0, node])
+
+
+DICE = Dice(Keyed(), 1, 4)
+
+
+def drawn_tree(vocab: int = 6, width: int = 3) -> tuple[Tree, Probs]:
+    probs = np.random.default_rng(1).dirichlet(np.ones(vocab)).astype(np.float32)
+    return Tree.root(0).draw(0, width, probs, DICE), probs
 
 
 def test_drawn_siblings_differ_and_score_by_their_probability() -> None:
     tree, probs = drawn_tree()
 
-    for row in range(2):
-        tokens = tree.tokens[row, 1:].tolist()
-        assert len(set(tokens)) == 3
-        torch.testing.assert_close(tree.scores[row, 1:], probs[row, 0, tokens].log())
-    assert tree.drawn is not None
-    assert tree.drawn.tolist() == [[False, True, True, True]] * 2
+    assert len(set(tree.tokens[1:])) == 3
+    np.testing.assert_allclose(tree.scores[1:], np.log(probs[tree.tokens[1:]]), rtol=1e-6)
+    assert tree.drawn == {1, 2, 3}
+
+
+def test_scores_add_up_along_drawn_paths() -> None:
+    tree, probs = drawn_tree()
+    grown = tree.draw(2, 1, probs, DICE)
+
+    assert grown.scores[4] == pytest.approx(tree.scores[2] + np.log(probs[grown.tokens[4]]))
 
 
 def test_proposals_are_what_the_earlier_siblings_left() -> None:
+    """Of placed nodes and of the root there is none."""
     tree, probs = drawn_tree()
+    grown = tree.place([(0, 0, 0.0), (0, 1, 0.0)])
+    left = probs.copy()
+    for node in range(1, 4):
+        np.testing.assert_allclose(grown.proposal(node), left / left.sum(), rtol=1e-6)
+        left[tree.tokens[node]] = 0
 
-    for row in range(2):
-        left = probs[row, 0].numpy().copy()
-        assert tree.proposal(row, 0) is None
-        for node in range(1, 4):
-            q = tree.proposal(row, node)
-            assert q is not None
-            np.testing.assert_allclose(q, left / left.sum(), rtol=1e-6)
-            left[int(tree.tokens[row, node])] = 0
+    assert [grown.proposal(node) for node in (0, 4, 5)] == [None] * 3
+
+
+def test_what_is_drawn_leaves_out_placed_siblings() -> None:
+    probs = np.array([0.25, 0.25, 0.5], np.float32)
+    tree = Tree.root(0).place([(2, 0, 0.0)]).draw(0, 2, probs, DICE)
+
+    assert sorted(tree.tokens[2:]) == [0, 1]
+    np.testing.assert_allclose(tree.proposal(2), [0.5, 0.5, 0])
 
 
 def test_no_more_is_drawn_than_has_probability() -> None:
-    probs = torch.tensor([[[0.0, 0.5, 0.0, 0.5]]])
-    tree = Tree.root(torch.tensor([2])).draw(torch.tensor([[9]]), probs, [Dice(Keyed(), 0, 0)])
+    probs = np.array([0.0, 0.5, 0.0, 0.5], np.float32)
+    tree = Tree.root(2).draw(0, 9, probs, DICE)
 
-    assert sorted(tree.tokens[0, 1:].tolist()) == [1, 3]
+    assert sorted(tree.tokens[1:]) == [1, 3]
+    assert tree.draw(0, 1, probs, DICE) is tree
 
 
-def test_what_a_node_drew_from_stays_its_law() -> None:
+def test_what_a_node_drew_from_stays_what_it_draws_from() -> None:
     """A second draw with other probabilities takes from what the first left."""
-    tree, probs = drawn_tree(rows=1)
-    other = torch.zeros(1, 4, 6)
-    other[:, 0, int(tree.tokens[0, 1])] = 1
-    dice = [Dice(Keyed(), 0, 4)]
-    more = tree.draw(torch.tensor([[3, 0, 0, 0]]), other, dice)
+    tree, probs = drawn_tree()
+    other = np.zeros(6, np.float32)
+    other[tree.tokens[1]] = 1
+    more = tree.draw(0, 3, other, DICE)
 
-    assert sorted(more.tokens[0, 1:].tolist()) == [0, 1, 2, 3, 4, 5]
-    assert more.probs is not None
-    assert torch.equal(more.probs[0, 0], probs[0, 0])
+    assert sorted(more.tokens[1:]) == [0, 1, 2, 3, 4, 5]
+    np.testing.assert_array_equal(more.probs[0], probs)
 
 
 def test_dropping_a_node_forgets_how_the_others_were_found() -> None:
     """And keeping all of them forgets nothing."""
     tree, _ = drawn_tree()
-    keep = tree.nodes.clone()
-    whole = tree.select(keep)
-    keep[0, 3] = False
-    pruned = tree.select(keep)
+    whole, pruned = tree.select([3, 1, 2]), tree.select([1, 2])
 
-    assert whole.drawn is not None
-    assert pruned.drawn is None
-    assert pruned.probs is None
-    assert all(pruned.proposal(row, node) is None for row in range(2) for node in range(3))
-
-
-@given(batches(), st.data())
-def test_rows_are_taken_in_the_order_asked_for(batch: list[Row], data: st.DataObject) -> None:
-    tree = tree_of(batch)
-    chosen = data.draw(st.lists(st.sampled_from(range(len(batch))), min_size=1, unique=True))
-    part = tree.rows(chosen)
-
-    assert [words(part, place) for place in range(len(chosen))] == [words(tree, row) for row in chosen]
+    assert whole.drawn == {1, 2, 3}
+    assert (pruned.drawn, pruned.probs) == (frozenset(), {})
+    assert [pruned.proposal(node) for node in range(3)] == [None] * 3

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 from attrs import frozen
+from specdec.testing.emitted import Emitted
 
 from specdec import Chance, Context, Decoder, Drafter, Frontier, Rule, Sampling, Stop, Target, Tree, TreePolicy, grow
 from specdec.policies import Chain, Hybrid, Static
 from specdec.rules import Match, Rejection, Traversal
-from specdec.testing.emitted import Emitted
 from specdec.testing.exhaustive import enumerate_outcomes
 from tests.toys import build
 
@@ -73,6 +73,10 @@ DRAWN = [
 ]
 
 
+def named(pair: tuple[Rule, TreePolicy]) -> str:
+    return f"{type(pair[0]).__name__}, {pair[1]}"
+
+
 @pytest.mark.parametrize("row", range(3))
 def test_every_text_of_four_tokens(row):
     """A batch of three, of which one is sampled and the others end where they must."""
@@ -83,7 +87,7 @@ def test_every_text_of_four_tokens(row):
     assert error(outcomes, row, options[row], 4) < 1e-12
 
 
-@pytest.mark.parametrize("pair", [*PLACED, *DRAWN, (Rejection(), Hybrid((2, 2)))], ids=str)
+@pytest.mark.parametrize("pair", [*PLACED, *DRAWN, (Rejection(), Hybrid((2, 2)))], ids=named)
 def test_every_rule_on_every_kind_of_tree(pair):
     rule, policy = pair
     length = 4

@@ -1,43 +1,31 @@
-"""Prompt lookup against the obvious way: try every end of the row, the longest first, at every place."""
+"""Prompt lookup against the obvious way: try every end of the sequence, the longest first, at every place."""
+
+from fractions import Fraction
 
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from specdec import Context, Decoder, Sampling, Step, Stop, Target
+from specdec import Decoder, Sampling, Stop, Target
 from specdec.drafters import Ngram
 from specdec.policies import Chain, Static
+from tests.specdec.contexts import context_of
 from tests.specdec.trees import words
 from tests.toys import tiny
 
 TEXTS = st.lists(st.integers(0, 3), min_size=1, max_size=24)
 
 
-def context(rows: list[list[int]], temperature: float = 0.0) -> Context:
-    lengths = torch.tensor([len(row) for row in rows])
-    width = int(lengths.max())
-    none = torch.zeros(len(rows), dtype=torch.int64)
-    return Context(
-        torch.tensor([row + [-1] * (width - len(row)) for row in rows]),
-        lengths,
-        lengths + 50,
-        torch.zeros(len(rows), dtype=torch.bool),
-        Sampling(temperature).spread(len(rows)),
-        Step(torch.empty(len(rows), 0, dtype=torch.int64), none, none),
-    )
-
-
 def followers(text: list[int], suffix: list[int], longest: int, shortest: int) -> list[int]:
-    """What followed the longest end of the suffix that occurs in the text, best first."""
+    """What followed the longest end of the suffix that occurs in the text, best first, then lowest first."""
     for length in range(min(longest, len(suffix)), shortest - 1, -1):
         end = suffix[len(suffix) - length :]
         places = [place for place in range(max(length, 1), len(text)) if text[place - length : place] == end]
         if places:
-            weights: dict[int, float] = {}
+            weights: dict[int, Fraction] = {}
             for place in places:
-                weights[text[place]] = weights.get(text[place], 0.0) + 1 + 0.01 * (place - 1) / len(text)
-            return sorted(weights, key=lambda token: -weights[token])
+                weights[text[place]] = weights.get(text[place], 0) + 1 + Fraction(place - 1, 100 * len(text))
+            return sorted(weights, key=lambda token: (-weights[token], token))
     return []
 
 
@@ -45,7 +33,7 @@ def followers(text: list[int], suffix: list[int], longest: int, shortest: int) -
 def test_a_chain_is_what_followed_the_longest_match(text: list[int], longest: int, data: st.DataObject) -> None:
     """Drafted tokens join the suffix, and are looked up in what was decided."""
     shortest = data.draw(st.integers(0, longest))
-    tree = Ngram(longest, shortest).propose(context([text]), Chain(4))
+    (tree,) = Ngram(longest, shortest).propose(context_of([text]), Chain(4))
     suffix, expected = list(text), [(text[-1],)]
     for _ in range(4):
         found = followers(text, suffix, longest, shortest)
@@ -54,25 +42,23 @@ def test_a_chain_is_what_followed_the_longest_match(text: list[int], longest: in
         suffix.append(found[0])
         expected.append((*expected[-1], found[0]))
 
-    assert words(tree, 0) == expected
+    assert words(tree) == expected
 
 
 @given(st.lists(TEXTS, min_size=1, max_size=4), st.integers(1, 3))
 def test_several_matches_make_a_tree(texts: list[list[int]], width: int) -> None:
-    """Each row from itself alone."""
-    tree = Ngram().propose(context(texts), Static((width,)))
-
-    for row, text in enumerate(texts):
+    """Each sequence from itself alone."""
+    for text, tree in zip(texts, Ngram().propose(context_of(texts), Static((width,))), strict=True):
         found = followers(text, text, 3, 1)[:width]
-        assert words(tree, row) == sorted([(text[-1],), *((text[-1], token) for token in found)])
+        assert words(tree) == sorted([(text[-1],), *((text[-1], token) for token in found)])
 
 
 @pytest.mark.parametrize("sampled", [False, True])
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_what_never_occurred_is_never_drafted(sampled: bool, temperature: float) -> None:
-    tree = Ngram().propose(context([[1, 2, 3, 4], [5]], temperature), Static((2, 2), sampled))
+    batch = context_of([[1, 2, 3, 4], [5]], sampling=Sampling(temperature))
 
-    assert tree.nodes.sum(1).tolist() == [1, 1]
+    assert [words(tree) for tree in Ngram().propose(batch, Static((2, 2), sampled))] == [[(4,)], [(5,)]]
 
 
 def test_a_text_that_repeats_itself_is_drafted_right() -> None:

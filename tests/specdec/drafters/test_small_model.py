@@ -1,11 +1,12 @@
 """A draft model reads each decided token once, and its cache is always that of the decided tokens."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import torch
 
-from specdec import Context, Decoder, Sampling, Stop, Target, Tree, TreePolicy
+from specdec import Context, Decoder, Sampling, Step, Stop, Target, Tree, TreePolicy
 from specdec.drafters import SmallModel
 from specdec.policies import Adaptive, Chain, Dynamic, Static
 from tests.specdec.target.test_engine import assert_whole
@@ -26,20 +27,20 @@ class Watched(SmallModel):
 
     looks = 0
 
-    def propose(self, context: Context, policy: TreePolicy) -> Tree:
-        tree = super().propose(context, policy)
-        for row, slot in enumerate(self._slots):
+    def propose(self, context: Context, policy: TreePolicy) -> list[Tree | None]:
+        trees = super().propose(context, policy)
+        for number, slot in enumerate(self._slots):
             if slot is not None:
-                drafting = bool(context.room[row] > 0)  # else nothing is read for it, for nothing is drafted
-                assert_whole(self._engine, slot, context.row(row)[: -1 if drafting else slot.length])
+                drafting = context.room[number] > 0  # else nothing is read for it, for nothing is drafted
+                assert_whole(self._engine, slot, context.tokens[number][: -1 if drafting else slot.length])
                 self.looks += 1
-        return tree
+        return trees
 
 
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("model", [tiny, perturbed])
 def test_the_cache_is_that_of_the_decided_tokens(policy: TreePolicy, model: Any) -> None:
-    """Before each root, after any mixture of acceptance and rejection, as rows end one by one."""
+    """Before each root, after any mixture of acceptance and rejection, as sequences end one by one."""
     drafter = Watched(model())
     decoder = Decoder(drafter, Target(tiny()), policy)
     decoder.generate(RAGGED, Sampling(1.0, seed=1), Stop(9, tokens=(3, 8, 50)))
@@ -91,19 +92,20 @@ def test_the_tree_is_that_of_plain_readings(kind: str) -> None:
     trees: list[tuple[list[int], Tree]] = []
 
     class Spy(Target):
-        def verify(self, tree: Tree) -> Any:
-            trees.extend((list(row.tokens.tolist()), tree.rows([i])) for i, row in enumerate(self._rows) if row)
-            return super().verify(tree)
+        def verify(self, forest: Sequence[Tree | None]) -> Step:
+            rows = zip(self._batch, forest, strict=True)
+            trees.extend((list(session.prefix.tokens), tree) for session, tree in rows if session and tree)
+            return super().verify(forest)
 
     Decoder(drafter, Spy(tiny(kind)), Static((2, 2))).generate(RAGGED[:2], Sampling(), Stop(7, tokens=()))
 
     assert len(trees) > 2
-    for row, tree in trees:
-        level = expected = [(row[-1],)] if tree.nodes[0, 0] else []
-        for _ in range(int(tree.depths.max())):
-            level = [(*path, token) for path in level for token in best_two(tiny(kind), [*row[:-1], *path])]
+    for tokens, tree in trees:
+        level = expected = [(tokens[-1],)]
+        for _ in range(tree.depth):
+            level = [(*path, token) for path in level for token in best_two(tiny(kind), [*tokens[:-1], *path])]
             expected = expected + level
-        assert words(tree, 0) == sorted(expected)
+        assert words(tree) == sorted(expected)
 
 
 def best_two(model: Any, tokens: list[int]) -> list[int]:

@@ -1,17 +1,18 @@
 """The target as a verifier: features belong to the token before, and what fails leaves nothing behind."""
 
+from typing import Any
+
 import pytest
 import torch
 from attrs import frozen
 from jaxtyping import Float
-from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
-from specdec import PADDING, Decoder, Encoder, Features, Needs, Sampling, Step, Stop, Target, Tree
+from specdec import Decoder, Encoder, Features, Needs, Sampling, Step, Stop, Target, Tree
 from specdec.drafters import SmallModel
-from specdec.errors import NonFiniteLogits, TreeError
+from specdec.errors import NonFiniteLogits, PromptError, TreeError
 from specdec.policies import Dynamic
-from specdec.target.verifier import CHUNK
+from specdec.target.sessions import CHUNK
 from tests.plain import decode_plainly
 from tests.toys import RAGGED, VOCAB, build, perturbed, prompt, tiny
 
@@ -19,15 +20,8 @@ NOTHING = Needs()
 NEEDS = Needs(hidden_states=(0, 1, -1), keys_values=(1, 0))
 
 
-def pad(rows: list[list[int]]) -> tuple[Tensor, Tensor]:
-    width = max(map(len, rows))
-    tokens = torch.tensor([row + [PADDING] * (width - len(row)) for row in rows])
-    return tokens, torch.tensor([len(row) for row in rows])
-
-
-def prefill(target: Target, rows: list[list[int]], needs: Needs = NOTHING) -> Step:
-    tokens, lengths = pad(rows)
-    return target.prefill(tokens, lengths, needs, [Sampling()] * len(rows))
+def prefill(target: Target, prompts: list[list[int]], needs: Needs = NOTHING) -> Step:
+    return target.prefill(prompts, needs, [Sampling()] * len(prompts))
 
 
 def plain_features(model: PreTrainedModel, tokens: list[int]) -> Features:
@@ -40,36 +34,33 @@ def plain_features(model: PreTrainedModel, tokens: list[int]) -> Features:
     return Features(hidden, keys, values)
 
 
-def assert_features(have: Features, row: int, start: int, count: int, want: Features) -> None:
+def assert_features(have: Features, number: int, start: int, count: int, want: Features) -> None:
     for part in ("hidden", "keys", "values"):
         mine, plain = getattr(have, part), getattr(want, part)
-        torch.testing.assert_close(mine[row, :count], plain[0, start : start + count], rtol=0, atol=1e-6)
+        torch.testing.assert_close(mine[number, :count], plain[0, start : start + count], rtol=0, atol=1e-6)
 
 
-def forked(rows: list[list[int]]) -> Tree:
+def forked(prompts: list[list[int]]) -> list[Tree | None]:
     """Under each root the target's own next two tokens, and a wrong sibling before each."""
-    tree = Tree.root(torch.tensor([row[-1] for row in rows]))
-    above = torch.zeros(len(rows), 1, dtype=torch.int64)
-    for depth in range(2):
-        right = torch.tensor([[decode_plainly(tiny(), tuple(row), Sampling(), 3)[depth]] for row in rows])
-        start = tree.tokens.shape[1]
-        both = torch.cat([(right + 1) % VOCAB, right], 1)
-        tree = tree.place(both, above.expand(-1, 2), torch.zeros(len(rows), 2))
-        above = torch.full_like(above, start + 1)
-    return tree
+    trees: list[Tree | None] = []
+    for tokens in prompts:
+        first, second, _ = decode_plainly(tiny(), tuple(tokens), Sampling(), 3)
+        wrong = [(first + 1) % VOCAB, (second + 1) % VOCAB]
+        trees.append(Tree.of([tokens[-1], wrong[0], first, wrong[1], second], [-1, 0, 0, 2, 2]))
+    return trees
 
 
-@pytest.mark.parametrize("rows", [RAGGED, [RAGGED[0], prompt(2 * CHUNK + 5), RAGGED[1], prompt(CHUNK + 1)]])
-def test_features_of_the_prompt_belong_to_the_token_before(rows: list[list[int]]) -> None:
-    """`features[:, k]` is of `prompt[k]`, and `tokens[:, k]` is `prompt[k + 1]`, also where chunks meet."""
+@pytest.mark.parametrize("prompts", [RAGGED, [RAGGED[0], prompt(2 * CHUNK + 5), RAGGED[1], prompt(CHUNK + 1)]])
+def test_features_of_the_prompt_belong_to_the_token_before(prompts: list[list[int]]) -> None:
+    """`features[:, k]` is of `prompt[k]`, and token k is `prompt[k + 1]`, also where chunks meet."""
     model = build("llama", max_position_embeddings=3 * CHUNK)
-    step = prefill(Target(model), rows, NEEDS)
+    step = prefill(Target(model), prompts, NEEDS)
 
-    assert step.lengths.tolist() == [len(row) - 1 for row in rows]
+    assert step.tokens == [tokens[1:] for tokens in prompts]
+    assert step.accepted == [0] * len(prompts)
     assert step.features is not None
-    for row, tokens in enumerate(rows):
-        assert step.tokens[row, : len(tokens) - 1].tolist() == tokens[1:]
-        assert_features(step.features, row, 0, len(tokens) - 1, plain_features(model, tokens))
+    for number, tokens in enumerate(prompts):
+        assert_features(step.features, number, 0, len(tokens) - 1, plain_features(model, tokens))
 
 
 def test_features_of_a_step_belong_to_the_token_before() -> None:
@@ -78,46 +69,47 @@ def test_features_of_a_step_belong_to_the_token_before() -> None:
     prefill(target, RAGGED, NEEDS)
     step = target.verify(forked(RAGGED))
 
-    assert step.lengths.tolist() == [3] * 5
-    assert step.accepted.tolist() == [2] * 5
+    assert step.lengths == [3] * 5
+    assert step.accepted == [2] * 5
     assert step.features is not None
-    for row, tokens in enumerate(RAGGED):
-        text = [*tokens, *step.tokens[row].tolist()]
-        assert_features(step.features, row, len(tokens) - 1, 3, plain_features(tiny(), text))
+    for number, tokens in enumerate(RAGGED):
+        text = [*tokens, *step.tokens[number]]
+        assert_features(step.features, number, len(tokens) - 1, 3, plain_features(tiny(), text))
 
 
-def test_features_stay_with_their_rows_when_others_leave() -> None:
+def test_features_stay_with_their_sequences_when_others_leave() -> None:
+    """Also when those that left made room for others in the cache."""
     target = Target(tiny())
     prefill(target, RAGGED, NEEDS)
-    tree = forked(RAGGED)
-    gone = torch.tensor([True, False, True, False, False])[:, None]
-    step = target.verify(
-        Tree(tree.tokens.masked_fill(gone, PADDING), tree.parents.masked_fill(gone, PADDING), tree.scores)
-    )
+    trees = forked(RAGGED)
+    step = target.verify([None if number in (0, 2) else tree for number, tree in enumerate(trees)])
+    texts = [[*tokens, *new] for tokens, new in zip(RAGGED, step.tokens, strict=True)]
+    roots = [None if number in (0, 2, 4) else Tree.root(text[-1]) for number, text in enumerate(texts)]
+    last = target.verify(roots)
 
-    assert step.lengths.tolist() == [0, 3, 0, 3, 3]
+    assert step.lengths == [0, 3, 0, 3, 3]
+    assert last.lengths == [0, 1, 0, 1, 0]
     assert step.features is not None
-    for row in (1, 3, 4):
-        text = [*RAGGED[row], *step.tokens[row].tolist()]
-        assert_features(step.features, row, len(RAGGED[row]) - 1, 3, plain_features(tiny(), text))
+    assert last.features is not None
+    for number in (1, 3, 4):
+        assert_features(step.features, number, len(RAGGED[number]) - 1, 3, plain_features(tiny(), texts[number]))
+    for number in (1, 3):
+        assert_features(last.features, number, len(texts[number]) - 1, 1, plain_features(tiny(), texts[number]))
 
 
-def test_prompts_of_one_token_have_features_of_no_columns() -> None:
+def test_prompts_of_one_token_have_no_features() -> None:
+    """Nothing was read of them."""
     step = prefill(Target(tiny()), [[3], [0]], NEEDS)
 
-    assert step.tokens.shape == (2, 0)
-    assert step.features is not None
-    assert step.features.hidden is not None
-    assert step.features.hidden.shape == (2, 0, 3, 32)
-    assert step.features.keys is not None
-    assert step.features.keys.shape == (2, 0, 2, 2, 8)
+    assert step.tokens == [[], []]
+    assert step.features is None
 
 
 @frozen(eq=False)
 class Doubled(Encoder):
     """Makes one number of each token, by itself."""
 
-    def encode(self, features: Features) -> Float[Tensor, "B K ..."]:
+    def encode(self, features: Features) -> Float[torch.Tensor, "B K ..."]:
         assert features.hidden is not None
         assert features.values is not None
         return 2 * features.hidden.sum((2, 3)) + features.values.sum((2, 3, 4))
@@ -135,9 +127,9 @@ def test_an_encoder_is_all_that_crosses_over() -> None:
         assert want.features is not None
         assert (have.features.hidden, have.features.keys, have.features.values) == (None, None, None)
         assert have.features.encoded is not None
-        for row, length in enumerate(have.lengths.tolist()):
-            encoded = Doubled().encode(want.features)[row, :length]
-            torch.testing.assert_close(have.features.encoded[row, :length], encoded)
+        for number, length in enumerate(have.lengths):
+            encoded = Doubled().encode(want.features)[number, :length]
+            torch.testing.assert_close(have.features.encoded[number, :length], encoded)
 
 
 def test_a_drafter_without_needs_is_given_nothing() -> None:
@@ -147,52 +139,91 @@ def test_a_drafter_without_needs_is_given_nothing() -> None:
     assert target.verify(forked(RAGGED)).features is None
 
 
-def test_a_refused_tree_changes_nothing() -> None:
-    """The same batch goes on with a tree that fits."""
+ROOT = RAGGED[0][-1]
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        (Tree.root((ROOT + 1) % VOCAB), f"sequence 0 to have root {ROOT}, its last decided token; got {ROOT + 1}"),
+        (Tree.of([ROOT, 99], [-1, 0]), f"tokens of sequence 0 to be 0 to {VOCAB - 1}, got 99"),
+        (Tree([ROOT, -1], [-1, 0], [0.0, 0.0], [0, 1]), f"0 to {VOCAB - 1}, got -1"),
+        (Tree([ROOT, 1], [-1, 1], [0.0, 0.0], [0, 1]), "node 1 of sequence 0 to come after its parent, got 1"),
+        (Tree([ROOT, 1], [-1, 7], [0.0, 0.0], [0, 1]), "node 1 of sequence 0 to come after its parent, got 7"),
+        (Tree([ROOT, 1], [-1, -1], [0.0, 0.0], [0, 1]), "node 1 of sequence 0 to come after its parent, got -1"),
+        (Tree([ROOT, 1], [-1, 0], [0.0, 0.0], [0, 2]), "node 1 of sequence 0 one level below its parent, got depth 2"),
+        (Tree([ROOT, 1], [-1, 0], [0.0, 0.0], [0, 0]), "node 1 of sequence 0 one level below its parent, got depth 0"),
+        (Tree([ROOT], [0], [0.0], [0]), "root of sequence 0 to have parent -1 and depth 0, got 0 and 0"),
+        (Tree([ROOT], [-1], [0.0], [1]), "root of sequence 0 to have parent -1 and depth 0, got -1 and 1"),
+        (Tree([ROOT, 1], [-1], [0.0], [0]), r"tree of sequence 0 with as many tokens.*got \[2, 1, 1, 1\]"),
+        (Tree([], [], [], []), r"tree of sequence 0 with .*got \[0, 0, 0, 0\]"),
+    ],
+)
+def test_a_refused_tree_changes_nothing(tree: Tree, message: str) -> None:
+    """The same batch continues with a tree that fits."""
     target = Target(tiny())
     prefill(target, RAGGED)
     good = forked(RAGGED)
-    roots = good.tokens[:, :1]
-    bad = {
-        "trees for 5 rows, got 2": good.rows([0, 1]),
-        f"row 0 to have root {RAGGED[0][-1]}": Tree.root((roots[:, 0] + 1) % VOCAB),
-        "at least one row with a root": Tree.root(torch.full((5,), PADDING)),
-        f"tokens below {VOCAB}, got 99": Tree.root(roots[:, 0]).place(
-            torch.full((5, 1), 99), torch.zeros(5, 1, dtype=torch.int64), torch.zeros(5, 1)
-        ),
-    }
-    pair = torch.cat([roots, roots], 1)
-    for parent in (1, 7, PADDING):
-        parents = torch.tensor([PADDING, parent]).expand(5, 2)
-        bad[f"node 1 of row 0 to stand behind its parent, got {parent}"] = Tree(pair, parents, torch.zeros(5, 2))
-    for message, tree in bad.items():
-        with pytest.raises(TreeError, match=message):
-            target.verify(tree)
-    step = target.verify(good)
+    with pytest.raises(TreeError, match=message):
+        target.verify([tree, *good[1:]])
+    with pytest.raises(TreeError, match=message):
+        target.verify([tree, None, None, *good[3:]])
 
-    assert step.accepted.tolist() == [2] * 5
+    assert target.verify(good).accepted == [2] * 5
+
+
+@pytest.mark.parametrize(
+    ("trees", "message"),
+    [
+        (lambda good: good[:2], "trees for 5 sequences, got 2"),
+        (lambda good: [*good, None], "trees for 5 sequences, got 6"),
+        (lambda good: [None] * 5, "a tree for at least one sequence, got none"),
+    ],
+)
+def test_trees_that_are_not_those_of_the_batch_change_nothing(trees: Any, message: str) -> None:
+    target = Target(tiny())
+    prefill(target, RAGGED)
+    good = forked(RAGGED)
+    with pytest.raises(TreeError, match=message):
+        target.verify(trees(good))
+
+    assert target.verify(good).accepted == [2] * 5
 
 
 def test_a_tree_beyond_the_models_positions_is_refused() -> None:
     target = Target(build("llama", max_position_embeddings=8))
     prefill(target, [[1, 2, 3, 4, 5, 6, 7]])
-    tree = Tree.root(torch.tensor([7]))
-    for _ in range(2):
-        last = torch.tensor([[tree.tokens.shape[1] - 1]])
-        tree = tree.place(torch.tensor([[1]]), last, torch.zeros(1, 1))
 
-    with pytest.raises(TreeError, match="8 positions, got one at 9"):
-        target.verify(tree)
+    with pytest.raises(TreeError, match="nodes of sequence 0 within the model's 8 positions, got one at 9"):
+        target.verify([Tree.of([7, 1, 1], [-1, 0, 1])])
 
 
-def test_a_row_that_left_may_not_come_back() -> None:
+def test_a_sequence_that_left_may_not_come_back() -> None:
     target = Target(tiny())
     prefill(target, RAGGED[:2])
-    roots = torch.tensor([RAGGED[0][-1], PADDING])
-    step = target.verify(Tree.root(roots))
+    step = target.verify([Tree.root(RAGGED[0][-1]), None])
 
-    with pytest.raises(TreeError, match="row 1 to have no root"):
-        target.verify(Tree.root(torch.tensor([int(step.tokens[0, 0]), RAGGED[1][-1]])))
+    with pytest.raises(TreeError, match="sequence 1 to have no tree, for it has left; got one"):
+        target.verify([Tree.root(step.tokens[0][0]), Tree.root(RAGGED[1][-1])])
+
+
+@pytest.mark.parametrize(
+    ("prompts", "samplings", "message"),
+    [
+        ([], 0, "at least one; got 0 and 0"),
+        ([[1]], 2, "as many prompts as samplings, and at least one; got 1 and 2"),
+        ([[1], []], 2, "prompt 1 to have at least 1 token, got none"),
+        ([[1], [VOCAB]], 2, f"ids of prompt 1 to be 0 to {VOCAB - 1}, got {VOCAB}"),
+        ([[1], [1] * 128], 2, "prompt 1 to leave room in the model's 128 positions, got 128 tokens"),
+    ],
+)
+def test_a_refused_prompt_does_not_end_the_batch(prompts: list[list[int]], samplings: int, message: str) -> None:
+    target = Target(tiny())
+    prefill(target, RAGGED)
+    with pytest.raises(PromptError, match=message):
+        target.prefill(prompts, NOTHING, [Sampling()] * samplings)
+
+    assert target.verify(forked(RAGGED)).accepted == [2] * 5
 
 
 def test_logits_that_are_no_numbers_are_an_error_that_changes_nothing() -> None:
@@ -207,19 +238,19 @@ def test_logits_that_are_no_numbers_are_an_error_that_changes_nothing() -> None:
         target.verify(forked(RAGGED))
     head[5] = whole
     step = target.verify(forked(RAGGED))
-    texts = [decode_plainly(model, tuple(tokens), Sampling(), 3) for tokens in RAGGED]
 
-    assert [tuple(row) for row in step.tokens.tolist()] == texts
+    assert step.tokens == [[*decode_plainly(model, tuple(tokens), Sampling(), 3)] for tokens in RAGGED]
 
 
 def test_slots_are_freed_and_used_again() -> None:
     target = Target(tiny())
+    prefill(target, RAGGED)
+    room = [block.shape for block in target.engine.cache._blocks.values()]
     for _ in range(3):
         prefill(target, RAGGED)
-    blocks = target.engine.cache._blocks.values()
+    assert [block.shape for block in target.engine.cache._blocks.values()] == room
     target.close()
 
-    assert all(block.shape[1] == 5 for block in blocks)
     assert target.engine.open().index == 0
 
 

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from specdec.bench.entry import PLAIN
 from specdec.bench.figures import Figures
 from specdec.bench.rows import ALL, Row
 from specdec.bench.run import Plan
-from specdec.bench.speculative import PLAIN
+
+__all__ = ["DEFINITIONS", "HEADINGS", "cells", "heading", "loop_cells", "notes", "numbers", "setting", "speedup"]
 
 HEADINGS = (
     "drafter",
@@ -57,7 +59,7 @@ def heading(row: Row, plan: Plan) -> str:
 
 def cells(row: Row) -> list[str]:
     """Write a row's figures, in the order of `HEADINGS`."""
-    return [row.drafter, *numbers(row, row.figures), millions(row.parameters)]
+    return [row.drafter, *numbers(row, row.figures), _millions(row.parameters)]
 
 
 def loop_cells(row: Row) -> list[str] | None:
@@ -93,23 +95,23 @@ def speedup(row: Row, figures: Figures) -> str:
     return f"{figures.speedup:.2f} ({figures.speedup_low:.2f} to {figures.speedup_high:.2f})"
 
 
-def millions(parameters: int) -> str:
+def _millions(parameters: int) -> str:
     """Write a count of weights."""
     return f"{parameters / 1e6:.2f} M" if parameters else "0"
 
 
 def notes(rows: list[Row]) -> list[str]:
     """Say why speed-ups are missing, where they are."""
-    said = []
+    reasons = []
     if any(row.equal is None for row in rows):
-        said.append(
+        reasons.append(
             f"{INCOMPARABLE}: transformers draws other random numbers, so its texts differ, and are not as long; "
             "equality is checked at temperature 0."
         )
     refused = [row for row in rows if row.equal is False and row.prompt_set != ALL]
     if refused:
-        said.append(
+        reasons.append(
             f"{REFUSED}: the text is not that of plain decoding with the same seed, and a speed-up would compare two "
             "different things. Where they part:"
         )
-    return said + [f"{row.drafter}: {row.difference}" for row in refused]
+    return reasons + [f"{row.drafter}: {row.difference}" for row in refused]

@@ -1,0 +1,28 @@
+"""One thread per process, and hypothesis without surprises: the same examples in every run."""
+
+import os
+from itertools import chain
+
+os.environ["OMP_NUM_THREADS"] = "1"  # of the programs that tests start, too
+
+import pytest
+import torch
+from hypothesis import HealthCheck, settings
+
+from tests.tables import lines, recorded
+
+collect_ignore = ["tests/plugin_package"]  # has tests of its own, which test_plugins.py runs
+
+torch.set_num_threads(1)
+settings.register_profile(
+    "specdec", deadline=None, derandomize=True, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("specdec")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show as tables what tests recorded."""
+    for title, rows in recorded(chain(*terminalreporter.stats.values())).items():
+        terminalreporter.section(title)
+        for line in lines(rows):
+            terminalreporter.write_line(line)
