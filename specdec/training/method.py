@@ -20,8 +20,6 @@ from specdec.training.teacher import TeacherBatch
 
 __all__ = ["Progress", "Recipe", "TrainingMethod", "chosen_sizes", "option", "takes", "written_sizes"]
 
-__all__ = ["Method", "Progress", "Recipe", "chosen_sizes", "option", "takes", "written_sizes"]
-
 Factory = TypeVar("Factory", bound=Callable[..., Any])
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from specdec.heads import TargetParts
 from torch import nn
 from transformers import PreTrainedModel
 
+from specdec.heads import TargetParts
 from specdec_eagle.checkpoint import load
 from tests.specdec_eagle.heads import KINDS
 

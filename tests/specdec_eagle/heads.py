@@ -4,9 +4,9 @@ from functools import cache
 from typing import Any
 
 import torch
-from specdec.heads import TargetParts
 from transformers import PreTrainedModel
 
+from specdec.heads import TargetParts
 from specdec_eagle import Eagle3Config, Eagle3Drafter, Eagle3Model, EagleConfig, EagleDrafter, EagleModel
 from tests.toys import VOCAB, build
 

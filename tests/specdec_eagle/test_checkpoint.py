@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import torch
-from specdec.heads import TargetParts, fingerprint
 from transformers import PreTrainedModel
 
 from specdec import Step, Target, Tree, Verifier, load_drafter
 from specdec.errors import OptionError, UnsupportedModel, WrongCheckpoint
+from specdec.heads import TargetParts, fingerprint
 from specdec_eagle.checkpoint import load
 from specdec_eagle.plugin import eagle
 from tests.specdec_eagle.files import FOLDERS, GOLDEN, read, reweigh, rewrite

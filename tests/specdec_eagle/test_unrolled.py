@@ -4,10 +4,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from specdec.heads import TargetParts
 from specdec_eagle.rows import Rows
 from torch import Tensor
 
+from specdec.heads import TargetParts
 from specdec.target import Layout
 from specdec_eagle import unrolled
 from specdec_eagle.model import EagleHead

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from specdec.heads import fingerprint
 from transformers import AutoModel, PreTrainedModel
 
 from specdec import Step, Target, Tree, Verifier
 from specdec.errors import OptionError, WrongCheckpoint
+from specdec.heads import fingerprint
 from specdec.plugins import Plugins
 from specdec_moa import MoAModel, plugin
 from specdec_moa.checkpoint import load

@@ -34,7 +34,9 @@ def stored(dtype: torch.dtype, rows: int = LARGE // WIDTH, seed: int = 0, scale:
     st.lists(st.integers(0, 3), min_size=1, max_size=3),
     st.booleans(),
 )
-def test_half_precision_computes_the_same(seed: int, dtype: torch.dtype, scale: float, shape: list[int], bias: bool) -> None:
+def test_half_precision_computes_the_same(
+    seed: int, dtype: torch.dtype, scale: float, shape: list[int], bias: bool
+) -> None:
     whole = layer(stored(dtype, 50, seed, scale), bias=bias)
     half = HalfPrecisionLinear(whole)
     states = torch.randn(*shape, WIDTH, generator=torch.Generator().manual_seed(seed))

@@ -26,9 +26,7 @@ def plain(
     bias=st.booleans(),
     seed=st.integers(0, 99),
 )
-def test_equal_to_the_formula(
-    steps: int, count: int, chosen: set[int], trained: bool, bias: bool, seed: int
-) -> None:
+def test_equal_to_the_formula(steps: int, count: int, chosen: set[int], trained: bool, bias: bool, seed: int) -> None:
     """Also of tokens that do not count, and of a head that is trained itself."""
     torch.manual_seed(seed)
     target_head = nn.Linear(5, 11, bias=False).double().requires_grad_(False)
