@@ -1,6 +1,7 @@
 """Heads on disk that are not what they should be."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +136,7 @@ class Elsewhere(Verifier):
     def prefill(self, *args: object) -> Step:
         raise NotImplementedError
 
-    def verify(self, tree: Tree) -> Step:
+    def verify(self, trees: Sequence[Tree | None]) -> Step:
         raise NotImplementedError
 
 

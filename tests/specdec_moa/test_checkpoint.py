@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +179,7 @@ class Elsewhere(Verifier):
     def prefill(self, *args: object) -> Step:
         raise NotImplementedError
 
-    def verify(self, tree: Tree) -> Step:
+    def verify(self, trees: Sequence[Tree | None]) -> Step:
         raise NotImplementedError
 
 
