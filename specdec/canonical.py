@@ -32,7 +32,7 @@ _N = (
 )
 _LOG2_HIGH, _LOG2_LOW = 0.693359375, -2.12194440e-4  # products of the high part with an exponent are exact
 _ONE, _SQRT_HALF = 0x3F800000, 0x3F3504F3  # as bits of a float32
-_BLOCK = 32768
+_BLOCK = 16384
 """Numbers taken through all operations together, few enough to stay in a core's cache."""
 
 
