@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import torch
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
-from specdec.errors import WrongCheckpoint
+from specdec import WrongCheckpoint
 from specdec.heads import Checkpoint, TargetParts, check_made_for, fingerprint
 from specdec_eagle.config import feature_layers
 from specdec_eagle.formats import plain

@@ -7,8 +7,7 @@ from attrs import evolve, frozen
 from jaxtyping import Float
 from torch import Tensor
 
-from specdec import Context, Encoder, Features, Frontier, Needs
-from specdec.errors import OptionError
+from specdec import Context, Encoder, Features, Frontier, Needs, OptionError
 from specdec.heads import HeadDrafter, TargetParts, drafting_copy
 from specdec.target import Layout
 from specdec_eagle.cache import EagleCache

@@ -2,7 +2,7 @@
 
 from attrs import evolve
 
-from specdec.errors import WrongCheckpoint
+from specdec import WrongCheckpoint
 from specdec.heads import Checkpoint
 
 __all__ = ["plain"]

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaRMSNorm, LlamaRotaryEmbedding
 
-from specdec.heads import SplitLayer, attend
+from specdec.heads import SplitLayer, attend, joined
 from specdec_eagle.config import EagleConfig
 
 __all__ = ["EagleHead", "EagleModel", "decoder_layer"]
@@ -35,7 +35,7 @@ class EagleHead(PreTrainedModel):
 
     @property
     def split_layer(self) -> SplitLayer:
-        """The layer in two halves, which reads what `fuse` has normed."""
+        """The layer in two halves; the first reads what `fuse` has normed."""
         return SplitLayer.of(self.layer, normed=False)
 
     @abstractmethod
@@ -56,7 +56,7 @@ class EagleHead(PreTrainedModel):
         self, embedded: Float[Tensor, "B M E"], features: Float[Tensor, "B M E"], positions: Int[Tensor, "#B M"]
     ) -> Float[Tensor, "B M E"]:
         """Predict the feature after each pair of a sequence, all at once."""
-        layer, (inputs, residual) = self.split_layer, self.fuse(embedded, features)
+        layer, (inputs, residual) = joined(self.split_layer), self.fuse(embedded, features)
         read = attend(*layer.project(inputs, self.rotary(inputs, positions)), causal=True)
         return layer.finish(residual, read)
 

@@ -2,9 +2,8 @@
 
 from typing import TypeVar
 
-from specdec import Verifier, hookimpl
+from specdec import Register, Verifier, hookimpl
 from specdec.heads import TargetParts, target_parts
-from specdec.hookspecs import Register
 from specdec_eagle import training, training3
 from specdec_eagle.checkpoint import load
 from specdec_eagle.drafter import Eagle3Drafter, EagleDrafter

@@ -10,8 +10,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
-from specdec import Needs
-from specdec.errors import OptionError
+from specdec import Needs, OptionError
 from specdec.heads import TargetParts, fingerprint, soft_cross_entropies
 from specdec.training import (
     Examples,

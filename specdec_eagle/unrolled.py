@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 from torch.utils.checkpoint import checkpoint
 
-from specdec.heads import KeysValues, attend, causal
+from specdec.heads import KeysValues, attend, causal, joined
 from specdec_eagle.model import EagleHead
 
 __all__ = ["unroll"]
@@ -28,7 +28,7 @@ def unroll(
     lie beyond the text, and mean nothing. A pair of step s sees the text's pairs up to the chain's first, with the
     target's features, and the pairs of its own chain, as when drafting.
     """
-    layer, (inputs, residual) = head.split_layer, head.fuse(embedded, features)
+    layer, (inputs, residual) = joined(head.split_layer), head.fuse(embedded, features)
     queries, text = layer.project(inputs, head.rotary(inputs, positions))
     outputs, chain = [layer.finish(residual, attend(queries, text, causal=True))], list[KeysValues]()
     for step in range(1, steps):

@@ -8,8 +8,8 @@ from attrs import frozen
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from specdec import bits, pad
 from specdec.heads import KeysValues, RotaryTable, SplitLayer, TargetParts, attend, drafting_copy, rotate
-from specdec.pack import bits, pad
 from specdec.target import Layout, SlotCache, Window
 from specdec_moa.encoder import MoAFeatures
 from specdec_moa.last import LastLayers
@@ -44,7 +44,7 @@ class MoACache:
         self._device, self._dtype = parts.device, model.dtype
         self._self_attention = drafting_copy(SplitLayer.of(model.self_attention))
         self._cross_attention = drafting_copy(SplitLayer.of(model.cross_attention))
-        self._last_layers = LastLayers(parts, copy=True)
+        self._last_layers = LastLayers(parts, drafting=True)
         self._self_rotary = RotaryTable(model.self_rotary, model.dtype, parts.device)
         self._cross_rotary = RotaryTable(model.cross_rotary, model.dtype, parts.device)
         self._last_rotary = RotaryTable(parts.rotary, parts.dtype, parts.device)

@@ -4,7 +4,7 @@ from typing import Any, no_type_check
 
 from transformers import LlamaConfig, PreTrainedConfig, Qwen2Config
 
-from specdec.errors import OptionError
+from specdec import OptionError
 
 __all__ = ["BLOCKS", "MoAConfig"]
 

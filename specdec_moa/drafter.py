@@ -7,9 +7,8 @@ from attrs import evolve
 from jaxtyping import Float
 from torch import Tensor
 
-from specdec import Context, Features, Frontier, Needs
+from specdec import Context, Features, Frontier, Needs, pad
 from specdec.heads import HeadDrafter, TargetParts, causal, drafting_copy
-from specdec.pack import pad
 from specdec.target import Layout
 from specdec_moa.cache import MoACache
 from specdec_moa.encoder import MoAEncoder

@@ -5,8 +5,7 @@ from attrs import field, frozen
 from jaxtyping import Float
 from torch import Tensor
 
-from specdec import Encoder, Features
-from specdec.errors import OptionError
+from specdec import Encoder, Features, OptionError
 from specdec.heads import KeysValues, SplitLayer, drafting_copy, split_heads
 from specdec_moa.model import MoAModel
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from jaxtyping import Float
 from torch import Tensor
 
-from specdec.heads import Mask, Rotary, SplitLayer, TargetParts, attend, drafting_copy, norm
+from specdec.heads import Mask, Rotary, SplitLayer, TargetParts, attend, drafting_copy, joined, norm
 from specdec.target import SlotCache
 
 __all__ = ["LastLayers", "MaskFor"]
@@ -20,10 +20,10 @@ class LastLayers:
     Without such layers the head predicts what leaves the norm, so nothing is left to do.
     """
 
-    def __init__(self, parts: TargetParts, *, copy: bool = False) -> None:
-        """Use the target's own weights, or copies that draft faster."""
-        layers = [SplitLayer.of(layer) for layer in parts.layers]
-        self._layers = [drafting_copy(layer) for layer in layers] if copy else layers
+    def __init__(self, parts: TargetParts, *, drafting: bool = False) -> None:
+        """Use the target's own weights, or for drafting copies of them."""
+        copied = drafting_copy if drafting else joined
+        self._layers = [copied(SplitLayer.of(layer)) for layer in parts.layers]
         self._windows, self._norm = parts.windows, parts.norm
 
     def __call__(

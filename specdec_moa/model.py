@@ -12,7 +12,7 @@ from transformers.initialization import normal_
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaRMSNorm, LlamaRotaryEmbedding
 from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer, Qwen2RMSNorm
 
-from specdec.heads import SplitLayer, attend, rotate
+from specdec.heads import SplitLayer, attend, joined, rotate
 from specdec_moa.config import MoAConfig
 
 __all__ = ["MoAModel", "pack", "recomputed"]
@@ -71,7 +71,7 @@ class MoAModel(PreTrainedModel):
 
         `layer` is a copy of the layer self-attention, from whoever has one.
         """
-        layer, states = layer or SplitLayer.of(self.layer_self_attention), packed.flatten(0, 1)
+        layer, states = layer or joined(SplitLayer.of(self.layer_self_attention)), packed.flatten(0, 1)
         rotary = self.layer_rotary(states, torch.arange(packed.shape[2], device=packed.device)[None])
         mixed = layer.finish(states, attend(*layer.project(states, rotary))).mean(1)
         return mixed.view(*packed.shape[:2], packed.shape[-1])
@@ -79,7 +79,7 @@ class MoAModel(PreTrainedModel):
     def _read_tokens(
         self, embedded: Float[Tensor, "B T E"], positions: Int[Tensor, "B T"], own: Bool[Tensor, "B T T"]
     ) -> Float[Tensor, "B T E"]:
-        layer, rotary = SplitLayer.of(self.self_attention), self.self_rotary(embedded, positions)
+        layer, rotary = joined(SplitLayer.of(self.self_attention)), self.self_rotary(embedded, positions)
         return layer.finish(embedded, attend(*layer.project(embedded, rotary), own[:, None]))
 
     def _read_memory(
@@ -89,7 +89,7 @@ class MoAModel(PreTrainedModel):
         positions: Int[Tensor, "B T"],
         remembered: Bool[Tensor, "B T T"],
     ) -> Float[Tensor, "B T E"]:
-        layer, rotary = SplitLayer.of(self.cross_attention), self.cross_rotary(states, positions)
+        layer, rotary = joined(SplitLayer.of(self.cross_attention)), self.cross_rotary(states, positions)
         keys, values = layer.keys_values(memory)
         blind = ~remembered.any(-1)[:, None, :, None]  # softmax over nothing is not a number
         read = attend(layer.query(states, rotary), (rotate(keys, rotary), values), remembered[:, None] | blind)

@@ -1,8 +1,7 @@
 """What specdec loads: the drafter `moa`."""
 
-from specdec import Verifier, hookimpl
+from specdec import Register, Verifier, hookimpl
 from specdec.heads import target_config, target_parts
-from specdec.hookspecs import Register
 from specdec_moa.checkpoint import load
 from specdec_moa.drafter import MoADrafter
 from specdec_moa.training import method

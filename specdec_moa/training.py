@@ -9,8 +9,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
-from specdec import Needs
-from specdec.errors import OptionError
+from specdec import Needs, OptionError
 from specdec.heads import TargetParts, causal, feature_loss, fingerprint, keyed_generator, soft_cross_entropy
 from specdec.training import Progress, Recipe, Schedule, TeacherBatch, TrainingMethod, chosen_sizes, option, takes
 from specdec_moa.blocks import Blocks, blocks
@@ -25,6 +24,8 @@ LARGE = 2**24
 """Numbers per batch in the memory's input above which it is made in parts, each a second time in the backward pass."""
 PART = 2**21
 """Numbers in the input of such a part; what is stored of it for the backward pass is some 15 times as much."""
+CACHED = 256
+"""Tokens whose memory a CPU makes at a time, so that what it touches stays in its cache."""
 BLOCKS = ("variable", "whole", "none")
 
 
@@ -130,13 +131,14 @@ class MoAMethod(TrainingMethod):
             return features.hidden[:, :, 0].to(dtype)
         if features.keys is None or features.values is None:
             raise OptionError("expected keys and values of all layers of the target, got none")
-        keys, values = features.keys.to(dtype), features.values.to(dtype)
-        if 2 * keys.numel() <= LARGE:
-            return self.head.remember(keys, values)
-        keys, values = (part.flatten(0, 1)[None] for part in (keys, values))
-        step = max(keys.shape[1] * PART // (2 * keys.numel()), 1)
-        chunks = zip(torch.split(keys, step, 1), torch.split(values, step, 1), strict=True)
-        memories = [checkpoint(self.head.remember, *chunk, use_reentrant=False) for chunk in chunks]
+        keys, values = (part.to(dtype).flatten(0, 1)[None] for part in (features.keys, features.values))
+        once, step = 2 * keys.numel() <= LARGE, max(keys.shape[1] * PART // (2 * keys.numel()), 1)
+        if once:
+            step = CACHED if keys.device.type == "cpu" else keys.shape[1]
+        memories = [
+            self.head.remember(*chunk) if once else checkpoint(self.head.remember, *chunk, use_reentrant=False)
+            for chunk in zip(torch.split(keys, step, 1), torch.split(values, step, 1), strict=True)
+        ]
         return torch.cat(memories, 1).view(*features.keys.shape[:2], -1)
 
     def _blocks(self, batch: TeacherBatch, progress: Progress) -> Blocks:

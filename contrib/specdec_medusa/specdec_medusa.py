@@ -16,10 +16,21 @@ from torch.nn.functional import cross_entropy, silu
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from specdec import Context, Drafter, Frontier, Needs, Tree, TreePolicy, Verifier, grow, hookimpl
-from specdec.errors import OptionError, WrongCheckpoint
+from specdec import (
+    Context,
+    Drafter,
+    Frontier,
+    Needs,
+    OptionError,
+    Register,
+    Tree,
+    TreePolicy,
+    Verifier,
+    WrongCheckpoint,
+    grow,
+    hookimpl,
+)
 from specdec.heads import Checkpoint, check_made_for, vocabulary_hash
-from specdec.hookspecs import Register
 from specdec.training import Progress, Recipe, Schedule, TeacherBatch, TrainingMethod
 
 __all__ = ["Cosine", "MedusaConfig", "MedusaDrafter", "MedusaMethod", "MedusaModel", "medusa", "method"]

@@ -1,7 +1,7 @@
 """A kit for heads: drafters that are trained for one target, and read what it computed."""
 
 from specdec.heads.checkpoint import Checkpoint, check_made_for, fingerprint, vocabulary_hash
-from specdec.heads.copies import HalfPrecisionLinear, drafting_copy
+from specdec.heads.copies import HalfPrecisionLinear, drafting_copy, joined
 from specdec.heads.drafter import HeadDrafter
 from specdec.heads.draws import keyed_generator
 from specdec.heads.files import find, read_fields, read_named, read_tensors
@@ -29,6 +29,7 @@ __all__ = [
     "feature_loss",
     "find",
     "fingerprint",
+    "joined",
     "keyed_generator",
     "norm",
     "read_fields",

@@ -1,6 +1,5 @@
-"""Copies of weights in forms that a CPU drafts faster with; what is learnt later, a later copy shows."""
+"""Copies of weights in forms that a CPU computes faster with; what is learnt later, a later copy shows."""
 
-from collections.abc import Callable
 from itertools import accumulate
 from typing import Any, TypeGuard, cast, overload
 
@@ -10,9 +9,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import linear, rms_norm
 
-from specdec.heads.layer import Projection, SplitLayer
+from specdec.heads.layer import SplitLayer
 
-__all__ = ["HalfPrecisionLinear", "drafting_copy"]
+__all__ = ["HalfPrecisionLinear", "drafting_copy", "joined"]
 
 SMALL = 2**22
 """Numbers in weights up to which they are joined: products of larger ones are large enough, and copies too large."""
@@ -22,19 +21,23 @@ STEP = 2.0**-25
 """By how much rounding may move a weight: half a step of the smallest numbers that half precision has."""
 
 
+def joined(layer: SplitLayer) -> SplitLayer:
+    """Put a decoder layer's small weights that read the same states side by side; gradients lead back from the copy.
+
+    Large weights stay apart, as do layers that are more than a product, such as quantized ones.
+    """
+    return evolve(layer, qkv=_joined(layer.qkv), gate_up=_joined(layer.gate_up))
+
+
 @overload
 def drafting_copy(layer: SplitLayer) -> SplitLayer: ...
 @overload
 def drafting_copy(layer: nn.Module) -> nn.Module: ...
 @torch.no_grad()
 def drafting_copy(layer: SplitLayer | nn.Module) -> SplitLayer | nn.Module:
-    """Copy a decoder layer's small weights side by side, or an output head's in half precision where nothing is lost.
-
-    Any other is returned as it is: large ones of a decoder layer, and layers that are more than a product, such as
-    quantized ones.
-    """
+    """Copy a decoder layer's small weights, joined, or an output head in half precision where that rounds nothing."""
     if isinstance(layer, SplitLayer):
-        return evolve(layer, qkv=_joined(layer.qkv), gate_up=_joined(layer.gate_up))
+        return evolve(layer, qkv=_by_column(_joined(layer.qkv)), gate_up=_by_column(_joined(layer.gate_up)))
     return HalfPrecisionLinear(layer) if _is_stored_in_16_bits(layer) else layer
 
 
@@ -68,19 +71,24 @@ class HalfPrecisionLinear(nn.Module):
         return cast(Tensor, torch.ops.quantized.linear_dynamic_fp16(states, self._packed))
 
 
-def _joined(projection: Any) -> Callable[..., Tensor]:
-    """Join a projection's weights, each column in one piece: a CPU multiplies few states by them in less time."""
-    layers = projection.layers
+def _joined(projection: Any) -> Any:
+    layers, norm = projection.layers, projection.norm
     plain = all(type(layer) is nn.Linear for layer in layers)
     if not plain or sum(layer.weight.numel() for layer in layers) > SMALL:
-        return cast(Projection, projection)
+        return projection
     weight = torch.cat([layer.weight for layer in layers])
-    if projection.norm is not None:
-        weight = weight * projection.norm.weight
     bias = None if layers[0].bias is None else torch.cat([layer.bias for layer in layers])
     ends = tuple(accumulate(layer.out_features for layer in layers))
-    epsilon = None if projection.norm is None else projection.norm.variance_epsilon
-    return JoinedProjection(weight.T.contiguous().T, bias, ends, epsilon)
+    if norm is None:
+        return JoinedProjection(weight, bias, ends, None)
+    return JoinedProjection(weight * norm.weight, bias, ends, norm.variance_epsilon)
+
+
+def _by_column(projection: Any) -> Any:
+    """Copy weights with each column in one piece: a CPU multiplies few states by them in less time."""
+    if not isinstance(projection, JoinedProjection):
+        return projection
+    return evolve(projection, weight=projection.weight.T.contiguous().T)
 
 
 def _is_stored_in_16_bits(layer: nn.Module) -> TypeGuard[nn.Linear]:
