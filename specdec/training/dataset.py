@@ -102,7 +102,7 @@ class _Encoder:
         return [_example(piece, [(0, len(piece))]) for start in starts if (piece := tokens[start : start + self._max])]
 
     def _text(self, record: Text) -> Example:
-        """Find the response behind the tokens that the prompt alone would begin with."""
+        """Find the response after the tokens that the prompt alone would begin with."""
         tokens = self._tokenizer(record.prompt + record.text, verbose=False)["input_ids"]
         prompt = self._tokenizer(record.prompt)["input_ids"] if record.prompt else []
         pairs = enumerate(zip(prompt, tokens, strict=False))

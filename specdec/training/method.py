@@ -54,15 +54,15 @@ class TrainingMethod(nn.Module):
     head: PreTrainedModel
 
     def prepare(self, examples: Examples) -> None:
-        """Look at all texts before the first step; a run that continues looks at them again."""
+        """Look at all texts before the first step; a run that is continued looks at them again."""
 
     @abstractmethod
     def forward(self, batch: TeacherBatch, progress: Progress) -> dict[str, Float[Tensor, ""]]:
-        """Compute what is to be made small, `loss`, and its parts by name, for the log."""
+        """Compute `loss`, which is minimised, and its parts by name, for the log."""
 
     @abstractmethod
     def drafter(self) -> Drafter:
-        """Give a drafter that uses the head as it is now."""
+        """Make a drafter that uses the head as it is now."""
 
     def save(self, path: str) -> None:
         """Write the head as its drafter loads it."""

@@ -26,7 +26,7 @@ from specdec.training.teacher import Teacher
 __all__ = ["HeadTrainer", "Plan"]
 
 LOGS = "logs"
-"""Folder in the output that TensorBoard reads; a run that goes on goes on in it."""
+"""Folder in the output that TensorBoard reads; a run that is continued adds to it."""
 
 
 @frozen
@@ -175,7 +175,7 @@ class HeadTrainer(Trainer):
 
 
 class _Moments(TrainerCallback):
-    """Measures at the end, and logs when saving, so that a run that goes on has its means over the same steps."""
+    """Measures at the end, and logs when saving, so that a run that is continued has its means over the same steps."""
 
     def __init__(self, *, evaluated: bool) -> None:
         self._evaluated = evaluated
