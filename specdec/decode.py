@@ -1,11 +1,12 @@
 """The loop: propose, verify, advance."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from types import TracebackType
 from typing import Any
 
 from attrs import evolve, frozen
+from pluggy import HookRelay
 from transformers import PreTrainedTokenizerBase
 
 from specdec.chance import Chance, Keyed, Noise
@@ -129,19 +130,21 @@ class Decoder:
 
     def _run(self, verifier: Verifier, claim: Claim, context: Context, ends: Ends, metrics: Metrics) -> Iterator[Step]:
         texts = None if self.tokenizer is None else TextStreams(self.tokenizer, len(context.tokens))
-        self._tell("on_begin", context=context)
+        relays = (plugins().hook, self._observers)
+        _tell(relays, "on_begin", context=context)
         while not all(context.done):
             claim.check()
             trees = self.drafter.propose(context, self.policy)
             step, done = ends.cut(context, verifier.verify(trees))
             context = context.extend(step, done)
             metrics.observe(trees, step)
-            self._tell("on_step", context=context, trees=trees, step=step)
+            _tell(relays, "on_step", context=context, trees=trees, step=step)
             yield evolve(step, text=texts.add(step.tokens, done) if texts else None)
-        self._tell("on_end", context=context)
+        _tell(relays, "on_end", context=context)
         if verifier is not self.verifier:
             verifier.close()
 
-    def _tell(self, event: str, **what: Any) -> None:
-        for hook in (plugins().hook, self._observers):
-            getattr(hook, event)(**what)
+
+def _tell(relays: Iterable[HookRelay], event: str, **what: Any) -> None:
+    for relay in relays:
+        getattr(relay, event)(**what)

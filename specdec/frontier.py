@@ -7,8 +7,9 @@ import torch
 from attrs import define, field, frozen
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn.functional import pad as pad_columns
 
-from specdec.pack import PADDING, bits, pad
+from specdec.pack import PADDING, pad
 from specdec.tree import Tree
 
 __all__ = ["Frontier", "Score", "Scores"]
@@ -51,12 +52,12 @@ class Frontier:
 
     @cached_property
     def visible(self) -> Bool[Tensor, "R M C"]:
-        """Which of the nodes read so far each may attend to: itself and those above; padding sees itself."""
-        rows = [
-            [seen[node] for node in nodes] + [1 << column for column in range(self.start + len(nodes), self.end)]
-            for seen, nodes in zip(self._seen, self.nodes, strict=True)
-        ]
-        return bits(rows, self.end)
+        """Which of the nodes read so far each may attend to: itself and those above; padding sees its root too."""
+        own = torch.eye(self.end - self.start, dtype=torch.bool).expand(len(self.nodes), -1, -1)
+        if self.before is None:
+            return own
+        rows = torch.arange(len(self.nodes))[:, None]
+        return torch.cat([self.before._lineages[rows, self.above], own], -1)
 
     @cached_property
     def read(self) -> list[list[int]]:
@@ -96,14 +97,11 @@ class Frontier:
         return pad(rows, 0).view(3, len(self.nodes), -1)
 
     @cached_property
-    def _seen(self) -> list[dict[int, int]]:
-        """For each node read so far, the columns of it and of those above it, as the bits of a number."""
-        before = [{}] * len(self.nodes) if self.before is None else self.before._seen
-        seen = [{**row} for row in before]
-        for row, tree, nodes in zip(seen, self.trees, self.nodes, strict=True):
-            for column, node in enumerate(nodes, self.start):
-                row[node] = 1 << column | row.get(tree.parents[node], 0)
-        return seen
+    def _lineages(self) -> Bool[Tensor, "R C C"]:
+        """What each of the nodes read so far sees of them."""
+        if self.before is None:
+            return self.visible
+        return torch.cat([pad_columns(self.before._lineages, (0, self.end - self.start)), self.visible], 1)
 
 
 Score = Callable[[Frontier], Float[Tensor, "R M V"]]

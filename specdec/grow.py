@@ -68,15 +68,15 @@ def _promising(trees: list[Tree], wanted: list[Wanted], logits: Float[Tensor, "R
             if tree.children[node]:
                 log_q[row, place, [tree.tokens[child] for child in tree.children[node]]] = -inf
     widest = max(width for pairs in wanted for _, width in pairs)
-    gains, tokens = largest(log_q, min(widest, log_q.shape[-1]))
+    best = largest(log_q, min(widest, log_q.shape[-1]))
     return [
         [
             (token, node, tree.scores[node] + gain)
-            for place, (node, width) in enumerate(pairs)
-            for token, gain in zip(tokens[row][place][:width], gains[row][place], strict=False)
+            for pairs, (node, width) in zip(best[row], wanted[row], strict=False)
+            for token, gain in pairs[:width]
             if gain > -inf
         ]
-        for row, (tree, pairs) in enumerate(zip(trees, wanted, strict=True))
+        for row, tree in enumerate(trees)
     ]
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from attrs import frozen
 from jaxtyping import Bool, Int
@@ -25,14 +24,15 @@ def pad(rows: Sequence[Sequence[int]], fill: int = PADDING) -> Int[Tensor, "R M"
 def bits(rows: Sequence[Sequence[int]], size: int) -> Bool[Tensor, "R M C"]:
     """Read each number of a rectangle as `size` booleans, its lowest bit first."""
     width = (size + 7) // 8
-    data = b"".join(number.to_bytes(width, "little") for row in rows for number in row)
-    shaped = np.frombuffer(data, np.uint8).reshape(len(rows), -1, width)
-    return torch.from_numpy(np.unpackbits(shaped, axis=-1, count=size, bitorder="little").view(bool))
+    data = bytearray(b"".join(number.to_bytes(width, "little") for row in rows for number in row))
+    packed = torch.frombuffer(data, dtype=torch.uint8).view(len(rows), -1, width, 1)
+    places = 2 ** torch.arange(8, dtype=torch.uint8)
+    return packed.bitwise_and(places).bool().flatten(2)[..., :size]
 
 
 @frozen(eq=False)
 class Packed:
-    """What a model reads of trees; padding has depth 0, and sees itself alone."""
+    """What a model reads of trees; padding repeats the root's token, at depth 0, and sees itself alone."""
 
     tokens: Int[Tensor, "R N"]
     depths: Int[Tensor, "R N"]
@@ -43,5 +43,7 @@ class Packed:
 def pack(trees: Sequence[Tree]) -> Packed:
     """Lay trees out as the rows of tensors."""
     size = max(map(len, trees))
+    tokens = [tree.tokens + tree.tokens[:1] * (size - len(tree)) for tree in trees]
+    numbers = pad([*tokens, *(tree.depths for tree in trees)], 0).view(2, len(trees), size)
     ancestors = [tree.ancestors + [1 << node for node in range(len(tree), size)] for tree in trees]
-    return Packed(pad([tree.tokens for tree in trees]), pad([tree.depths for tree in trees], 0), bits(ancestors, size))
+    return Packed(numbers[0], numbers[1], bits(ancestors, size))

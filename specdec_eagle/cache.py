@@ -73,12 +73,12 @@ class EagleCache:
     def read(
         self, tokens: Int[Tensor, "R M"], features: Float[Tensor, "R M E"], tree: TreePass, sequences: Sequence[int]
     ) -> Float[Tensor, "R M E"]:
-        """Read pairs that stand after `tree.lengths` others, and give the features that they predict."""
+        """Read pairs that stand after `tree.decided` others, and give the features that they predict."""
         embedded = self._embed(self._to(tokens.clamp(min=0))).to(self._model.dtype)
         inputs, residual = self._model.fuse(embedded, features)
         queries, own = self._layer.project(inputs, self._rotary(self._to(tree.positions), tree.end))
         self._cache.reserve(len(self._known), tree.end)
-        self._cache.begin(SlotMapping(sequences, tree.columns, tree.end))
+        self._cache.begin(SlotMapping(sequences, tree.columns, tree.end, tree.starts))
         keys_values = self._cache.update(*own, 0)
         return self._layer.finish(residual, attend(queries, keys_values, self._to(tree.mask(self._model.dtype))))
 
@@ -102,7 +102,7 @@ class EagleCache:
             [row[min(column + 1, len(row) - 1)] for column in range(start, start + size)]
             for row, start in zip(tokens, starts, strict=True)
         ]
-        tree = TreePass(columns[:, 0], torch.arange(size).expand(len(ids), -1), causal(size).expand(len(ids), -1, -1))
+        tree = TreePass(starts, torch.arange(size).expand(len(ids), -1), causal(size).expand(len(ids), -1, -1))
         features = self._features[torch.tensor(sequences)[:, None], columns]
         outputs = self.read(torch.tensor(ids), features, tree, sequences)
         places = [stop - start - 1 for start, stop in zip(starts, stops, strict=True)]

@@ -44,8 +44,8 @@ class EagleDrafter(HeadDrafter):
         if frontier.before is None:
             outputs = self._outputs = self._cache.follow(tokens, frontier.sequences)
         else:
-            lengths = torch.tensor([max(len(row) - 2, 0) for row in tokens])
-            tree = TreePass(lengths, frontier.read_depths, frontier.visible)
+            decided = [max(len(row) - 2, 0) for row in tokens]
+            tree = TreePass(decided, frontier.read_depths, frontier.visible)
             above = self._outputs[torch.arange(len(tokens))[:, None], frontier.above]
             outputs = self._cache.read(frontier.tokens, above, tree, frontier.sequences)
             self._outputs = torch.cat([self._outputs, outputs], 1)

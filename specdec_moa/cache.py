@@ -71,9 +71,10 @@ class MoACache:
         ends = [start + length for start, length in zip(starts, lengths, strict=True) if length]
         keys, values = features.memory
         places, spare = torch.arange(keys.shape[2]), max(ends)  # one more column takes what means nothing
-        valid = places < torch.tensor(lengths)[:, None]
-        columns = torch.where(valid, torch.tensor(starts)[:, None] + places, spare)
-        mapping = SlotMapping(range(self._size), columns, spare + 1)
+        first, count = torch.tensor([starts, lengths])[..., None]
+        columns = torch.where(places < count, first + places, spare)
+        whole = starts if min(lengths) == keys.shape[2] else None
+        mapping = SlotMapping(range(self._size), columns, spare + 1, whole)
         rotary = self._cross_rotary(self._to(columns), mapping.end)
         self._begin(self._memory, mapping)
         self._memory.update(rotate(keys, rotary), values, 0)
@@ -93,7 +94,7 @@ class MoACache:
         chains = pad([row[start:end] for row, start, end in zip(tokens, starts, ends, strict=True)], 0)
         if chains.shape[1]:
             columns = torch.tensor(starts)[:, None] + torch.arange(chains.shape[1])
-            mapping = SlotMapping(sequences, columns, max(starts) + chains.shape[1])
+            mapping = SlotMapping(sequences, columns, max(starts) + chains.shape[1], starts)
             keys, values = self._self_attention.keys_values(self._embed(chains))
             rotary = self._self_rotary(self._to(columns), mapping.end)
             self._begin(self._tokens, mapping)
@@ -106,7 +107,7 @@ class MoACache:
         known = [self._known[sequence] for sequence in sequences]
         width = max(number.bit_length() for number in known)
         nowhere = torch.empty(len(sequences), 0, dtype=torch.int64)
-        self._begin(self._memory, SlotMapping(sequences, nowhere, width))
+        self._begin(self._memory, SlotMapping(sequences, nowhere, width, [0] * len(sequences)))
         nothing = self._empty.expand(len(sequences), -1, -1, -1)
         keys_values: KeysValues = self._memory.update(nothing, nothing, 0)
         if width and all(number == (1 << width) - 1 for number in known):
@@ -116,14 +117,18 @@ class MoACache:
         return Memory(sequences, keys_values, visible | blind, blind)
 
     def read(
-        self, tokens: Int[Tensor, "R M"], tree: TreePass, memory: Memory, only: Sequence[int] | None = None
+        self,
+        tokens: Int[Tensor, "R M"],
+        tree: TreePass,
+        memory: Memory,
+        only: Sequence[int] | None = None,
     ) -> Float[Tensor, "R _ V"]:
-        """Give logits of what follows nodes that stand after `tree.lengths` decided tokens.
+        """Give logits of what follows nodes that stand after `tree.decided` tokens.
 
         With `only` one node per row, by its place among them: the others are read for those after them.
         """
         positions = self._to(tree.positions)
-        mapping = SlotMapping(memory.sequences, tree.columns, tree.end)
+        mapping = SlotMapping(memory.sequences, tree.columns, tree.end, tree.starts)
         masks = _Masks(tree, self.parts.dtype, self._device)
         embedded = self._embed(tokens.clamp(min=0))
         queries, own = self._self_attention.project(embedded, self._self_rotary(positions, tree.end))

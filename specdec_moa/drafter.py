@@ -53,8 +53,7 @@ class MoADrafter(HeadDrafter):
         if frontier.before is None:
             self._memory = self._cache.memory(frontier.sequences)
             return self._read_roots(tokens, frontier.sequences)
-        lengths = torch.tensor([len(row) - 1 for row in tokens])
-        tree = TreePass(lengths, frontier.read_depths, frontier.visible)
+        tree = TreePass(self._ends, frontier.read_depths, frontier.visible, lengths=self._lengths)
         return self._cache.read(frontier.tokens, tree, self._memory)
 
     def _needs(self, cut: str) -> Needs:
@@ -65,17 +64,20 @@ class MoADrafter(HeadDrafter):
 
     def _read_roots(self, tokens: Sequence[Sequence[int]], sequences: Sequence[int]) -> Float[Tensor, "R 1 V"]:
         """Read each root, and before it the decided tokens that the last layers have not seen."""
-        settled, ends = self._cache.settled, [len(row) - 1 for row in tokens]
+        settled = self._cache.settled
+        ends = self._ends = [len(row) - 1 for row in tokens]
+        self._lengths = torch.tensor(ends)
         starts = ends
         if self.parts.layers:
             starts = [min(settled[sequence], end) for sequence, end in zip(sequences, ends, strict=True)]
         self._cache.follow(tokens, starts, sequences)
         chains = pad([row[start:] for row, start in zip(tokens, starts, strict=True)])
         size = chains.shape[1]
-        tree = TreePass(
-            torch.tensor(starts),
-            torch.arange(size).expand(len(chains), -1),
-            causal(size).expand(len(chains), -1, -1),
+        positions, before = torch.arange(size).expand(len(chains), -1), causal(size).expand(len(chains), -1, -1)
+        tree = (
+            TreePass(starts, positions, before)
+            if starts is not ends
+            else TreePass(ends, positions, before, lengths=self._lengths)
         )
         only = [end - start for start, end in zip(starts, ends, strict=True)]
         logits = self._cache.read(chains, tree, self._memory, only)

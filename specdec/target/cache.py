@@ -35,6 +35,7 @@ class SlotCache(Cache):
             (heads, size): torch.empty(count, 0, heads, 0, size, dtype=dtype, device=device)
             for (heads, size), count in Counter(shapes).items()
         }
+        self._indices: dict[tuple[int, ...], Int[Tensor, " L"]] = {}
         self._mapping: SlotMapping | None = None
         self._written = list[int]()  # up to which column of each slot there may be anything but zeros
         self._settle(0, 0)
@@ -126,9 +127,16 @@ class SlotCache(Cache):
         if len(shapes) != 1:
             raise UnsupportedModel(f"expected layers whose keys have one shape, got {sorted(shapes)}")
         block = self._blocks[shapes.pop()]
-        places = torch.tensor([self._places[part] for part in parts], device=block.device)
-        states: Tensor = block[places, slots[:, None, None], :, columns[..., None]]
+        states: Tensor = block[self._index(parts), slots[:, None, None], :, columns[..., None]]
         return states
+
+    def _index(self, parts: list[int]) -> Int[Tensor, " L"]:
+        """Where these parts are in their shared tensor; made once, for the same are gathered in every step."""
+        key = tuple(parts)
+        if key not in self._indices:
+            places = [self._places[part] for part in parts]
+            self._indices[key] = torch.tensor(places, device=next(iter(self._blocks.values())).device)
+        return self._indices[key]
 
     def _exchange(self, part: int, states: Float[Tensor, "R H M D"]) -> Float[Tensor, "_ H C D"]:
         mapping = self._mapping

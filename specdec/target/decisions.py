@@ -51,8 +51,8 @@ def gather_features(engine: Engine, decisions: Sequence[Decision]) -> Features |
     needs, reading = decisions[0].session.needs, decisions[0].reading
     if not needs:
         return None
-    nodes = pad([list(decision.nodes) for decision in decisions], 0)
-    rows, starts = torch.tensor([(decision.row, decision.start) for decision in decisions]).T
+    places = pad([[decision.row, decision.start, *decision.nodes] for decision in decisions], 0)
+    rows, starts, nodes = places[:, 0], places[:, 1], places[:, 2:]
     states = [_pick(reading.hidden_states[index], rows, nodes) for index in needs.hidden_states]
     keys, values = None, None
     if needs.keys_values:

@@ -152,9 +152,10 @@ class Engine:
         indices = [slot.index for slot in slots]
         for index, stop in zip(indices, stops, strict=True):
             self.cache.clear(index, stop)
-        lengths, rows = self._to(torch.tensor([[slot.length for slot in slots], indices]))
-        tree = TreePass(lengths, self._to(depths), self._to(visible), end, rows)
-        self.cache.begin(SlotMapping(indices, tree.columns, end), whole=self.attention.finds_slots)
+        decided = [slot.length for slot in slots]
+        lengths, rows = self._to(torch.tensor([decided, indices]))
+        tree = TreePass(decided, self._to(depths), self._to(visible), end, lengths, rows)
+        self.cache.begin(SlotMapping(indices, tree.columns, end, tree.starts), whole=self.attention.finds_slots)
         return tree
 
     def _to(self, tensor: Tensor) -> Tensor:

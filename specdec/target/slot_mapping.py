@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from functools import cached_property
 
-import numpy as np
 import torch
 from attrs import frozen
 from jaxtyping import Int
@@ -17,6 +16,8 @@ class SlotMapping:
     slots: Sequence[int]
     columns: Int[Tensor, "R M"]
     end: int
+    starts: Sequence[int] | None = None
+    """At which column each row begins to write without gaps, if all do."""
 
     @cached_property
     def run(self) -> slice | None:
@@ -26,13 +27,10 @@ class SlotMapping:
 
     @cached_property
     def written(self) -> slice | None:
-        """The columns, if all rows write the same, without gaps; on a device, to look would be to wait."""
-        if self.columns.device.type != "cpu":
+        """The columns, if all rows write the same."""
+        if self.starts is None or any(start != self.starts[0] for start in self.starts):
             return None
-        columns = self.columns.numpy()
-        start = int(columns[0, 0]) if columns.size else 0
-        stop = start + columns.shape[1]
-        return slice(start, stop) if (columns == np.arange(start, stop)).all() else None
+        return slice(self.starts[0], self.starts[0] + self.columns.shape[1])
 
     @cached_property
     def index(self) -> Int[Tensor, " R"]:

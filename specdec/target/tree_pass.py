@@ -1,5 +1,6 @@
 """One pass over trees: where each node stands, and what it may see."""
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import torch
@@ -10,23 +11,34 @@ from torch import Tensor
 
 @frozen(eq=False)
 class TreePass:
-    """Nodes read after the decided tokens of their rows, `lengths` of each; whatever comes after them is ignored.
+    """Nodes read after `decided` tokens of each row; whatever comes after them is ignored.
 
     `depths` counts each node's edges below its row's root, and `visible` says which nodes each of the last `M` may
     attend to; nodes of earlier passes come first. All stay on one device, where masks and positions are made. A pass
     reads `end` columns, by default as many as the longest row fills; more are masked.
     """
 
-    lengths: Int[Tensor, " R"]
+    decided: Sequence[int]
     depths: Int[Tensor, "R C"]
     visible: Bool[Tensor, "R M C"]
     end: int = field()
+    lengths: Int[Tensor, " R"] = field()
+    """The same as `decided`, where the other tensors are."""
     slots: Int[Tensor, " R"] | None = None
     """Where the rows are stored, for attention that finds them itself."""
 
     @end.default
     def _fill(self) -> int:
-        return int(self.lengths.max()) + self.depths.shape[1]
+        return max(self.decided) + self.depths.shape[1]
+
+    @lengths.default
+    def _lengths(self) -> Int[Tensor, " R"]:
+        return torch.tensor(self.decided, device=self.depths.device)
+
+    @property
+    def starts(self) -> list[int]:
+        """The column that each row begins to write to."""
+        return [length + self.start for length in self.decided]
 
     @cached_property
     def start(self) -> int:

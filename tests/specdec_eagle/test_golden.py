@@ -81,7 +81,7 @@ def test_fixed_tree(folder: str, golden_target: Target) -> None:
     outputs = cache.follow([[*truth["context_ids"].tolist(), int(truth["root"])]], [0])
     for depth in range(1, tree.depth + 1):
         start, end = (sum(each < bound for each in tree.depths) for bound in (depth, depth + 1))
-        tree_pass = TreePass(torch.tensor([count - 1]), packed.depths[:, :end], packed.ancestors[:, start:end, :end])
+        tree_pass = TreePass([count - 1], packed.depths[:, :end], packed.ancestors[:, start:end, :end])
         assert torch.equal(tree_pass.positions[0], truth["tree_positions"][start:end])
         above = outputs[:, tree.parents[start:end]]
         outputs = torch.cat([outputs, cache.read(packed.tokens[:, start:end], above, tree_pass, [0])], 1)

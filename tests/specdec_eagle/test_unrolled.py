@@ -24,7 +24,7 @@ def draft(made: EagleHead, tokens: list[int], features: Tensor, start: int, step
     found = [cache.follow([tokens[: start + 2]], [0])[0, 0]]
     for step in range(1, steps):
         depths, visible = torch.arange(step + 1)[None], torch.ones(1, 1, step + 1, dtype=torch.bool)
-        tree_pass = TreePass(torch.tensor([start]), depths, visible)
+        tree_pass = TreePass([start], depths, visible)
         token = torch.tensor([[tokens[start + 1 + step]]])
         found.append(cache.read(token, found[-1][None, None], tree_pass, [0])[0, 0])
     return found

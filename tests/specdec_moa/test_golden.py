@@ -101,7 +101,7 @@ def draft(cache: MoACache, truth: dict[str, Tensor], cycle: str, length: int) ->
     packed, logits, start = pack([tree]), [], 0
     for depth in range(tree.depth + 1):
         end = start + tree.depths.count(depth)
-        tree_pass = TreePass(torch.tensor([length]), packed.depths[:, :end], packed.ancestors[:, start:end, :end])
+        tree_pass = TreePass([length], packed.depths[:, :end], packed.ancestors[:, start:end, :end])
         logits.append(cache.read(packed.tokens[:, start:end], tree_pass, cache.memory([0])))
         start = end
     return torch.cat(logits, 1)[0].detach()

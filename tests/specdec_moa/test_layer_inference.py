@@ -67,13 +67,13 @@ def test_reproduces_the_target(kind: str, layers: int, data: st.DataObject) -> N
         grown = [data.draw(trees()) for _ in range(ROWS)]
         packed, entering = pack(grown), model.config.num_hidden_layers - layers
         truth = engine.read(slots, packed.tokens, packed.depths, packed.ancestors, hidden_states=[entering])
-        lengths, start, size = torch.tensor([slot.length for slot in slots]), 0, packed.tokens.shape[1]
+        lengths, start, size = [slot.length for slot in slots], 0, packed.tokens.shape[1]
         while start < size:
             end = data.draw(st.integers(start + 1, size))
             oracle.truth = truth.hidden_states[entering][:, start:end]
             tree_pass = TreePass(lengths, packed.depths[:, :end], packed.ancestors[:, start:end, :end])
             logits = oracle.read(packed.tokens[:, start:end], tree_pass, oracle.memory(range(ROWS)))
-            real = packed.tokens[:, start:end] >= 0
+            real = torch.arange(start, end) < torch.tensor([len(tree) for tree in grown])[:, None]
             torch.testing.assert_close(logits[real], truth.logits[:, start:end][real])
             start = end
         for row, (slot, tree) in enumerate(zip(slots, grown, strict=True)):

@@ -18,7 +18,7 @@ def passes(draw: st.DrawFn) -> tuple[TreePass, list[list[int]]]:
     depths = torch.tensor([[len(nodes) - 1 for nodes in row] for row in paths])
     visible = torch.tensor([[[seen in nodes for seen in range(count)] for nodes in row[start:]] for row in paths])
     end = max(lengths) + count + draw(st.integers(0, 5))
-    return TreePass(torch.tensor(lengths), depths, visible, end), parents
+    return TreePass(lengths, depths, visible, end), parents
 
 
 def path(parents: list[int], node: int) -> list[int]:
@@ -48,4 +48,4 @@ def test_a_node_sees_decided_tokens_and_its_ancestors_within_the_window(
 
 
 def test_a_pass_ends_with_its_longest_row_unless_told_otherwise() -> None:
-    assert TreePass(torch.tensor([3, 8]), torch.zeros(2, 4).long(), torch.ones(2, 4, 4).bool()).end == 12
+    assert TreePass([3, 8], torch.zeros(2, 4).long(), torch.ones(2, 4, 4).bool()).end == 12
