@@ -23,7 +23,7 @@ def pad(rows: Sequence[Sequence[int]], fill: int = PADDING) -> Int[Tensor, "R M"
 
 def bits(rows: Sequence[Sequence[int]], size: int) -> Bool[Tensor, "R M C"]:
     """Read each number of a rectangle as `size` booleans, its lowest bit first."""
-    width = (size + 7) // 8
+    width = size // 8 + 1  # bytes, at least one
     data = bytearray(b"".join(number.to_bytes(width, "little") for row in rows for number in row))
     packed = torch.frombuffer(data, dtype=torch.uint8).view(len(rows), -1, width, 1)
     places = 2 ** torch.arange(8, dtype=torch.uint8)
