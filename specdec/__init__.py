@@ -1,17 +1,18 @@
 """Speculative decoding: a large language model made faster without changing what it says."""
 
-from specdec.chance import Chance, Dice, Key, Keyed, Probs, Purpose
+from specdec.chance import Chance, Dice, Key, Keyed, Noise, Probs, Purpose
 from specdec.context import Context, Step
 from specdec.decode import Decoder, Generation
+from specdec.errors import OptionError, WrongCheckpoint
 from specdec.features import Encoder, Features, Needs
 from specdec.grow import Frontier, grow
-from specdec.hookspecs import hookimpl
+from specdec.hookspecs import Register, hookimpl
 from specdec.interfaces import Drafter, Rule, TargetProbs, Transport, TreePolicy, Verifier, Walk
 from specdec.metrics import Metrics, Summary
 from specdec.options import Sampling, Stop
-from specdec.pack import PADDING, Packed, pack
+from specdec.pack import PADDING, Packed, bits, pack, pad
 from specdec.plugins import load_drafter, load_policy, load_rule, load_transport, load_verifier
-from specdec.sampling import Prefix
+from specdec.prefix import Prefix
 from specdec.target import Target
 from specdec.tree import Tree
 
@@ -32,10 +33,13 @@ __all__ = [
     "Keyed",
     "Metrics",
     "Needs",
+    "Noise",
+    "OptionError",
     "Packed",
     "Prefix",
     "Probs",
     "Purpose",
+    "Register",
     "Rule",
     "Sampling",
     "Step",
@@ -48,6 +52,8 @@ __all__ = [
     "TreePolicy",
     "Verifier",
     "Walk",
+    "WrongCheckpoint",
+    "bits",
     "grow",
     "hookimpl",
     "load_drafter",
@@ -56,4 +62,5 @@ __all__ = [
     "load_transport",
     "load_verifier",
     "pack",
+    "pad",
 ]

@@ -5,21 +5,24 @@ easy as 1, 2, 3", SC 2011) at
 
     key = (seed, position)        counter = (block, node, purpose, 0)
 
-so any language that has Philox repeats it bit for bit. A choice is an exponential race (Gumbel-max):
-`argmax w / E`, `E = -log1p(-v)`, with `v` in (0, 1) from 32 bits. The winners have small `E`, where
-float32 is precise, and a weight of zero never wins.
+and its logarithms are those of `specdec.canonical`, so any language that has Philox repeats it bit for bit.
+A choice by weights is an exponential race, `argmax w / E`: the winners have small `E`, where float32 is precise,
+and a weight of zero never wins. A choice by scores is the same race in logarithms (Gumbel-max),
+`argmax score + temperature * G` with `G = -log E`.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from enum import IntEnum
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from attrs import frozen
+from attrs import field, frozen
+
+from specdec.canonical import Floats, Words, exponentials, gumbels
 
 Probs = np.ndarray[Any, np.dtype[Any]]
-"""A row of non-negative weights, one per token: floats, or Fractions where a proof wants them."""
+"""Probabilities, one per token: floats, or Fractions where a proof wants them."""
 
 
 class Purpose(IntEnum):
@@ -34,7 +37,7 @@ class Purpose(IntEnum):
 class Key(NamedTuple):
     """The name of one chance.
 
-    `position` counts tokens from the start of the row. `TARGET` chances have the position of the token
+    `position` counts tokens from the start of the sequence. `TARGET` chances have the position of the token
     that they decide, and no node; all others that of the root of their step, and a node of its tree.
     """
 
@@ -51,14 +54,14 @@ class Chance(ABC):
     def draw(self, weights: Probs, count: int, key: Key) -> list[int]:
         """Draw `count` different indices in turn, each in proportion to the weights that are left.
 
-        Returns fewer when fewer have weight. Probs need not sum to one.
+        Returns fewer when fewer have weight. Weights need not sum to one.
         """
 
     @abstractmethod
     def coin(self, accept: Any, of: Any, key: Key) -> bool:
         """Come up true with probability `min(1, accept / of)`; never when `accept` is zero."""
 
-    def noise(self, key: Key, size: int) -> np.ndarray[Any, np.dtype[np.float32]] | None:
+    def noise(self, key: Key, size: int) -> Floats | None:
         """Give the Gumbel noise by which `draw` decides under this key, or None if there is none to share."""
         return None
 
@@ -76,8 +79,8 @@ class Keyed(Chance):
         if choices <= 1 or count == 0:  # nothing is left to chance, as when decoding greedily
             certain: list[int] = possible.nonzero()[0][:count].tolist()
             return certain
-        pace = weights / _exponentials(key, len(weights)).astype(weights.dtype, copy=False)
-        pace[~possible] = -1  # behind whatever has weight, even where its pace is rounded to zero
+        pace = weights / exponentials(_halves(key, len(weights))).astype(weights.dtype, copy=False)
+        pace[~possible] = -1  # after whatever has weight, even where its pace is rounded to zero
         order = list[int]()
         for _ in range(min(count, choices)):
             order.append(int(pace.argmax()))
@@ -88,20 +91,44 @@ class Keyed(Chance):
         word = int(_words(key, 1)[0]) >> 11  # 53 bits: u in [0, 1)
         return word * 2.0**-53 * float(of) < float(accept)
 
-    def noise(self, key: Key, size: int) -> np.ndarray[Any, np.dtype[np.float32]]:
-        return _gumbels(key, size).copy()
+    def noise(self, key: Key, size: int) -> Floats:
+        return gumbels(_halves(key, size))
+
+
+class Noise:
+    """The Gumbel noise of one sequence by position; what lies ahead is computed once, however often it is drafted."""
+
+    def __init__(self, chance: Chance, seed: int) -> None:
+        self.chance, self.seed = chance, seed
+        self._ahead: dict[tuple[int, int], Floats | None] = {}
+
+    def at(self, position: int, size: int) -> Floats | None:
+        """Give the noise by which the token at this position is chosen, read-only; None if there is none to share."""
+        if (position, size) not in self._ahead:
+            noise = self.chance.noise(Key(self.seed, position, Purpose.TARGET), size)
+            if noise is not None:
+                noise = noise.view()
+                noise.flags.writeable = False
+            self._ahead[position, size] = noise
+        return self._ahead[position, size]
+
+    def dice(self, root: int) -> "Dice":
+        """Give the chances of the step with this root, and forget the noise of positions up to it."""
+        self._ahead = {place: noise for place, noise in self._ahead.items() if place[0] > root}
+        return Dice(self.chance, self.seed, root, self)
 
 
 @frozen
 class Dice:
-    """The chances of one row in one step: what rules and trees are given.
+    """The chances of one sequence in one step: what rules and trees are given.
 
-    `root` is the position of the step's root, counted from the start of the row.
+    `root` is the position of the step's root, counted from the start of the sequence.
     """
 
     chance: Chance
     seed: int
     root: int
+    _noise: Noise | None = field(default=None, eq=False, repr=False)
 
     def target(self, weights: Probs, depth: int) -> int:
         """Pick the token after a node at this depth, with the noise that belongs to its position."""
@@ -119,9 +146,20 @@ class Dice:
         """Pick the token that follows the last accepted node."""
         return self.chance.pick(weights, Key(self.seed, self.root, Purpose.RESIDUAL, node))
 
-    def noise(self, depth: int, size: int) -> np.ndarray[Any, np.dtype[np.float32]] | None:
+    def noise(self, depth: int, size: int) -> Floats | None:
         """Give the noise by which `target` decides after a node at this depth, for drafters to share."""
-        return self.chance.noise(Key(self.seed, self.root + depth + 1, Purpose.TARGET), size)
+        noise = self._noise or Noise(self.chance, self.seed)
+        return noise.at(self.root + depth + 1, size)
+
+    def scaled_noise(self, depths: Sequence[int], size: int, temperature: float) -> Floats | None:
+        """Multiply the noise after nodes at these depths by the temperature, [len(depths), size]."""
+        scaled = np.empty((len(depths), size), np.float32)
+        for place, depth in enumerate(depths):
+            noise = self.noise(depth, size)
+            if noise is None:
+                return None
+            np.multiply(noise, temperature, out=scaled[place])
+        return scaled
 
 
 def _words(key: Key, count: int) -> np.ndarray[Any, np.dtype[np.uint64]]:
@@ -131,21 +169,6 @@ def _words(key: Key, count: int) -> np.ndarray[Any, np.dtype[np.uint64]]:
     return philox.random_raw(count)
 
 
-@lru_cache(maxsize=64)  # the target and its drafters ask for the few positions that a tree spans
-def _exponentials(key: Key, size: int) -> np.ndarray[Any, np.dtype[np.float32]]:
-    words = _words(key, (size + 1) // 2).astype("<u8", copy=False).view("<u4")[:size]
-    numbers = words.astype(np.float32)  # one array all the way, for a new one costs as much as the arithmetic
-    numbers += np.float32(0.5)
-    numbers *= np.float32(2.0**-32)
-    np.minimum(numbers, np.float32(1 - 2.0**-24), out=numbers)  # rounding may not reach 1: E stays finite
-    np.log1p(np.negative(numbers, out=numbers), out=numbers)
-    np.negative(numbers, out=numbers)
-    numbers.flags.writeable = False
-    return numbers
-
-
-@lru_cache(maxsize=64)  # what was drafted and not accepted is drafted again
-def _gumbels(key: Key, size: int) -> np.ndarray[Any, np.dtype[np.float32]]:
-    noise: np.ndarray[Any, np.dtype[np.float32]] = np.log(_exponentials(key, size))
-    np.negative(noise, out=noise)
-    return noise
+def _halves(key: Key, count: int) -> Words:
+    """Give words of 32 bits, the low half of each of Philox's first."""
+    return _words(key, (count + 1) // 2).astype("<u8", copy=False).view("<u4")[:count]

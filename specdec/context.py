@@ -4,7 +4,7 @@ from functools import cached_property
 
 from attrs import evolve, field, frozen
 
-from specdec.chance import Chance, Dice, Keyed
+from specdec.chance import Dice, Keyed, Noise
 from specdec.features import Features
 from specdec.options import Sampling
 
@@ -45,7 +45,11 @@ class Context:
     done: list[bool]
     sampling: tuple[Sampling, ...]
     step: Step
-    chance: Chance = field(factory=Keyed)
+    noise: tuple[Noise, ...] = field(repr=False)
+
+    @noise.default
+    def _(self) -> tuple[Noise, ...]:
+        return tuple(Noise(Keyed(), options.seed) for options in self.sampling)
 
     @cached_property
     def active(self) -> list[int]:
@@ -60,8 +64,7 @@ class Context:
     @cached_property
     def dice(self) -> list[Dice]:
         """The chances of each sequence in the coming step."""
-        pairs = zip(self.sampling, self.tokens, strict=True)
-        return [Dice(self.chance, sampling.seed, len(tokens) - 1) for sampling, tokens in pairs]
+        return [noise.dice(len(tokens) - 1) for noise, tokens in zip(self.noise, self.tokens, strict=True)]
 
     def extend(self, step: Step, done: list[bool]) -> "Context":
         """Append what a step decided; `done` says which sequences have ended."""

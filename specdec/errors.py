@@ -20,6 +20,26 @@ SpecdecError
     └── TimedOut                     nothing came in time; the pipe may still be whole
 """
 
+__all__ = [
+    "ConnectionLost",
+    "DataError",
+    "DuplicateName",
+    "InputError",
+    "ModelError",
+    "NonFiniteLogits",
+    "OptionError",
+    "PluginError",
+    "PromptError",
+    "SpecdecError",
+    "TimedOut",
+    "TransportError",
+    "TreeError",
+    "UnknownName",
+    "UnsupportedModel",
+    "VocabularyMismatch",
+    "WrongCheckpoint",
+]
+
 
 class SpecdecError(Exception):
     """Root of everything that specdec raises on purpose."""

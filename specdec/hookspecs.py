@@ -12,6 +12,22 @@ import pluggy
 from specdec.context import Context, Step
 from specdec.tree import Tree
 
+__all__ = [
+    "Register",
+    "hookimpl",
+    "on_begin",
+    "on_end",
+    "on_step",
+    "register_drafters",
+    "register_methods",
+    "register_models",
+    "register_policies",
+    "register_prompts",
+    "register_rules",
+    "register_transports",
+    "register_verifiers",
+]
+
 hookspec = pluggy.HookspecMarker("specdec")
 hookimpl = pluggy.HookimplMarker("specdec")
 

@@ -12,7 +12,7 @@ from specdec.chance import Dice, Probs
 from specdec.context import Context, Step
 from specdec.features import Needs
 from specdec.options import Sampling
-from specdec.sampling import Prefix
+from specdec.prefix import Prefix
 from specdec.tree import Tree
 
 __all__ = ["Drafter", "Rule", "TargetProbs", "Transport", "TreePolicy", "Verifier", "Walk"]
@@ -58,6 +58,8 @@ class Drafter(ABC):
     """What it reads of the target, to be found in `context.step.features`."""
     vocab_size: int | None = None
     """Size of the vocabulary that it is made for; None if it serves any."""
+    policy: str = "chain"
+    """The policy that suits it, written as on the command line; what a decoder uses if none is given."""
 
     def begin(self, context: Context) -> None:
         """Forget the last batch; `context` holds the prompts of the next one, already read."""

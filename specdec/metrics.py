@@ -1,7 +1,7 @@
 """What a run is measured by; each figure has one definition, and it stands here.
 
-A *step* is one pass of the target for one sequence. Tokens after an end are never counted. The names are those of vLLM's
-metrics where it has the same.
+A *step* is one pass of the target for one sequence. Tokens after an end are never counted. The names are those of
+vLLM's metrics where it has the same.
 """
 
 from collections import Counter, defaultdict
@@ -11,6 +11,8 @@ from attrs import define, field, frozen
 
 from specdec.context import Step
 from specdec.tree import Tree
+
+__all__ = ["Metrics", "SequenceMetrics", "Summary"]
 
 
 @define

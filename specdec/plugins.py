@@ -14,6 +14,18 @@ from attrs import frozen
 from specdec import builtin, hookspecs
 from specdec.errors import DuplicateName, OptionError, PluginError, SpecdecError, UnknownName
 from specdec.interfaces import Drafter, Rule, Transport, TreePolicy, Verifier
+from specdec.spec import Spec
+
+__all__ = [
+    "Entry",
+    "Plugins",
+    "load_drafter",
+    "load_policy",
+    "load_rule",
+    "load_transport",
+    "load_verifier",
+    "plugins",
+]
 
 DISTRIBUTION = "specdec-kit"
 KINDS = {
@@ -103,22 +115,22 @@ class Plugins:
             raise UnknownName(f"no {kind} is called {name!r}; there are: {known}")
         return entry
 
-    def make(self, kind: str, name: str, given: dict[str, Any], options: dict[str, Any]) -> Any:
-        """Call a factory with what it names of `given`, and with all `options`.
+    def make(self, kind: str, spec: str, given: dict[str, Any], options: dict[str, Any]) -> Any:
+        """Call a factory with what it names of `given`, and with all options: those of the spec, and `options`.
 
         Raises:
             UnknownName: nothing is registered under that name.
             OptionError: an option that the factory does not take or cannot use, or a missing one.
         """
-        entry = self.entry(kind, name)
+        parsed = Spec.parse(spec)
+        name, options, entry = parsed.name, parsed.options | options, self.entry(kind, parsed.name)
         taken = inspect.signature(entry.factory).parameters
-        if "path" in given:
-            given = given | {"path": self.folder(given["path"])}
-        if given.get("path") is not None and "path" not in taken:
-            raise OptionError(f"{kind} {name!r} takes no path, got {given['path']!r}")
+        given = given | {"path": self.folder(given.get("path") or parsed.path)}
+        listed = ", ".join(option for option in taken if option not in given) or "none"
+        if given["path"] is not None and "path" not in taken:
+            raise OptionError(f"{kind} {name!r} takes no path, got {given['path']!r}; its options are: {listed}")
         unknown = [option for option in options if option not in taken]
         if unknown and not any(p.kind is p.VAR_KEYWORD for p in taken.values()):
-            listed = ", ".join(option for option in taken if option not in given) or "none"
             raise OptionError(f"{kind} {name!r} has no option {unknown[0]!r}; there are: {listed}")
         offered = {key: value for key, value in given.items() if key in taken and value is not None} | options
         missing = [key for key, parameter in taken.items() if key not in offered and _required(parameter)]
@@ -173,7 +185,10 @@ def plugins() -> Plugins:
 def load_drafter(
     name: str, path: str | PathLike[str] | None = None, target: Verifier | None = None, **options: Any
 ) -> Drafter:
-    """Make a registered drafter, from a checkpoint if it takes one, for a target if it reads one."""
+    """Make a registered drafter, from a checkpoint if it takes one, for a target if it reads one.
+
+    Here as in the functions below, the name may be a spec: `name[:path][:key=value,...]`.
+    """
     drafter: Drafter = plugins().make("drafter", name, {"path": path, "target": target}, options)
     return drafter
 
@@ -202,30 +217,3 @@ def load_rule(name: str, **options: Any) -> Rule:
     """Make a registered acceptance rule."""
     rule: Rule = plugins().make("rule", name, {}, options)
     return rule
-
-
-def parse(spec: str) -> tuple[str, dict[str, Any]]:
-    """Read `name` or `name:key=value,key=value`; values are numbers, true, false, or text.
-
-    Raises:
-        OptionError: an option without a value.
-    """
-    name, _, rest = spec.partition(":")
-    options = {}
-    for part in filter(None, rest.split(",")):
-        key, equals, value = part.partition("=")
-        if not equals:
-            raise OptionError(f"expected {name}:key=value,..., got {part!r} in {spec!r}")
-        options[key.strip()] = _value(value.strip())
-    return name, options
-
-
-def _value(text: str) -> Any:
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    for number in (int, float):
-        try:
-            return number(text)
-        except ValueError:
-            continue
-    return text

@@ -57,8 +57,8 @@ def loop(model: PreTrainedModel, prompt: Sequence[int], count: int, sampling: Sa
         if sampling.temperature == 0:
             tokens.append(int(scores.argmax()))
             continue
-        probabilities = scores.softmax(-1)[0].numpy()
-        tokens.append(int((probabilities / exponentials(sampling.seed, len(tokens), len(probabilities))).argmax()))
+        noise = gumbels(sampling.seed, len(tokens), scores.shape[-1])
+        tokens.append(int((scores[0].double().numpy() + noise).argmax()))
     return tokens[len(prompt) :]
 
 
@@ -80,9 +80,14 @@ def _process(sampling: Sampling, ids: Tensor, logits: Tensor) -> Tensor:
     return processed
 
 
-def exponentials(seed: int, position: int, size: int, *, node: int = 0, purpose: int = 0) -> np.ndarray:
-    """The race's waiting times as `specdec.chance` documents them, from numpy's Philox alone."""
-    words = np.random.Philox(key=seed + (position << 64), counter=[0, node, purpose, 0]).random_raw((size + 1) // 2)
-    halves = np.stack([words & 0xFFFFFFFF, words >> 32], 1).reshape(-1)[:size]  # the low half first
-    uniform = (halves.astype(np.float32) + np.float32(0.5)) * np.float32(2.0**-32)
-    return -np.log1p(-np.minimum(uniform, np.float32(1 - 2.0**-24)))
+def words(seed: int, position: int, size: int, *, node: int = 0, purpose: int = 0) -> np.ndarray:
+    """The words that `specdec.chance` documents, from numpy's Philox alone."""
+    long = np.random.Philox(key=seed + (position << 64), counter=[0, node, purpose, 0]).random_raw((size + 1) // 2)
+    return np.stack([long & 0xFFFFFFFF, long >> 32], 1).reshape(-1)[:size].astype(np.uint32)  # the low half first
+
+
+def gumbels(seed: int, position: int, size: int, *, node: int = 0, purpose: int = 0) -> np.ndarray:
+    """Their Gumbel noise, by double precision's logarithms."""
+    single = words(seed, position, size, node=node, purpose=purpose).astype(np.float32)
+    v = np.minimum((single + np.float32(0.5)) * np.float32(2.0**-32), np.float32(1 - 2.0**-24))
+    return -np.log(-np.log1p(-v.astype(np.float64)))

@@ -1,17 +1,25 @@
-"""Answers as FastChat and Spec-Bench keep them: one JSON object a line, each repeat a choice."""
+"""Answers as FastChat and Spec-Bench write them: one JSON object a line, each repeat a choice."""
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from time import time
 from typing import Any
 
-from attrs import asdict, field, frozen
+from attrs import asdict, field, fields, frozen
+from transformers import PreTrainedTokenizerBase
 
+from specdec.bench.result import Result
+from specdec.bench.rows import ALL, as_text
+from specdec.bench.run import Run, by_task
 from specdec.errors import DataError
 
+__all__ = ["Answer", "Choice", "read", "write", "write_result"]
 
-def _tuple(given: Sequence[Any]) -> tuple[Any, ...]:
-    return tuple(given)
+
+def _tuple(values: Sequence[Any]) -> tuple[Any, ...]:
+    return tuple(values)
 
 
 @frozen
@@ -58,23 +66,52 @@ def read(file: Path) -> list[Answer]:
         raise DataError(f"expected lines of JSON with 'choices' in {file}, got {error!r}") from error
 
 
-def _answer(given: dict[str, Any]) -> Answer:
+def _answer(line: dict[str, Any]) -> Answer:
+    choices = [_known(Choice, {"decoding_steps": each.get("idxs", ()), **each}) for each in line["choices"]]
+    line = {
+        "answer_id": "",
+        "model_id": "",
+        "tstamp": 0.0,
+        **line,
+        "choices": tuple(Choice(**each) for each in choices),
+    }
+    return Answer(**_known(Answer, line))
+
+
+def _known(kind: type[Any], values: dict[str, Any]) -> dict[str, Any]:
+    return {each.name: values[each.name] for each in fields(kind) if each.name in values}
+
+
+def write_result(result: Result, folder: Path) -> list[Path]:
+    """Write a file of answers for each row but those of all sets together, `DRAFTER-SET-TEMPERATURE.jsonl`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files, now = [], time()
+    for row in result.rows:
+        if row.prompt_set != ALL:
+            name = re.sub(r"[^\w.=,-]+", "_", f"{row.drafter}-{row.prompt_set}-{row.temperature:g}")
+            files.append(folder / f"{name}.jsonl")
+            write(files[-1], [_answer_of(runs, result.tokenizer, now) for runs in by_task(row.runs)])
+    return files
+
+
+def _answer_of(runs: Sequence[Run], tokenizer: PreTrainedTokenizerBase | None, now: float) -> Answer:
+    task, name = runs[0].task, runs[0].entry
     return Answer(
-        question_id=given["question_id"],
-        answer_id=given.get("answer_id", ""),
-        model_id=given.get("model_id", ""),
-        choices=tuple(_choice(choice) for choice in given["choices"]),
-        tstamp=given.get("tstamp", 0.0),
-        category=given.get("category", ""),
+        question_id=task.question.question_id,
+        answer_id=f"{name}-{task.sampling.temperature:g}-{task.question.question_id}",
+        model_id=name,
+        choices=tuple(_choice_of(run, tokenizer) for run in runs),
+        tstamp=now,
+        category=task.question.category,
     )
 
 
-def _choice(given: dict[str, Any]) -> Choice:
+def _choice_of(run: Run, tokenizer: PreTrainedTokenizerBase | None) -> Choice:
     return Choice(
-        index=given["index"],
-        turns=given["turns"],
-        decoding_steps=given.get("decoding_steps", given.get("idxs", ())),
-        new_tokens=given.get("new_tokens", ()),
-        wall_time=given.get("wall_time", ()),
-        accept_lengths=given.get("accept_lengths", ()),
+        index=run.repeat,
+        turns=[as_text(run.trace.tokens, tokenizer)],
+        decoding_steps=[len(run.trace.lengths)],
+        new_tokens=[len(run.trace.tokens)],
+        wall_time=[run.trace.seconds],
+        accept_lengths=run.trace.lengths,
     )

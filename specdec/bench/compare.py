@@ -1,25 +1,67 @@
-"""A benchmark from Python: drafters side by side on the same prompts."""
+"""A benchmark from Python: drafters side by side on the same prompts, or each with many shapes of trees."""
 
 from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 
-from specdec.bench.contender import Clock, Contender
+from attrs import evolve, frozen
+
+from specdec.bench.entry import PLAIN, Clock, Entry, Speculative, plain
+from specdec.bench.figures import figures
 from specdec.bench.questions import Question
 from specdec.bench.rows import Row, rows
 from specdec.bench.run import Plan, Run, measure, tasks
-from specdec.bench.speculative import PLAIN, Speculative, plain
 from specdec.errors import OptionError
 from specdec.interfaces import Drafter, TreePolicy, Verifier
 
+__all__ = ["CANDIDATES", "Trial", "compare", "tune"]
+
 Prompts = Sequence[str] | Mapping[str, Sequence[Question]]
 """Text, or sets of questions by their names."""
+CANDIDATES = (
+    "chain:length=1",
+    "static:levels=2",
+    "static:levels=4",
+    "static:levels=8",
+    "chain:length=2",
+    "chain:length=3",
+    "chain:length=5",
+    "static:levels=2x1x1",
+    "static:levels=2x2",
+    "static:levels=2x2x1",
+    "static:levels=3x1x1",
+    "static:levels=3x2x1",
+    "static:levels=4x3",
+    "dynamic:depth=3,width=4,size=12",
+    "dynamic:depth=6,width=8,size=62",
+    "dynamic:depth=3,width=2,size=6,sharpness=3",
+    "dynamic:depth=3,width=4,size=12,sharpness=3",
+    "dynamic:depth=4,width=2,size=8,sharpness=3",
+    "dynamic:depth=4,width=4,size=16,sharpness=3",
+    "dynamic:depth=5,width=4,size=32,sharpness=3",
+    "dynamic:depth=6,width=8,size=62,sharpness=3",
+    "adaptive:size=8,depth=4,width=3,sharpness=3",
+    "adaptive:size=16,depth=6,width=4,sharpness=3",
+)
+"""Kinds of trees, each from little to much."""
+
+
+@frozen
+class Trial:
+    """How one drafter did with one shape; `chosen` if none was faster."""
+
+    drafter: str
+    policy: str
+    tokens_per_second: float
+    acceptance_length: float
+    step_ms: float
+    chosen: bool = False
 
 
 def compare(
     verifier: Verifier,
-    drafters: Mapping[str, Drafter | Contender],
+    drafters: Mapping[str, Drafter | Entry],
     prompts: Prompts,
-    policy: TreePolicy | None = None,
+    policy: TreePolicy | str | None = None,
     plan: Plan = Plan(),  # noqa: B008  (frozen)
     *,
     clock: Clock = perf_counter,
@@ -27,14 +69,14 @@ def compare(
 ) -> list[Row]:
     """Decode prompts plainly and with each drafter, and make a row for each set, temperature and drafter.
 
-    Plain decoding is always the first contender, called `none`. One policy shapes the drafts of all drafters; what
-    is a `Contender` already keeps its own. All prompts are checked before the first is decoded.
+    Plain decoding is always the first entry, called `none`. One policy shapes the drafts of all drafters; what is an
+    `Entry` already keeps its own. All prompts are checked before the first is decoded.
 
     Args:
         verifier: the target; its tokenizer makes tokens of the prompts.
         drafters: what to compare, by the names that rows shall have.
-        prompts: what to go on from.
-        policy: the shape of the drafts, by default a chain.
+        prompts: what to continue.
+        policy: the shape of the drafts, or its spec; by default the one that suits each drafter.
         plan: temperatures, tokens, repeats and seed.
         clock: what takes the time.
         on_run: told of each run when it is over.
@@ -46,15 +88,43 @@ def compare(
     """
     if PLAIN in drafters:
         raise OptionError(f"expected drafters only, for plain decoding is always measured; got one called {PLAIN!r}")
-    contenders: list[Contender] = [plain(verifier, clock)]
+    entries: list[Entry] = [plain(verifier, clock)]
     for name, drafter in drafters.items():
-        if isinstance(drafter, Contender):
-            contenders.append(drafter)
-        else:
-            contenders.append(Speculative(name, drafter, verifier, policy, clock=clock))
-    todo = tasks(_sets(prompts), plan, verifier.tokenizer, verifier.max_length)
-    runs = measure(contenders, todo, plan, on_run)
-    return rows(contenders, runs, verifier.tokenizer, verifier.end_tokens)
+        if not isinstance(drafter, Entry):
+            drafter = Speculative(name, drafter, verifier, policy, clock)
+        entries.append(drafter)
+    runs = measure(entries, tasks(_sets(prompts), plan, verifier.tokenizer, verifier.max_length), plan, on_run)
+    return rows(entries, runs, verifier.tokenizer, verifier.end_tokens)
+
+
+def tune(
+    verifier: Verifier,
+    drafters: Mapping[str, Drafter],
+    questions: Sequence[Question],
+    plan: Plan,
+    candidates: Sequence[str] = CANDIDATES,
+    clock: Clock = perf_counter,
+    on_run: Callable[[Run], None] | None = None,
+) -> list[Trial]:
+    """Decode the questions with every pair of drafter and shape in turn; the most tokens per second win."""
+    entries = {
+        (name, shape): Speculative(f"{name} with {shape}", drafter, verifier, shape, clock)
+        for name, drafter in drafters.items()
+        for shape in candidates
+    }
+    if not entries:
+        return []
+    todo = tasks({"tuning": questions}, plan, verifier.tokenizer, verifier.max_length)
+    runs = measure(list(entries.values()), todo, plan, on_run)
+    trials = list[Trial]()
+    for (name, shape), entry in entries.items():
+        one = figures([run for run in runs if run.entry == entry.name], None)
+        step_ms = one.draft_ms + one.verify_ms + one.other_ms
+        trials.append(Trial(name, shape, one.tokens_per_second, one.acceptance_length, step_ms))
+    for name in drafters:
+        fastest = max((trial for trial in trials if trial.drafter == name), key=lambda trial: trial.tokens_per_second)
+        trials[trials.index(fastest)] = evolve(fastest, chosen=True)
+    return trials
 
 
 def _sets(prompts: Prompts) -> Mapping[str, Sequence[Question]]:

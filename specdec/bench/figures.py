@@ -1,15 +1,19 @@
-"""What is worked out of runs; each figure has one definition, and it stands here."""
+"""The figures of runs; each has one definition, and it stands here."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 from attrs import frozen
 
-from specdec.bench.run import Run
+from specdec.bench.run import Run, by_task
 
-RESAMPLED = 2000
+__all__ = ["Figures", "by_position", "figures", "loops", "speedups", "typical"]
+
+SAMPLES = 2000
+"""Of the bootstrap."""
 INTERVAL = (2.5, 97.5)
+GRAM = 8
 
 
 @frozen
@@ -18,7 +22,7 @@ class Figures:
 
     `tokens_per_second` is all new tokens over all seconds, the reading of the prompts included. `speedup` is plain
     decoding's seconds over the drafter's, `speedup_low` and `speedup_high` the bounds of its 95 % interval when prompts
-    are drawn anew with replacement (bootstrap, percentiles; None of a single prompt). All three are None where texts
+    are drawn again with replacement (bootstrap, percentiles; None of a single prompt). All three are None where texts
     are not equal, or need not be.
 
     `acceptance_length` is tokens per step of the target over all steps, `acceptance_length_per_request` the mean of
@@ -42,7 +46,7 @@ class Figures:
 
 
 def figures(runs: Sequence[Run], plain: Sequence[Run] | None) -> Figures:
-    """Work out the figures of one contender's runs beside those of plain decoding; without these, of its own alone."""
+    """Work out the figures of one entry's runs beside those of plain decoding; without these, of its own alone."""
     medians = typical(runs)
     traces = [run.trace for run in medians]
     tokens = sum(len(trace.tokens) for trace in traces)
@@ -67,10 +71,7 @@ def figures(runs: Sequence[Run], plain: Sequence[Run] | None) -> Figures:
 
 def typical(runs: Sequence[Run]) -> list[Run]:
     """Take each task's run of median time, in the order of the tasks."""
-    by_task: dict[int, list[Run]] = defaultdict(list)
-    for run in runs:
-        by_task[id(run.task)].append(run)
-    return [sorted(repeats, key=lambda run: run.trace.seconds)[len(repeats) // 2] for repeats in by_task.values()]
+    return [sorted(repeats, key=lambda run: run.trace.seconds)[len(repeats) // 2] for repeats in by_task(runs)]
 
 
 def speedups(runs: Sequence[Run], plain: Sequence[Run]) -> tuple[float, float | None, float | None]:
@@ -80,8 +81,8 @@ def speedups(runs: Sequence[Run], plain: Sequence[Run]) -> tuple[float, float | 
     before, after = seconds.sum(0)
     if len(seconds) < 2:
         return float(before / after), None, None
-    drawn = np.random.default_rng(0).integers(len(seconds), size=(RESAMPLED, len(seconds)))
-    resampled = seconds[drawn].sum(1)  # [RESAMPLED, 2]
+    drawn = np.random.default_rng(0).integers(len(seconds), size=(SAMPLES, len(seconds)))
+    resampled = seconds[drawn].sum(1)  # [SAMPLES, 2]
     low, high = np.percentile(resampled[:, 0] / resampled[:, 1], INTERVAL)
     return float(before / after), float(low), float(high)
 
@@ -92,3 +93,12 @@ def by_position(accepted: Sequence[int]) -> tuple[float, ...]:
     deepest = max(counts, default=0)
     reached = [sum(times for depth, times in counts.items() if depth > place) for place in range(deepest)]
     return tuple(times / len(accepted) for times in reached)
+
+
+def loops(tokens: Sequence[int]) -> bool:
+    """Say whether a text goes round in circles, where any drafter looks good.
+
+    It does if fewer than half of its runs of eight tokens are distinct; texts of less than eight do not loop.
+    """
+    grams = [tuple(tokens[start : start + GRAM]) for start in range(len(tokens) - GRAM + 1)]
+    return 2 * len(set(grams)) < len(grams)

@@ -6,12 +6,11 @@ library's own.
 """
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from itertools import product
 from statistics import median
 from time import perf_counter, thread_time
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 import typer
@@ -20,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
+from specdec.bench.entry import Stopwatch
 from specdec.context import Context
 from specdec.decode import Decoder
 from specdec.drafters import Ngram, SmallModel
@@ -29,6 +29,8 @@ from specdec.options import Sampling, Stop
 from specdec.policies import Chain, Dynamic, Static
 from specdec.target import Target
 from specdec.tree import Tree
+
+__all__ = ["Cost", "Free", "llama", "measure", "report", "steps"]
 
 NODES = 16
 WORDS = 64
@@ -62,50 +64,24 @@ class Free(Drafter):
     def __init__(self, vocabulary: int) -> None:
         self._logits = 3 * torch.randn(1, NODES, vocabulary, generator=torch.Generator().manual_seed(0))
 
-    def propose(self, context: Context, policy: TreePolicy) -> Tree:
-        return grow(context, policy, lambda tree, frontier: self._logits[:, : len(frontier.places[0])])
-
-
-class Stopwatch:
-    """Adds up the time inside models, by the clock that it is given."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self.clock, self.seconds = clock, 0.0
-
-    @contextmanager
-    def around(self, model: PreTrainedModel) -> Iterator[None]:
-        """Time a model's passes."""
-        forward = model.forward
-
-        def timed(*args: Any, **kwargs: Any) -> Any:
-            start = self.clock()
-            said = forward(*args, **kwargs)
-            self.seconds += self.clock() - start
-            return said
-
-        model.forward = timed
-        try:
-            yield
-        finally:
-            del model.forward
+    def propose(self, context: Context, policy: TreePolicy) -> list[Tree | None]:
+        return grow(context, policy, lambda frontier: self._logits[:, : frontier.tokens.shape[1]])
 
 
 def measure(size: str, drafter: str, policy: str, temperature: float, tokens: int, watch: Stopwatch) -> Cost:
     """Decode once to warm up, once on the clock."""
     model, draft = llama(*SIZES[size]), llama(64, 1)
-    guessers: dict[str, Callable[[], Drafter]] = {
+    drafters: dict[str, Callable[[], Drafter]] = {
         "free": lambda: Free(int(draft.config.vocab_size)),
         "ngram": Ngram,
         "small_model": lambda: SmallModel(draft),
     }
-    decoder = Decoder(guessers[drafter](), Target(model), POLICIES[policy])
-    with ExitStack() as watched:
-        for each in (model, draft):
-            watched.enter_context(watch.around(each))
+    decoder = Decoder(drafters[drafter](), Target(model), POLICIES[policy])
+    with watch.around(model), watch.around(draft):
         steps(decoder, watch, temperature, 8)
         pairs = steps(decoder, watch, temperature, tokens)
     overhead, models = (1000 * median(part) for part in zip(*pairs, strict=True))
-    nodes = decoder.metrics.rows[0].drafted / len(pairs)
+    nodes = decoder.metrics.sequences[0].drafted / len(pairs)
     return Cost(size, drafter, policy, temperature, nodes, overhead, models)
 
 

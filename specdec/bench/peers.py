@@ -1,7 +1,6 @@
-"""transformers' own `generate` as contenders: plain, with an assistant, with prompt lookup."""
+"""transformers' own `generate` as bench entries: plain, with an assistant, with prompt lookup."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from time import perf_counter
 from typing import Any
 
@@ -10,10 +9,15 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.generation.streamers import BaseStreamer
 
-from specdec.bench.contender import Clock, Contender, Trace
+from specdec.bench.entry import Clock, Entry, Stopwatch, Trace
 from specdec.errors import OptionError
 from specdec.options import Sampling
+from specdec.plugins import plugins
+from specdec.spec import Spec
 from specdec.target import Target
+from specdec.target.loading import load_model
+
+__all__ = ["ASSISTED", "HF", "LOOKUP", "LOOKUP_TOKENS", "PEERS", "Peer"]
 
 HF, ASSISTED, LOOKUP = "hf", "hf-assisted", "hf-lookup"
 PEERS = (HF, ASSISTED, LOOKUP)
@@ -21,7 +25,7 @@ LOOKUP_TOKENS = 10
 """Tokens that prompt lookup drafts, as transformers' documentation has it."""
 
 
-class Peer(Contender):
+class Peer(Entry):
     """`generate` of the target's own model, with the same sampling options but its own random numbers.
 
     Its steps are passes of the target. `draft` is the time inside the assistant's passes, `verify` inside the target's,
@@ -41,32 +45,46 @@ class Peer(Contender):
             raise OptionError(f"expected {name} to look up at least 1 token, got {lookup}")
         self.name, self.target, self.assistant, self.clock = name, target, assistant, clock
         self.parameters = 0 if assistant is None else sum(weight.numel() for weight in assistant.parameters())
-        self._drafting: dict[str, Any] = {}
-        if assistant is not None:
-            self._drafting["assistant_model"] = assistant
-        if lookup is not None:
-            self._drafting["prompt_lookup_num_tokens"] = lookup
+        drafting = {"assistant_model": assistant, "prompt_lookup_num_tokens": lookup}
+        self._drafting = {option: value for option, value in drafting.items() if value is not None}
+
+    @classmethod
+    def load(cls, spec: Spec, target: Target, clock: Clock = perf_counter) -> "Peer":
+        """Make one from `hf`, `hf-assisted:PATH` or `hf-lookup[:tokens=N]`.
+
+        Raises:
+            OptionError: it has no such option, or is given a path that it does not take, or needs one.
+        """
+        options = dict(spec.options)
+        lookup = options.pop("tokens", LOOKUP_TOKENS) if spec.name == LOOKUP else None
+        if options:
+            raise OptionError(f"expected {spec.name} without the option {next(iter(options))!r}, got {spec.text!r}")
+        if (spec.path is None) == (spec.name == ASSISTED):
+            expected = f"{spec.name}:PATH" if spec.path is None else f"{spec.name} without a path"
+            raise OptionError(f"expected {expected}, got {spec.text!r}")
+        folder, device = plugins().folder(spec.path), target.model.device
+        assistant = None if folder is None else load_model(folder, device=device).eval()
+        return cls(spec.text, target, assistant, lookup, clock)
 
     def shares_noise(self, temperature: int | float) -> bool:
         return temperature == 0
 
     def decode(self, prompt: Sequence[int], sampling: Sampling, max_tokens: int) -> Trace:
-        model, pieces = self.target.model, Pieces()
+        model, streamer = self.target.model, StepLengths()
         ids = torch.tensor([list(prompt)], device=model.device)
         settings = _settings(sampling, max_tokens, self.target.end_tokens) | self._drafting
-        watches = watched(model, self.clock), watched(self.assistant, self.clock)
-        with torch.random.fork_rng(), watches[0] as verify, watches[1] as draft:
+        whole, verify, draft = (Stopwatch(self.clock) for _ in range(3))
+        with torch.random.fork_rng(), verify.around(model), draft.around(self.assistant):
             torch.manual_seed(sampling.seed % 2**63)
-            start = self.clock()
-            said: Any = model.generate(ids, attention_mask=torch.ones_like(ids), streamer=pieces, **settings)
-            seconds = self.clock() - start
-        tokens = said[0, len(prompt) :].tolist()
-        lengths = pieces.lengths[1:]  # the first is the prompt
+            with whole:
+                row: Any = model.generate(ids, attention_mask=torch.ones_like(ids), streamer=streamer, **settings)
+        tokens = tuple(row[0, len(prompt) :].tolist())
+        lengths = tuple(streamer.lengths[1:])  # the first is the prompt
         accepted = tuple(length - 1 for length in lengths)
-        return Trace(tuple(tokens), seconds, tuple(lengths), accepted, sum(draft), sum(verify))
+        return Trace(tokens, whole.seconds, lengths, accepted, draft.seconds, verify.seconds)
 
 
-class Pieces(BaseStreamer):
+class StepLengths(BaseStreamer):
     """Counts the tokens of each step, as `generate` hands them out."""
 
     def __init__(self) -> None:
@@ -78,22 +96,6 @@ class Pieces(BaseStreamer):
 
     def end(self) -> None:
         """There are no more."""
-
-
-@contextmanager
-def watched(model: PreTrainedModel | None, clock: Clock) -> Iterator[list[float]]:
-    """Give the seconds of each pass of a model."""
-    starts, seconds = list[float](), list[float]()
-    if model is None:
-        yield seconds
-        return
-    before = model.register_forward_pre_hook(lambda *_: starts.append(clock()))
-    after = model.register_forward_hook(lambda *_: seconds.append(clock() - starts.pop()))
-    try:
-        yield seconds
-    finally:
-        before.remove()
-        after.remove()
 
 
 def _settings(sampling: Sampling, max_tokens: int, end_tokens: Sequence[int]) -> dict[str, Any]:

@@ -1,18 +1,22 @@
 """A benchmark as a picture: for each temperature speed-up, acceptance and the time of a step."""
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from specdec.bench import wording
-from specdec.bench.extras import require
+from specdec.bench import formatting
+from specdec.bench.entry import PLAIN
 from specdec.bench.result import Result
 from specdec.bench.rows import Row
-from specdec.bench.speculative import PLAIN
+from specdec.errors import OptionError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+__all__ = ["draw", "picture", "require"]
+
+EXTRA = "bench"
 COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#e45756", "#b279a2", "#9d755d", "#439894", "#d67195", "#3b3b3b")
 PARTS = (("draft", "#f58518"), ("verify", "#4c78a8"), ("other", "#bab0ac"))
 STYLE: dict[Any, Any] = {
@@ -25,6 +29,18 @@ STYLE: dict[Any, Any] = {
 }
 WIDTH, HEIGHT = 15.0, 4.6
 """Inches of the whole, and of each temperature."""
+
+
+def require(package: str, purpose: str) -> None:
+    """Check that a package of the extra `bench` is there.
+
+    Raises:
+        OptionError: it is not; the message says what installs it.
+    """
+    if find_spec(package) is None:
+        raise OptionError(
+            f"expected {package} for {purpose}, which is not installed; `pip install 'specdec-kit[{EXTRA}]'` brings it"
+        )
 
 
 def picture(result: Result, kind: str = "png") -> bytes:
@@ -81,7 +97,7 @@ def _speed(axes: Any, rows: Sequence[Row], colours: dict[str, str]) -> None:
     for (_, x, name), (height, side) in zip(points, _places(points, axes), strict=True):
         text = f"   {name}" if side == "left" else f"{name}   "
         axes.text(x, height, text, color=colours[name], ha=side, va="center", path_effects=halo, zorder=5)
-    missing = [f"{row.drafter}: {wording.speedup(row, row.figures)}" for row in rows if row.figures.speedup is None]
+    missing = [f"{row.drafter}: {formatting.speedup(row, row.figures)}" for row in rows if row.figures.speedup is None]
     axes.text(1, 0.02, "\n".join(missing), ha="right", va="bottom", color="grey", size=9, transform=axes.transAxes)
 
 

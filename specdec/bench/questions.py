@@ -10,13 +10,15 @@ from attrs import field, frozen
 from specdec.errors import PromptError
 from specdec.plugins import plugins
 
+__all__ = ["OWN", "Question", "find", "load", "read", "write"]
+
 OWN = ("question_id", "category", "turns")
 
 
-def _turns(given: Any) -> tuple[str, ...]:
-    if isinstance(given, str) or not all(isinstance(turn, str) for turn in given):
-        raise TypeError(f"expected turns to be a list of text, got {given!r}")
-    return tuple(given)
+def _turns(turns: Any) -> tuple[str, ...]:
+    if isinstance(turns, str) or not all(isinstance(turn, str) for turn in turns):
+        raise TypeError(f"expected turns to be a list of text, got {turns!r}")
+    return tuple(turns)
 
 
 @frozen
@@ -30,7 +32,7 @@ class Question:
 
     @property
     def prompt(self) -> str:
-        """The first turn, which is what is gone on from."""
+        """The first turn, which is what is continued."""
         return self.turns[0]
 
 
@@ -89,9 +91,8 @@ def load(names: Iterable[str], limit: int | None = None) -> dict[str, list[Quest
     return loaded
 
 
-def _question(given: dict[str, Any], number: int) -> Question:
-    turns = given["turns"]
-    if not turns:
+def _question(line: dict[str, Any], number: int) -> Question:
+    if not line["turns"]:
         raise LookupError("a question without turns")
-    extra = {key: value for key, value in given.items() if key not in OWN}
-    return Question(given.get("question_id", number), given.get("category", ""), turns, extra)
+    extra = {key: value for key, value in line.items() if key not in OWN}
+    return Question(line.get("question_id", number), line.get("category", ""), line["turns"], extra)

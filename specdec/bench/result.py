@@ -1,20 +1,26 @@
-"""A whole benchmark, and the files that it is kept in."""
+"""A whole benchmark, and what it was measured on."""
 
 import json
-import re
+import os
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
-from time import time
+from time import perf_counter, thread_time
 from typing import Any
 
+import torch
 from attrs import asdict, frozen
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from specdec.bench import answers
-from specdec.bench.answers import Answer, Choice
-from specdec.bench.equality import as_text
+from specdec.bench.compare import Trial
+from specdec.bench.entry import Clock
 from specdec.bench.rows import ALL, Row
 from specdec.bench.run import Plan, Run
-from specdec.bench.tune import Trial
+
+__all__ = ["Result", "machine"]
+
+CLOCKS = {thread_time: "processor time of the thread", perf_counter: "wall"}
 
 
 @frozen(eq=False)
@@ -43,15 +49,8 @@ class Result:
 
     def as_json(self) -> dict[str, Any]:
         """Lay out what a machine reads; the fields of a row's figures are its own."""
-        return {
-            "target": self.target,
-            "policy": self.policy,
-            "rule": self.rule,
-            "machine": self.machine,
-            "plan": asdict(self.plan),
-            "rows": [_row(row) for row in self.rows],
-            "trials": [asdict(trial) for trial in self.trials],
-        }
+        own = asdict(self, filter=lambda attribute, _: attribute.name not in ("rows", "tokenizer"))
+        return own | {"rows": [_row(row) for row in self.rows]}
 
     def write(self, file: Path) -> None:
         """Write one JSON object."""
@@ -59,19 +58,8 @@ class Result:
 
 
 def _row(row: Row) -> dict[str, Any]:
-    return {
-        "drafter": row.drafter,
-        "policy": row.policy,
-        "prompt_set": row.prompt_set,
-        "temperature": row.temperature,
-        **asdict(row.figures),
-        "parameters": row.parameters,
-        "equal": row.equal,
-        "difference": asdict(row.difference) if row.difference else None,
-        "looping": row.looping,
-        "without_looping": asdict(row.without_looping) if row.without_looping else None,
-        "runs": [_run(run) for run in row.runs],
-    }
+    own = asdict(row, filter=lambda attribute, _: attribute.name not in ("figures", "runs"))
+    return own | asdict(row.figures) | {"runs": [_run(run) for run in row.runs]}
 
 
 def _run(run: Run) -> dict[str, Any]:
@@ -85,44 +73,30 @@ def _run(run: Run) -> dict[str, Any]:
     }
 
 
-def write_answers(result: Result, folder: Path) -> list[Path]:
-    """Write a file of answers for each row but those of all sets together, `DRAFTER-SET-TEMPERATURE.jsonl`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for row in result.rows:
-        if row.prompt_set != ALL:
-            name = re.sub(r"[^\w.=,-]+", "_", f"{row.drafter}-{row.prompt_set}-{row.temperature:g}")
-            written.append(folder / f"{name}.jsonl")
-            answers.write(written[-1], _answers(row, result.tokenizer))
-    return written
+def machine(model: PreTrainedModel, clock: Clock = perf_counter) -> dict[str, Any]:
+    """Describe hardware, software, precision, date, and which clock was looked at."""
+    device = model.device
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "clock": CLOCKS.get(clock, "another"),
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "transformers": version("transformers"),
+        "specdec": version("specdec-kit"),
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+    }
 
 
-def _answers(row: Row, tokenizer: PreTrainedTokenizerBase | None) -> list[Answer]:
-    by_task: dict[int, list[Run]] = {}
-    for run in row.runs:
-        by_task.setdefault(id(run.task), []).append(run)
-    now = time()
-    return [_answer(row, repeats, tokenizer, now) for repeats in by_task.values()]
-
-
-def _answer(row: Row, runs: list[Run], tokenizer: PreTrainedTokenizerBase | None, now: float) -> Answer:
-    question = runs[0].task.question
-    return Answer(
-        question_id=question.question_id,
-        answer_id=f"{row.drafter}-{row.temperature:g}-{question.question_id}",
-        model_id=row.drafter,
-        choices=tuple(_choice(run, tokenizer) for run in runs),
-        tstamp=now,
-        category=question.category,
-    )
-
-
-def _choice(run: Run, tokenizer: PreTrainedTokenizerBase | None) -> Choice:
-    return Choice(
-        index=run.repeat,
-        turns=[as_text(run.trace.tokens, tokenizer)],
-        decoding_steps=[len(run.trace.lengths)],
-        new_tokens=[len(run.trace.tokens)],
-        wall_time=[run.trace.seconds],
-        accept_lengths=run.trace.lengths,
-    )
+def _processor() -> str:
+    """Name the processor as Linux knows it, else as Python does."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        lines = []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor() or platform.machine()

@@ -5,16 +5,36 @@ from collections.abc import Mapping, Sequence
 from attrs import frozen
 from transformers import PreTrainedTokenizerBase
 
-from specdec.bench.contender import Contender
-from specdec.bench.equality import Difference, around, first_difference
-from specdec.bench.figures import Figures, figures
-from specdec.bench.loops import loops
+from specdec.bench.entry import PLAIN, Entry
+from specdec.bench.figures import Figures, figures, loops
 from specdec.bench.run import Run
-from specdec.bench.speculative import PLAIN
 from specdec.errors import OptionError
+
+__all__ = ["ALL", "Difference", "Row", "as_text", "first_difference", "rows"]
 
 ALL = "all"
 """The row of all sets together, where there are several."""
+AROUND = 8
+"""Tokens shown on each side of a difference."""
+
+
+@frozen
+class Difference:
+    """The first token in which a text is not that of plain decoding, counted from 0 after the prompt."""
+
+    prompt_set: str
+    question_id: int | str
+    temperature: float
+    seed: int
+    position: int
+    plain: str
+    drafter: str
+
+    def __str__(self) -> str:
+        return (
+            f"question {self.question_id} of {self.prompt_set}, temperature {self.temperature:g}, seed {self.seed}: "
+            f"from new token {self.position + 1} on, plain decoding says {self.plain!r}, this drafter {self.drafter!r}"
+        )
 
 
 @frozen
@@ -40,54 +60,54 @@ class Row:
 
 
 def rows(
-    contenders: Sequence[Contender],
+    entries: Sequence[Entry],
     runs: Sequence[Run],
     tokenizer: PreTrainedTokenizerBase | None = None,
     end_tokens: Sequence[int] = (),
 ) -> list[Row]:
-    """Make the rows of what was measured, by set, temperature and contender; plain decoding must be among these.
+    """Make the rows of what was measured, by set, temperature and entry; plain decoding must be among these.
 
     Raises:
         OptionError: it is not.
     """
-    if PLAIN not in {contender.name for contender in contenders}:
+    if PLAIN not in {entry.name for entry in entries}:
         raise OptionError(f"expected plain decoding, {PLAIN!r}, among what is compared, got none")
     sets = list(dict.fromkeys(run.task.prompt_set for run in runs))
     groups = {name: {name} for name in sets} | ({ALL: set(sets)} if len(sets) > 1 else {})
     temperatures = list(dict.fromkeys(run.task.sampling.temperature for run in runs))
-    made = []
+    table = list[Row]()
     for name, members in groups.items():
         for temperature in temperatures:
-            chosen = [
-                run for run in runs if run.task.prompt_set in members and run.task.sampling.temperature == temperature
-            ]
-            by_name = {one.name: [run for run in chosen if run.contender == one.name] for one in contenders}
-            made += [_row(one, name, temperature, by_name, tokenizer, end_tokens) for one in contenders]
-    return made
+            by_entry: dict[str, list[Run]] = {entry.name: [] for entry in entries}
+            for run in runs:
+                if run.task.prompt_set in members and run.task.sampling.temperature == temperature:
+                    by_entry[run.entry].append(run)
+            table += [_row(entry, name, temperature, by_entry, tokenizer, end_tokens) for entry in entries]
+    return table
 
 
 def _row(
-    contender: Contender,
+    entry: Entry,
     prompt_set: str,
     temperature: float,
-    by_name: Mapping[str, list[Run]],
+    by_entry: Mapping[str, list[Run]],
     tokenizer: PreTrainedTokenizerBase | None,
     end_tokens: Sequence[int],
 ) -> Row:
-    runs, plain = by_name[contender.name], by_name[PLAIN]
-    bound = contender.shares_noise(temperature)
+    runs, plain = by_entry[entry.name], by_entry[PLAIN]
+    bound = entry.shares_noise(temperature)
     difference = _difference(runs, plain, tokenizer) if bound else None
     beside = plain if bound and difference is None else None
     looping = {id(run.task) for run in runs if loops(_body(run, end_tokens))}
     others = [run for run in runs if id(run.task) not in looping]
     plain_others = beside and [run for run in beside if id(run.task) not in looping]
     return Row(
-        drafter=contender.name,
-        policy=contender.policy,
+        drafter=entry.name,
+        policy=entry.policy,
         prompt_set=prompt_set,
         temperature=temperature,
         figures=figures(runs, beside),
-        parameters=contender.parameters,
+        parameters=entry.parameters,
         equal=difference is None if bound else None,
         difference=difference,
         looping=len(looping),
@@ -99,22 +119,34 @@ def _row(
 def _difference(
     runs: Sequence[Run], plain: Sequence[Run], tokenizer: PreTrainedTokenizerBase | None
 ) -> Difference | None:
-    """Find the first run that says another thing than the first plain run of its task."""
-    said = {id(run.task): run.trace.tokens for run in reversed(plain)}
+    """Find the first run that differs from the first plain run of its task."""
+    expected = {id(run.task): run.trace.tokens for run in reversed(plain)}
     for run in runs:
-        expected, task = said[id(run.task)], run.task
-        place = first_difference(expected, run.trace.tokens)
+        texts, task = (expected[id(run.task)], run.trace.tokens), run.task
+        place = first_difference(*texts)
         if place is not None:
+            around = (as_text(tokens[max(0, place - AROUND) : place + AROUND], tokenizer) for tokens in texts)
+            sampling = task.sampling
             return Difference(
-                prompt_set=task.prompt_set,
-                question_id=task.question.question_id,
-                temperature=task.sampling.temperature,
-                seed=task.sampling.seed,
-                position=place,
-                plain=around(expected, place, tokenizer),
-                said=around(run.trace.tokens, place, tokenizer),
+                task.prompt_set, task.question.question_id, sampling.temperature, sampling.seed, place, *around
             )
     return None
+
+
+def first_difference(one: Sequence[int], other: Sequence[int]) -> int | None:
+    """Find the first place where token lists differ; the shorter one's end, if it begins the longer; None if equal."""
+    if one == other:
+        return None
+    pairs = zip(one, other, strict=False)
+    return next((place for place, pair in enumerate(pairs) if pair[0] != pair[1]), min(len(one), len(other)))
+
+
+def as_text(tokens: Sequence[int], tokenizer: PreTrainedTokenizerBase | None) -> str:
+    """Turn tokens into text, or without a tokenizer write their numbers."""
+    if tokenizer is None:
+        return " ".join(map(str, tokens))
+    text: str = tokenizer.decode(list(tokens), clean_up_tokenization_spaces=False)
+    return text
 
 
 def _body(run: Run, end_tokens: Sequence[int]) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""The runs of a benchmark: every prompt by all contenders in turn."""
+"""The runs of a benchmark: every prompt by all entries in turn."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -6,22 +6,24 @@ from typing import Any
 from attrs import evolve, field, frozen
 from transformers import PreTrainedTokenizerBase
 
-from specdec.bench.contender import Contender, Trace
+from specdec.bench.entry import Entry, Trace
 from specdec.bench.questions import Question
 from specdec.errors import OptionError, PromptError
 from specdec.options import Sampling
 from specdec.text import encode
 
+__all__ = ["Plan", "Run", "Task", "by_task", "measure", "tasks"]
+
 WARM_UP = 16
 
 
-def _several(_: object, attribute: Any, value: int) -> None:
+def _at_least_1(_: object, attribute: Any, value: int) -> None:
     if value < 1:
         raise OptionError(f"expected {attribute.name} of at least 1, got {value}")
 
 
-def _temperatures(given: Sequence[int | float]) -> tuple[float, ...]:
-    return tuple(map(float, given))
+def _temperatures(values: Sequence[int | float]) -> tuple[float, ...]:
+    return tuple(map(float, values))
 
 
 @frozen
@@ -33,12 +35,12 @@ class Plan:
     """
 
     temperatures: tuple[float, ...] = field(default=(0.0,), converter=_temperatures)
-    max_tokens: int = field(default=128, validator=_several)
-    repeats: int = field(default=3, validator=_several)
+    max_tokens: int = field(default=128, validator=_at_least_1)
+    repeats: int = field(default=3, validator=_at_least_1)
     seed: int = 0
 
     @temperatures.validator
-    def _are_some(self, _: object, temperatures: tuple[float, ...]) -> None:
+    def _some(self, _: object, temperatures: tuple[float, ...]) -> None:
         if not temperatures or len(set(temperatures)) < len(temperatures):
             raise OptionError(f"expected different temperatures, at least one, got {temperatures}")
         for temperature in temperatures:
@@ -57,9 +59,9 @@ class Task:
 
 @frozen(eq=False)
 class Run:
-    """One contender's decoding of a task; `repeat` counts from 0."""
+    """One entry's decoding of a task; `repeat` counts from 0."""
 
-    contender: str
+    entry: str
     task: Task
     repeat: int
     trace: Trace
@@ -78,7 +80,7 @@ def tasks(
     """
     if not any(sets.values()):
         raise PromptError("expected at least one prompt, got none")
-    made = []
+    todo = []
     for name, questions in sets.items():
         for temperature in plan.temperatures:
             for number, question in enumerate(questions):
@@ -89,38 +91,46 @@ def tasks(
                         f"the target's {longest} positions, got a prompt of {len(prompt)} tokens"
                     )
                 sampling = Sampling(temperature, seed=(plan.seed + number) % 2**64)
-                made.append(Task(name, question, prompt, sampling))
-    return made
+                todo.append(Task(name, question, prompt, sampling))
+    return todo
+
+
+def by_task(runs: Sequence[Run]) -> list[list[Run]]:
+    """Group runs by their tasks, in the order of the tasks."""
+    groups: dict[int, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(id(run.task), []).append(run)
+    return list(groups.values())
 
 
 def measure(
-    contenders: Sequence[Contender],
+    entries: Sequence[Entry],
     todo: Sequence[Task],
     plan: Plan,
     on_run: Callable[[Run], None] | None = None,
 ) -> list[Run]:
-    """Warm up, then run: within a repeat each task by all contenders, a different one first each time.
+    """Warm up, then run: within a repeat each task by all entries, a different one first each time.
 
     `on_run` is told of each run when it is over.
     """
-    warm_up(contenders, todo, plan)
+    _warm_up(entries, todo, plan)
     runs, turn = list[Run](), 0
     for repeat in range(plan.repeats):
         for task in todo:
-            first = turn % len(contenders)
-            for contender in [*contenders[first:], *contenders[:first]]:
-                trace = contender.decode(task.prompt, task.sampling, plan.max_tokens)
-                runs.append(Run(contender.name, task, repeat, trace))
+            first = turn % len(entries)
+            for entry in [*entries[first:], *entries[:first]]:
+                trace = entry.decode(task.prompt, task.sampling, plan.max_tokens)
+                runs.append(Run(entry.name, task, repeat, trace))
                 if on_run is not None:
                     on_run(runs[-1])
             turn += 1
     return runs
 
 
-def warm_up(contenders: Sequence[Contender], todo: Sequence[Task], plan: Plan) -> None:
-    """Let each contender decode the longest prompt a little, so that no run pays for first times."""
+def _warm_up(entries: Sequence[Entry], todo: Sequence[Task], plan: Plan) -> None:
+    """Let each entry decode the longest prompt a little, so that no run pays for first times."""
     longest, few = max(todo, key=lambda task: len(task.prompt)), min(WARM_UP, plan.max_tokens)
     for temperature in plan.temperatures:
         sampling = evolve(longest.sampling, temperature=temperature)
-        for contender in contenders:
-            contender.decode(longest.prompt, sampling, few)
+        for entry in entries:
+            entry.decode(longest.prompt, sampling, few)

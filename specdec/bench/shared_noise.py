@@ -14,18 +14,35 @@ import typer
 from attrs import asdict, frozen
 from rich.console import Console
 from rich.table import Table
+from transformers.utils import logging
 
-from specdec.bench import prompts
+from specdec.bench import questions
 from specdec.chance import Chance, Key, Keyed
-from specdec.cli import parts
 from specdec.decode import Decoder, Generation
 from specdec.interfaces import Drafter, Verifier
 from specdec.options import Sampling, Stop
-from specdec.plugins import load_policy, parse
+from specdec.plugins import load_drafter, load_policy, plugins
+from specdec.target import Target
 from specdec.text import Prompt
+
+__all__ = ["Gain", "measure", "prompts", "report"]
 
 POLICIES = ("chain:length=5", "dynamic:depth=5,width=4,size=16")
 TEMPERATURES = (0.6, 1.0)
+PYTHON = (
+    "def quicksort(items):",
+    "def is_prime(number):",
+    'def read_lines(path, encoding="utf-8"):',
+    "def flatten(nested: list[list[int]]) -> list[int]:",
+    "class Stack:\n    def __init__(self):",
+    "class Point:\n    def __init__(self, x, y):",
+    "import argparse\n\n\ndef main():",
+    "import json\nimport os\n\n\ndef load_config(path):",
+    "import re\n\n\ndef tokenize(text):",
+    "import unittest\n\n\nclass TestParser(unittest.TestCase):\n    def setUp(self):",
+    "from collections import defaultdict\n\n\ndef group_by(items, key):",
+    "from dataclasses import dataclass\n\n\n@dataclass\nclass Request:",
+)
 
 
 class Unshared(Keyed):
@@ -52,13 +69,21 @@ def measure(
     """Decode the batch with shared noise, then without."""
 
     def decode(chance: Chance) -> Generation:
-        name, options = parse(policy)
-        decoder = Decoder(drafter, verifier, load_policy(name, **options), chance=chance)
+        decoder = Decoder(drafter, verifier, load_policy(policy), chance=chance)
         return decoder.generate(batch, Sampling(temperature), Stop(tokens))
 
     shared, unshared = decode(Keyed()), decode(Unshared())
     lengths = shared.metrics.acceptance_length, unshared.metrics.acceptance_length
     return Gain(policy, temperature, *lengths, shared.tokens == unshared.tokens)
+
+
+def prompts(file: Path | None, count: int | None = None) -> list[str]:
+    """Take the first prompts of a file of questions, else of `PYTHON`; all without a count.
+
+    Raises:
+        PromptError: the file cannot be read as questions.
+    """
+    return list(PYTHON[:count]) if file is None else [question.prompt for question in questions.read(file)][:count]
 
 
 def report(gains: Sequence[Gain]) -> Table:
@@ -71,10 +96,8 @@ def report(gains: Sequence[Gain]) -> Table:
 
 
 def main(
-    target: Annotated[
-        str | None, typer.Option(metavar="NAME|PATH", help="The model that speaks; else the zoo's.")
-    ] = None,
-    draft: Annotated[str, typer.Option(metavar="NAME|PATH", help="The model that guesses.")] = parts.DRAFT,
+    target: Annotated[str, typer.Option(metavar="NAME|PATH", help="The model that speaks.")] = "zoo",
+    draft: Annotated[str, typer.Option(metavar="NAME|PATH", help="The model that guesses.")] = "zoo-draft",
     count: Annotated[int, typer.Option("--prompts", metavar="N", help="Most prompts in the batch.")] = 12,
     file: Annotated[
         Path | None,
@@ -84,11 +107,10 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list.")] = False,
 ) -> None:
     """Print acceptance lengths with and without shared noise. Fails if a text depends on it."""
-    names = parts.choose(target, f"small_model:{draft}", "chain", "match")
-    loaded, _ = parts.load(names, None)
-    batch = prompts.read(file, count)
-    cases = product(POLICIES, TEMPERATURES)
-    gains = [measure(loaded.drafter, loaded.verifier, *case, batch, tokens) for case in cases]
+    logging.disable_progress_bar()
+    verifier = Target.from_pretrained(plugins().folder(target))
+    drafter, batch = load_drafter("small_model", draft, target=verifier), prompts(file, count)
+    gains = [measure(drafter, verifier, *case, batch, tokens) for case in product(POLICIES, TEMPERATURES)]
     if as_json:
         print(json.dumps([asdict(gain) for gain in gains]))
     else:

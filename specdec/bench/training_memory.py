@@ -19,8 +19,10 @@ from attrs import asdict, frozen
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
-from specdec.training import Batch, Examples, Method, Progress, Teacher, load_method
+from specdec.training import Batch, Examples, Progress, Teacher, TrainingMethod, load_method
 from specdec.training.dataset import Example, collate
+
+__all__ = ["Cost", "Peak", "measure", "target", "texts"]
 
 GIB = 2**30
 MALLOC = {-8: 1, -1: 0, -3: 65_536}  # glibc's M_ARENA_MAX, M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
@@ -66,8 +68,8 @@ class Peak:
         return int(self._process.memory_info().rss)
 
 
-def give_back_at_once() -> None:
-    """Have glibc return what is freed, which it else keeps, more or less from run to run; elsewhere do nothing."""
+def return_at_once() -> None:
+    """Have glibc return what is freed, which otherwise it keeps, more or less from run to run; elsewhere do nothing."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:  # musl has none
         for option, value in MALLOC.items():
@@ -102,7 +104,7 @@ def target(vocabulary: int, hidden: int, layers: int, intermediate: int) -> PreT
     return model
 
 
-def measure(model: PreTrainedModel, method: Method, batch: Batch) -> Cost:
+def measure(model: PreTrainedModel, method: TrainingMethod, batch: Batch) -> Cost:
     """Do the forward and the backward pass of one step."""
     teacher, peak = Teacher(model, method.needs), Peak()
     trained = [parameter for parameter in method.parameters() if parameter.requires_grad]
@@ -134,7 +136,7 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Print the peak of memory of one step above the target, the head and its gradients, in float32."""
-    give_back_at_once()
+    return_at_once()
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     model = target(vocabulary, hidden, layers, intermediate)

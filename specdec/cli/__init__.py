@@ -1,1 +1,3 @@
 """The command line: `specdec --help`."""
+
+__all__: list[str] = []

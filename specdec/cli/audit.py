@@ -10,6 +10,8 @@ import typer
 if TYPE_CHECKING:
     from specdec.testing.audit import Verdict
 
+__all__ = ["audit", "verdicts"]
+
 Rule = Annotated[str | None, typer.Option(metavar="NAME[:k=v,...]", help="One rule; else all that are registered.")]
 Policy = Annotated[str | None, typer.Option(metavar="NAME[:k=v,...]", help="One policy; else all, drawn and placed.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON array and nothing else.")]
@@ -20,35 +22,31 @@ def audit(rule: Rule = None, policy: Policy = None, as_json: Json = False) -> No
 
     Plugins are audited as built-ins are. Fails if a rule that declares itself exact is not.
     """
-    found = []
-    for rule_spec, policy_spec, verdict in verdicts(_given(rule, "rule"), _given(policy, "policy")):
-        found.append(_row(rule_spec, policy_spec, verdict))
+    rows = []
+    for rule_spec, policy_spec, verdict in verdicts(_specs(rule, "rule"), _specs(policy, "policy")):
+        rows.append(_row(rule_spec, policy_spec, verdict))
         if not as_json:
             print(_line(rule_spec, policy_spec, verdict), flush=True)
     if as_json:
-        print(json.dumps(found, indent=2))
-    if any(row["declared_exact"] and not row["exact"] for row in found):
+        print(json.dumps(rows, indent=2))
+    if any(row["declared_exact"] and not row["exact"] for row in rows):
         raise typer.Exit(1)
 
 
 def verdicts(rules: list[str], policies: list[str]) -> "Iterator[tuple[str, str, Verdict]]":
     """Audit each rule with each policy."""
-    from specdec.plugins import load_policy, load_rule, parse
+    from specdec.plugins import load_policy, load_rule
     from specdec.testing.audit import audit, cases
 
-    made = {}
-    for rule in rules:
-        name, options = parse(rule)
-        made[rule] = load_rule(name, **options)
+    loaded = {rule: load_rule(rule) for rule in rules}
     for policy in policies:
-        name, options = parse(policy)
-        walked = cases(load_policy(name, **options))
-        for rule_spec, one in made.items():
-            yield rule_spec, policy, audit(one, walked)
+        walked = cases(load_policy(policy))
+        for rule, one in loaded.items():
+            yield rule, policy, audit(one, walked)
 
 
-def _given(spec: str | None, kind: str) -> list[str]:
-    """List what is asked for: all of a kind, where nothing is, and policies once more where they can sample."""
+def _specs(spec: str | None, kind: str) -> list[str]:
+    """List what to audit: all of a kind, if none is named, and policies once more where they can sample."""
     from specdec.plugins import plugins
 
     if spec is not None:
@@ -67,9 +65,9 @@ def _row(rule: str, policy: str, verdict: "Verdict") -> dict[str, Any]:
 
 
 def _line(rule: str, policy: str, verdict: "Verdict") -> str:
-    said = "exact" if verdict.exact else "NOT EXACT" if verdict.declared_exact else "lossy, as declared"
+    result = "exact" if verdict.exact else "NOT EXACT" if verdict.declared_exact else "lossy, as declared"
     best = "" if verdict.optimum is None else f" of {verdict.optimum:.4f} possible without loss"
     return (
-        f"{rule} on {policy}: {said}; worst distance {verdict.worst_distance:.2g}; "
+        f"{rule} on {policy}: {result}; worst distance {verdict.worst_distance:.2g}; "
         f"{verdict.expected_tokens:.4f} tokens per step{best}; {verdict.instances} instances"
     )

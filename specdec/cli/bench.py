@@ -1,11 +1,18 @@
 """`specdec bench`: drafters side by side, and whether each says what plain decoding says."""
 
 from pathlib import Path
+from time import perf_counter, thread_time
 from typing import Annotated
 
 from typer import Exit, Option
 
+from specdec.bench import Plan
+from specdec.bench.report import console, show
 from specdec.cli import options
+from specdec.cli.benchmark import Benchmark, Outputs, temperatures
+from specdec.cli.parts import TARGET
+
+__all__ = ["bench"]
 
 Drafters = Annotated[
     str | None,
@@ -59,23 +66,16 @@ def bench(
 ) -> None:
     """Compare drafters on the same prompts, in one process, in turn.
 
-    Plain decoding is always measured beside. A drafter whose text differs from it gets no speed-up,
+    Plain decoding is always measured too. A drafter whose text differs from it gets no speed-up,
     is told where, and the exit code is 1.
     """
-    from time import perf_counter, thread_time
-
-    from specdec.bench import report
-    from specdec.bench.run import Plan
-    from specdec.cli import comparing
-    from specdec.cli.outputs import Outputs
-
-    outputs, screen = Outputs(json, plot, html, answers), report.console()
+    outputs, screen, clock = Outputs(json, plot, html, answers), console(), thread_time if cpu else perf_counter
     outputs.check()
-    plan = Plan(comparing.temperatures(temperature), max_tokens, repeat, seed)
+    plan = Plan(temperatures(temperature), max_tokens, repeat, seed)
     tuning = tuning_prompts if tune else None
-    asked = comparing.Asked(drafters, target, prompts, policy, rule, limit, tuning, device)
-    result = comparing.hold(asked, plan, thread_time if cpu else perf_counter, screen)
-    report.show(result, screen)
+    benchmark = Benchmark.load(drafters, target, prompts, policy, rule, limit, tuning, device, clock)
+    result = benchmark.run(plan, screen, target or TARGET, rule)
+    show(result, screen)
     outputs.write(result)
     if result.differences:
         raise Exit(1)

@@ -5,7 +5,13 @@ import sys
 from typing import Any
 
 from specdec.cli import options
+from specdec.cli.parts import Parts, load
+from specdec.cli.run import Comparison, Job, Run, Screen, run, warm_up
+from specdec.cli.run import compare as compare_runs
 from specdec.errors import PromptError
+from specdec.options import Sampling, Stop
+
+__all__ = ["generate"]
 
 
 def generate(
@@ -30,22 +36,18 @@ def generate(
 
     Drafted tokens that the target agreed with are green, its own tokens are plain.
     """
-    from specdec.cli import parts, runs, show
-    from specdec.options import Sampling, Stop
-
     sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty, seed=seed)
-    job = runs.Job(_read(prompt), sampling, Stop(max_tokens, strings=stop or ()))
-    names = parts.choose(target, drafter, policy, rule)
-    fast, plain = parts.load(names, device)
-    screen = show.Screen(quiet=as_json)
+    job = Job(_read(prompt), sampling, Stop(max_tokens, strings=stop or ()))
+    parts = load(target, drafter, policy, rule, device)
+    screen = Screen(quiet=as_json)
     if compare:
-        runs.warm_up(job, plain, fast)
-    screen.begin(job.prompt, fast)
-    run = runs.run(job, fast, screen.piece)
-    comparison = runs.compare(job, plain, fast) if compare else None
-    screen.end(run, comparison)
+        warm_up(job, parts.plain, parts.decoder)
+    screen.begin(job.prompt, parts.decoder)
+    once = run(job, parts.decoder, screen.piece)
+    comparison = compare_runs(job, parts.plain, parts.decoder) if compare else None
+    screen.end(once, comparison)
     if as_json:
-        print(json.dumps(_figures(run, comparison, names, seed)))
+        print(json.dumps(_figures(once, comparison, parts, seed)))
 
 
 def _read(prompt: str | None) -> str:
@@ -57,22 +59,22 @@ def _read(prompt: str | None) -> str:
     return text
 
 
-def _figures(run: Any, comparison: Any, names: Any, seed: int) -> dict[str, Any]:
+def _figures(run: Run, comparison: Comparison | None, parts: Parts, seed: int) -> dict[str, Any]:
     """Lay out what a machine reads."""
     timed = comparison.fast if comparison else run
-    figures = {
+    figures: dict[str, Any] = {
         "text": run.text,
         "tokens": len(run.tokens),
         "steps": run.summary.steps,
         "acceptance_length": run.summary.acceptance_length,
         "tokens_per_second": timed.tokens_per_second,
-        "drafter": names.drafter,
-        "policy": names.policy,
-        "rule": names.rule,
+        "drafter": parts.drafter,
+        "policy": parts.policy,
+        "rule": parts.rule,
         "seed": seed,
     }
     if comparison:
         figures["plain_tokens_per_second"] = comparison.plain.tokens_per_second
         figures["speedup"] = comparison.speedup
-        figures["equal"] = comparison.equal
+        figures["equal"] = comparison.difference is None
     return figures

@@ -8,9 +8,12 @@ from typer.core import TyperCommand
 from typer.main import get_command
 
 from specdec.errors import OptionError, PluginError
+from specdec.plugins import plugins
 
-GIVEN = ("model", "tokenizer", "seed")
-"""What a method's factory is given, and so is no option of its own."""
+__all__ = ["PASSED", "MethodCommand", "Own", "options_of"]
+
+PASSED = ("model", "tokenizer", "seed")
+"""What every method's factory may take, and so is no option of its own."""
 Own = Annotated[Any, typer.Option(hidden=True, parser=dict)]
 """How a command takes the method's options from `MethodCommand`, in a parameter `own`."""
 _METHOD = "specdec.method"
@@ -54,12 +57,12 @@ class MethodCommand(TyperCommand):
 
     def _unknown(self, ctx: Any, error: Any) -> str:
         name, more = ctx.meta.get(_METHOD, ("", []))
-        said = f"there is no option {error.option_name}"
+        message = f"there is no option {error.option_name}"
         if error.possibilities:
-            said += f", but {error.possibilities[0]}"
+            message += f", but {error.possibilities[0]}"
         if not name:
-            return f"{said}; those of a method are known where it is named first: specdec train METHOD ..."
-        return f"{said}; those of {name} are: {', '.join(param.opts[0] for param in more) or 'none'}"
+            return f"{message}; those of a method are known where it is named first: specdec train METHOD ..."
+        return f"{message}; those of {name} are: {', '.join(param.opts[0] for param in more) or 'none'}"
 
 
 def options_of(method: str) -> list[Any]:
@@ -68,12 +71,11 @@ def options_of(method: str) -> list[Any]:
     Raises:
         UnknownName: there is no such method.
     """
-    from specdec.plugins import plugins
 
     def stand_in() -> None: ...
 
     factory = plugins().entry("method", method).factory
-    taken = [parameter for parameter in inspect.signature(factory).parameters.values() if parameter.name not in GIVEN]
+    taken = [parameter for parameter in inspect.signature(factory).parameters.values() if parameter.name not in PASSED]
     named = [p for p in taken if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     parameters = [p.replace(kind=p.KEYWORD_ONLY, annotation=_described(p, method)) for p in named]
     stand_in.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

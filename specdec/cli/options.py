@@ -1,10 +1,29 @@
-"""What may be said on the command line, and what it means."""
+"""Options that commands share, and what they mean."""
 
 from typing import Annotated
 
 from typer import Argument, Option
 
-Prompt = Annotated[str | None, Argument(help="What to go on from; read from standard input if not given.")]
+__all__ = [
+    "Compare",
+    "Device",
+    "Drafter",
+    "Json",
+    "MaxTokens",
+    "MinP",
+    "Policy",
+    "Prompt",
+    "RepetitionPenalty",
+    "Rule",
+    "Seed",
+    "StopAt",
+    "Target",
+    "Temperature",
+    "TopK",
+    "TopP",
+]
+
+Prompt = Annotated[str | None, Argument(help="The text to continue; read from standard input if there is none.")]
 Target = Annotated[str | None, Option(metavar="NAME|PATH|HUB-ID", help="The model that speaks; else the zoo's.")]
 Drafter = Annotated[
     str | None,
@@ -16,7 +35,7 @@ Drafter = Annotated[
 Policy = Annotated[
     str | None, Option(metavar="NAME[:k=v,...]", help="The shape of the guesses; else one that suits the drafter.")
 ]
-Rule = Annotated[str, Option(metavar="NAME[:k=v,...]", help="What decides which guesses are kept.")]
+Rule = Annotated[str, Option(metavar="NAME[:k=v,...]", help="What decides which guesses are accepted.")]
 Temperature = Annotated[float, Option(metavar="T", help="0 is greedy.")]
 TopP = Annotated[float | None, Option(metavar="P", help="Sample among the likeliest tokens that reach P together.")]
 TopK = Annotated[int | None, Option(metavar="K", help="Sample among the K likeliest tokens.")]
@@ -24,7 +43,7 @@ MinP = Annotated[float | None, Option(metavar="P", help="Sample among tokens P t
 RepetitionPenalty = Annotated[float, Option(metavar="R", help="Above 1: say less what was said before.")]
 Seed = Annotated[int, Option(metavar="N", help="The same seed gives the same text.")]
 MaxTokens = Annotated[int, Option(metavar="N", help="Most tokens to generate.")]
-StopAt = Annotated[list[str] | None, Option("--stop", metavar="STRING", help="End behind this text; may be repeated.")]
+StopAt = Annotated[list[str] | None, Option("--stop", metavar="STRING", help="End after this text; may be repeated.")]
 Device = Annotated[str | None, Option(metavar="DEVICE", help="Where models run; else a GPU if there is one.")]
 Compare = Annotated[bool, Option("--compare", help="Decode plainly too: the speed-up, and whether texts are equal.")]
 Json = Annotated[bool, Option("--json", help="Print one JSON object and nothing else.")]

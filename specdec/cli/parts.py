@@ -1,107 +1,73 @@
-"""What a command decodes with: from names to loaded parts."""
+"""What a command decodes with: loaded from names and specs."""
 
+import inspect
 import os
 
 import torch
-from attrs import frozen
+from attrs import evolve, frozen
 from huggingface_hub.utils import logging as hub_logging
 from transformers import PreTrainedModel
 from transformers.utils import logging
 
-from specdec.cli import drafters
+from specdec.bench.peers import ASSISTED
 from specdec.decode import Decoder
 from specdec.drafters import NoDrafter
 from specdec.errors import ModelError
-from specdec.interfaces import Drafter
-from specdec.plugins import load_drafter, load_policy, load_rule, parse, plugins
+from specdec.plugins import load_drafter, load_policy, load_rule, plugins
+from specdec.spec import Spec
 from specdec.target import Target
 
+__all__ = ["DRAFT", "TARGET", "Parts", "find_target", "is_zoo", "load", "load_target", "quiet", "read_drafter"]
+
 TARGET, DRAFT = "zoo", "zoo-draft"
-"""Models of `contrib/specdec_zoo`."""
-
-SHAPES = {
-    "eagle": "dynamic:depth=3,width=4,size=12,sharpness=3",
-    "eagle3": "dynamic:depth=3,width=4,size=12,sharpness=3",
-    "medusa": "static:levels=8",
-    "moa": "dynamic:depth=3,width=4,size=12,sharpness=3",
-    "ngram": "static:levels=4",
-    "small_model": "static:levels=4",
-}
-"""What was fastest with the zoo on CPU cores, as `specdec bench --tune` finds; others begin with a chain."""
-
+"""Models of `contrib/specdec_zoo`; what a drafter loads for this target is called `zoo-NAME` or `zoo-NAME-OPTION`."""
+HEAD, OTHER = "moa", "ngram"
+"""What drafts for the zoo's target, and for others, where no drafter is named."""
 SMALL = 2**23
 """Weights of a model below which two threads are no faster than one, and stall one another beside other work."""
 
 
-@frozen
-class Names:
-    """What was asked for."""
+@frozen(eq=False)
+class Parts:
+    """A decoder, plain decoding with the same target, and how drafter, policy and rule are written."""
 
-    target: str
-    wanted: drafters.Wanted
+    decoder: Decoder
+    plain: Decoder
+    drafter: str
     policy: str
     rule: str
 
-    @property
-    def drafter(self) -> str:
-        """The drafter as it was written."""
-        return self.wanted.written
 
-
-def choose(target: str | None, drafter: str | None, policy: str | None, rule: str) -> Names:
-    """Fill in what was not said: the zoo and its head, or `ngram` for a target of one's own.
+def load(target: str | None, drafter: str | None, policy: str | None, rule: str, device: str | None) -> Parts:
+    """Load a target and a drafter for it; without names, the zoo and its head, or `ngram` for another target.
 
     Raises:
         ModelError: the zoo is needed and not installed.
     """
     folder = find_target(target)
-    wanted = drafters.read(drafter or ("moa" if target is None else "ngram"), is_zoo(target))
-    return Names(folder, wanted, policy or shape(wanted.name), rule)
-
-
-def shape(drafter: str) -> str:
-    """Give the policy that suits a drafter."""
-    return SHAPES.get(drafter, "chain")
-
-
-def is_zoo(target: str | None) -> bool:
-    """Say whether a target is the zoo's, whose drafters need no path."""
-    return target in (None, TARGET)
-
-
-def load(names: Names, device: str | None) -> tuple[Decoder, Decoder]:
-    """Load the parts; give a decoder of them, and a plain one with the same target."""
-    policy_name, policy_options = parse(names.policy)
-    policy = load_policy(policy_name, **policy_options)
-    target = load_target(names.target, names.rule, device)
-    drafter = make(names.wanted, target)
-    return Decoder(drafter, target, policy), Decoder(NoDrafter(), target)
+    spec = read_drafter(drafter or (HEAD if target is None else OTHER), target)
+    shape = None if policy is None else load_policy(policy)
+    model = load_target(folder, rule, device)
+    decoder = Decoder(load_drafter(spec.name, spec.path, model, **spec.options), model, shape)
+    return Parts(decoder, Decoder(NoDrafter(), model), spec.text, policy or decoder.drafter.policy, rule)
 
 
 def load_target(folder: str, rule: str, device: str | None) -> Target:
-    """Load a target, small ones for one thread alone, and keep others from talking into the text."""
-    hush()
-    name, options = parse(rule)
-    chosen = load_rule(name, **options)
-    target = Target.from_pretrained(folder, chosen, device=device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    if small(target.model) and "OMP_NUM_THREADS" not in os.environ:
+    """Load a target, small ones for one thread alone, and keep other libraries quiet."""
+    quiet()
+    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    target = Target.from_pretrained(folder, load_rule(rule), device=place)
+    if _is_small(target.model) and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)
     return target
 
 
-def small(model: PreTrainedModel) -> bool:
-    """Say whether a model's products on a CPU are too small to share: each would wait for the slowest core."""
-    weights: int = model.num_parameters()
-    return model.device.type == "cpu" and weights < SMALL
-
-
-def make(wanted: drafters.Wanted, target: Target) -> Drafter:
-    """Load a drafter for a target."""
-    return load_drafter(wanted.name, wanted.path, target=target, **wanted.options)
-
-
 def find_target(target: str | None) -> str:
-    """Find the target, by default the one that ships with specdec's repository."""
+    """Find the target, by default the one that ships with specdec's repository.
+
+    Raises:
+        ModelError: there is no default, for the zoo is not installed.
+    """
     folder = str(plugins().folder(target or TARGET))
     if target is None and folder == TARGET:
         raise ModelError(
@@ -111,8 +77,45 @@ def find_target(target: str | None) -> str:
     return folder
 
 
-def hush() -> None:
-    """Keep transformers and the hub from talking into the text."""
+def is_zoo(target: str | None) -> bool:
+    """Say whether a target is the zoo's, whose drafters need no path."""
+    return target in (None, TARGET)
+
+
+def read_drafter(text: str, target: str | None) -> Spec:
+    """Read a drafter's spec; for the zoo's target, fill in its own models.
+
+    Raises:
+        OptionError: there is no name.
+        ModelError: the drafter needs a model, and the zoo has none for it.
+    """
+    spec = Spec.parse(text)
+    return evolve(spec, path=_zoo_model(spec)) if spec.path is None and is_zoo(target) else spec
+
+
+def quiet() -> None:
+    """Keep transformers and the hub from writing into the text."""
     hub_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+
+
+def _zoo_model(spec: Spec) -> str | None:
+    factories = {(entry.kind, entry.name): entry.factory for entry in plugins().entries}
+    names = [*(f"{TARGET}-{spec.name}-{key}{value}" for key, value in spec.options.items()), f"{TARGET}-{spec.name}"]
+    if spec.name in ("small_model", ASSISTED):
+        names = [DRAFT]
+    model = next((name for name in names if ("model", name) in factories), None)
+    factory = factories.get(("drafter", spec.name))
+    path = None if factory is None else inspect.signature(factory).parameters.get("path")
+    if model is None and path is not None and path.default is path.empty:
+        raise ModelError(
+            f"expected a model for {spec.name!r}, as {spec.name}:PATH; the zoo that is installed has no {names[-1]!r}"
+        )
+    return model
+
+
+def _is_small(model: PreTrainedModel) -> bool:
+    """Say whether a model's products on a CPU are too small to share: each would wait for the slowest core."""
+    weights: int = model.num_parameters()
+    return model.device.type == "cpu" and weights < SMALL

@@ -3,17 +3,24 @@
 from pathlib import Path
 from typing import Annotated
 
+from rich.console import Console
 from typer import Option
 
 from specdec.cli import options
+from specdec.cli.parts import load
 from specdec.cli.train import Data, Skip
+from specdec.options import Sampling
+from specdec.training.regenerate import Lengths, jobs, write
+from specdec.training.report import bar
 
-Output = Annotated[Path, Option(metavar="FILE", help="JSONL to write; what is there already is gone on from.")]
+__all__ = ["regenerate"]
+
+Output = Annotated[Path, Option(metavar="FILE", help="JSONL to write; what is there already is continued.")]
 Drafter = Annotated[str, Option(metavar="NAME[:PATH]", help="What guesses; the answers are the same.")]
 Tokens = Annotated[int, Option(metavar="N", min=1, help="Most tokens of an answer.")]
 PromptTokens = Annotated[int, Option(metavar="N", min=1, help="What a text without a prompt lends as one.")]
 Batch = Annotated[int, Option(metavar="N", min=1, help="Answers at a time.")]
-Restart = Annotated[bool, Option("--restart", help="Begin anew, whatever is there.")]
+Restart = Annotated[bool, Option("--restart", help="Start over, whatever is there.")]
 
 
 def regenerate(
@@ -33,19 +40,12 @@ def regenerate(
     skip_malformed: Skip = False,
     restart: Restart = False,
 ) -> None:
-    """Have the target answer anew what is in training data, and write that as training data.
+    """Have the target answer what is in training data again, and write that as training data.
 
-    Each answer of a conversation is replaced, in turn; a text is gone on from behind its first tokens.
+    Each answer of a conversation is replaced, in turn; a text is continued after its first tokens.
     """
-    from rich.console import Console
-
-    from specdec.cli import parts
-    from specdec.options import Sampling
-    from specdec.training.regenerate import Lengths, jobs, write
-    from specdec.training.report import bar
-
     sampling = Sampling(temperature, top_k, top_p, seed=seed)
-    decoder, _ = parts.load(parts.choose(target, drafter, policy, "match"), device)
+    decoder = load(target, drafter, policy, "match", device).decoder
     lengths = Lengths(prompt_tokens, max_tokens, decoder.verifier.max_length)
     todo, skipped = jobs(data, decoder.tokenizer, lengths, skip_malformed=skip_malformed)
     console = Console(highlight=False, soft_wrap=True)

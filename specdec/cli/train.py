@@ -1,18 +1,28 @@
 """`specdec train`: a head for a target."""
 
 import os
+import sys
 from importlib.util import find_spec
-from typing import Annotated, Any
+from typing import Annotated
 
+import torch
+from transformers import set_seed
 from typer import Argument, Option
 
-from specdec.cli import precision as chosen
+from specdec.bench import questions
+from specdec.cli import parts
 from specdec.cli.methods import Own
 from specdec.errors import OptionError
+from specdec.target.loading import load_model, load_tokenizer
+from specdec.training import Examples, checkpoints, load_method
+
+__all__ = ["Data", "Skip", "train"]
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 Name = Annotated[str, Argument(metavar="METHOD", help="What to train: moa, or what a plugin brings.")]
 Data = Annotated[list[str], Option(metavar="FILE", help="JSONL or plain text; may be repeated.")]
-Output = Annotated[str, Option(metavar="FOLDER", help="Where the head goes, and what is needed to go on.")]
+Output = Annotated[str, Option(metavar="FOLDER", help="Where the head goes, and what is needed to continue.")]
 Target = Annotated[str | None, Option(metavar="NAME|PATH|HUB-ID", help="The model the head is for; else the zoo's.")]
 Prompts = Annotated[str | None, Option(metavar="NAME|FILE", help="Held-out questions to measure acceptance length on.")]
 EvalSteps = Annotated[int | None, Option(metavar="N", min=1, help="Measure every N steps, not only at the end.")]
@@ -27,7 +37,7 @@ SaveSteps = Annotated[int, Option(metavar="N", min=1, help="Write a checkpoint e
 LogSteps = Annotated[int, Option(metavar="N", min=1, help="Log every N steps.")]
 Seed = Annotated[int, Option(metavar="N", min=0, help="The same seed gives the same run.")]
 Skip = Annotated[bool, Option("--skip-malformed", help="Skip and count lines that cannot be used.")]
-Restart = Annotated[bool, Option("--restart", help="Begin anew, and remove the checkpoints that there are.")]
+Restart = Annotated[bool, Option("--restart", help="Start over, and remove the checkpoints that there are.")]
 Precision = Annotated[
     str, Option(metavar="fp32|bf16|fp16", help="Of target and computation; the head's weights stay fp32.")
 ]
@@ -55,31 +65,27 @@ def train(
     precision: Precision = "fp32",
     own: Own = None,
 ) -> None:
-    """Train a head for a target; goes on where a run into the same folder stopped.
+    """Train a head for a target; continues where a run into the same folder stopped.
 
     `specdec train METHOD --help` lists the method's own options too.
     """
     _check_installed()
-    chosen.check(precision, aloud=_first())
-    from transformers import set_seed
-
-    from specdec.cli import parts
-    from specdec.target.loading import load_model, load_tokenizer
-    from specdec.training import Examples, checkpoints, load_method
+    _check_precision(precision)
     from specdec.training.trainer import HeadTrainer, Plan
 
     folder, held_out = parts.find_target(target), _read(prompts, eval_limit)
-    parts.hush()
+    parts.quiet()
     tokenizer = load_tokenizer(folder)
     examples = Examples.read(data, tokenizer, max_length, skip_malformed=skip_malformed)
     _say(_described(examples))
-    model = load_model(folder, dtype=chosen.dtype(precision))
+    model = load_model(folder, dtype=DTYPES[precision])
     set_seed(seed)
     head = load_method(method, model, tokenizer, seed, **own)
-    made_of = {"method": method, **own, "batch": batch, "accumulate": accumulate, "seed": seed, "precision": precision}
+    recipe = {"method": method, **own, "batch": batch, "accumulate": accumulate, "seed": seed, "precision": precision}
     if _first():
-        checkpoints.begin(output, {**made_of, "data": examples.fingerprint}, resume=not restart)
-    options = ("gradient_accumulation_steps", accumulate), ("logging_steps", log_steps), *chosen.arguments(precision)
+        checkpoints.begin(output, {**recipe, "data": examples.fingerprint}, resume=not restart)
+    mixed = () if precision == "fp32" else ((precision, True),)
+    options = ("gradient_accumulation_steps", accumulate), ("logging_steps", log_steps), *mixed
     length = epochs, max_steps or -1, batch
     plan = Plan(output, *length, save_steps, eval_steps, eval_tokens, seed, resume=not restart, options=options)
     trainer = HeadTrainer(head, model, examples, plan, held_out, tokenizer)
@@ -89,7 +95,7 @@ def train(
     _say(f"the head is in {output}; to draft with it: specdec generate PROMPT {used} {method}:{output}")
 
 
-def _described(examples: Any) -> str:
+def _described(examples: Examples) -> str:
     tokens = sum(len(example.tokens) for example in examples.examples)
     skipped = f", {examples.skipped} malformed lines skipped" if examples.skipped else ""
     return f"texts: {len(examples)}, of {tokens} tokens in all{skipped}"
@@ -106,9 +112,22 @@ def _check_installed() -> None:
         raise OptionError(f"expected what training needs to be installed, by {needed}; there is no {missing[0]}")
 
 
-def _read(prompts: str | None, limit: int) -> list[str]:
-    from specdec.bench import questions
+def _check_precision(precision: str) -> None:
+    """Check that this machine can train so, and warn of what will be slow.
 
+    Raises:
+        OptionError: there is no such precision, or not without a GPU.
+    """
+    gpu = torch.cuda.is_available()
+    if precision not in DTYPES:
+        raise OptionError(f"expected a precision of fp32, bf16 or fp16, got {precision!r}")
+    if precision == "fp16" and not gpu:
+        raise OptionError("expected fp32 or bf16 without a GPU, got fp16")
+    if precision == "bf16" and not gpu and _first():
+        print("specdec: bf16 without a GPU may be far slower than fp32", file=sys.stderr)
+
+
+def _read(prompts: str | None, limit: int) -> list[str]:
     if prompts is None:
         return []
     return [question.prompt for group in questions.load([prompts]).values() for question in group][:limit]

@@ -20,10 +20,13 @@ Counts = np.ndarray[tuple[int], np.dtype[np.float64]]
 class Ngram(Drafter):
     """Looks the longest possible suffix of a sequence up in the sequence itself, and counts what followed.
 
-    Several matches make a tree. The counts are the drafter's probabilities, with newer matches slightly preferred, so that any
-    policy can shape it (Saxena, "Prompt Lookup Decoding", 2023, for the idea). A suffix of less than `shortest` tokens
-    is no match; with 0, what is frequent in the sequence is guessed where nothing else is known, which pays when sampling.
+    Several matches make a tree. The counts are the drafter's probabilities, with newer matches slightly preferred, so
+    that any policy can shape it (Saxena, "Prompt Lookup Decoding", 2023, for the idea). A suffix of less than
+    `shortest` tokens is no match; with 0, what is frequent in the sequence is guessed where nothing else is known,
+    which pays when sampling.
     """
+
+    policy = "static:levels=4"
 
     longest: int = field(default=3)
     shortest: int = field(default=1)
@@ -60,5 +63,4 @@ class Ngram(Drafter):
             ends, length = longer, length + 1
         if length < self.shortest or len(ends) == 0:
             return np.zeros(size)
-        counts: Counts = np.bincount(tokens[ends + 1], 1 + 0.01 * ends / len(tokens), minlength=size)
-        return counts
+        return np.bincount(tokens[ends + 1], 1 + 0.01 * ends / len(tokens), minlength=size).astype(np.float64)

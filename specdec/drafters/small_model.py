@@ -26,6 +26,8 @@ class SmallModel(Drafter):
     What it read of a tree is kept as far as the target agreed, so that each decided token is read once.
     """
 
+    policy = "static:levels=4"
+
     def __init__(self, model: PreTrainedModel) -> None:
         """Use a loaded model as it is.
 

@@ -92,7 +92,7 @@ class Target(Verifier):
                 self.sessions.close(session)
                 self._batch[number] = None
         numbers, sessions, forest = zip(*active, strict=True)
-        decisions = self.sessions.verify(sessions, forest, together=True)
+        decisions = self.sessions.verify_together(sessions, forest)
         tokens: list[list[int]] = [[] for _ in self._batch]
         for number, decision in zip(numbers, decisions, strict=True):
             tokens[number] = decision.tokens

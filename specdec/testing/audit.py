@@ -1,6 +1,6 @@
 """What a rule and a policy do together, found by walking every outcome."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from itertools import islice
 
@@ -8,10 +8,10 @@ from attrs import frozen
 
 from specdec.interfaces import Rule, TreePolicy
 from specdec.testing.drafting import draft
-from specdec.testing.emitted import Emitted, Grown, emitted
 from specdec.testing.exhaustive import enumerate_outcomes
 from specdec.testing.instances import Instance
 from specdec.testing.optimum import optimum
+from specdec.testing.output import Forest, output
 
 SIZES = ((2, 1), (4, 1), (4, 1), (3, 2), (4, 2), (2, 3))
 """Tokens of the vocabulary, and levels of the tree, of each instance that is walked."""
@@ -21,11 +21,11 @@ TOLERANCE = 1e-12
 
 @frozen
 class Verdict:
-    """What was found of one pair; distances and tokens are exact up to rounding, over all instances.
+    """How one pair fared; distances and tokens are exact up to rounding, over all instances.
 
-    `worst_distance` is the largest total variation between what a step says and the target's law, `expected_tokens`
-    the mean tokens of a step, `optimum` the mean of the most that any lossless rule could decide on these trees
-    (None without scipy). `instances` that would take more than a few hundred trees are left out and not counted.
+    `worst_distance` is the largest total variation between what a step decides and the target, `expected_tokens` the
+    mean tokens of a step, `optimum` the mean of the most that any lossless rule could decide on these trees (None
+    without scipy). `instances` that would take more than a few hundred trees are left out and not counted.
     """
 
     declared_exact: bool
@@ -46,41 +46,37 @@ class Case:
     """One instance, and every tree that a policy grows on it."""
 
     instance: Instance
-    trees: Grown
+    trees: Forest
     optimum: float | None
 
 
 def cases(policy: TreePolicy, sizes: Iterable[tuple[int, int]] = SIZES) -> list[Case]:
     """Walk all trees that the policy grows, at temperature 1, in double precision."""
-    found = []
+    walked = []
     for seed, (vocab, depth) in enumerate(sizes):
         instance = Instance.random(vocab, seed, exact=False)
         trees = _trees(instance, policy, depth)
         if len(trees) <= MOST_TREES:
             best = optimum(instance, trees) if find_spec("scipy") else None
-            found.append(Case(instance, trees, best))
-    return found
+            walked.append(Case(instance, trees, best))
+    return walked
 
 
-def audit(rule: Rule, cases: Iterable[Case]) -> Verdict:
+def audit(rule: Rule, cases: Sequence[Case]) -> Verdict:
     """Walk every way in which the rule can decide on the trees of these cases."""
-    said = [(case, emitted(rule, case.instance, case.trees)) for case in cases]
-    errors = [_error(case, law) for case, law in said]
-    best = [case.optimum for case, _ in said if case.optimum is not None]
+    outputs = [output(rule, case.instance, case.trees) for case in cases]
+    pairs = list(zip(outputs, [case.instance.p for case in cases], strict=True))
+    best = [case.optimum for case in cases if case.optimum is not None]
     return Verdict(
         declared_exact=rule.exact,
-        exact=max(errors) < TOLERANCE,
-        worst_distance=max(float(law.distance(case.instance.p)) for case, law in said),
-        expected_tokens=sum(float(law.expected_tokens) for _, law in said) / len(said),
+        exact=max(float(decided.error(p)) for decided, p in pairs) < TOLERANCE,
+        worst_distance=max(float(decided.distance(p)) for decided, p in pairs),
+        expected_tokens=sum(float(decided.expected_tokens) for decided in outputs) / len(outputs),
         optimum=sum(best) / len(best) if best else None,
-        instances=len(said),
+        instances=len(outputs),
     )
 
 
-def _trees(instance: Instance, policy: TreePolicy, depth: int) -> Grown:
-    outcomes = enumerate_outcomes(lambda chance: draft(instance, policy, chance, depth))
+def _trees(instance: Instance, policy: TreePolicy, depth: int) -> Forest:
+    outcomes = enumerate_outcomes(lambda chance: draft(instance, policy, chance, depth)[0])
     return list(islice(outcomes, MOST_TREES + 1))
-
-
-def _error(case: Case, law: Emitted) -> float:
-    return float(law.error(case.instance.p))

@@ -1,8 +1,8 @@
 """Does a drafter draft, for every batch, and forget the last one?"""
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 
-import torch
 from attrs import evolve, frozen
 
 from specdec.context import Context
@@ -11,7 +11,9 @@ from specdec.drafters import NoDrafter
 from specdec.interfaces import Drafter, TreePolicy, Verifier
 from specdec.options import Sampling, Stop
 from specdec.policies import Adaptive, Chain, Dynamic, Hybrid, Static
+from specdec.target.checks import check_tree
 from specdec.target.verifier import Target
+from specdec.testing.guards import checking, described
 from specdec.testing.toys import toy_model
 from specdec.tree import Tree
 
@@ -35,48 +37,61 @@ def check_drafter(
     """Decode with a drafter, and compare with plain decoding of each prompt by itself.
 
     `factory` makes the drafter for a verifier: a toy target, unless one is given. At temperatures 0 and 1, with
-    every policy, over ragged batches whose rows end at different times, each batch twice (forgetting is the
+    every policy, over ragged batches whose sequences end at different times, each batch twice (forgetting is the
     classic bug), and once more without features, as when the target is out of reach.
 
     Raises:
-        AssertionError: the message says with which policy, and what was broken.
+        AssertionError: the message says what was broken, with which policy, at which temperature and on which tree.
     """
     verifier = target() if target is not None else Target(toy_model())
     drafter = factory(verifier)
     for temperature in (0.0, 1.0):
         batches = _batches(verifier, temperature)
         for policy in policies:
-            for batch in batches:
-                batch.check(_Watched(drafter), verifier, policy)
-        batches[0].check(_Watched(drafter, blind=True), verifier, Chain(2))
+            with checking(f"{policy} at temperature {temperature:g}"):
+                for batch in batches:
+                    batch.check(_Watched(drafter, verifier), verifier, policy)
+        with checking(f"{Chain(2)} at temperature {temperature:g}, without features"):
+            batches[0].check(_Watched(drafter, verifier, blind=True), verifier, Chain(2))
     drafter.close()
 
 
 class _Watched(Drafter):
     """Looks at what is proposed."""
 
-    def __init__(self, drafter: Drafter, blind: bool = False) -> None:
-        self.drafter, self.blind = drafter, blind
+    def __init__(self, drafter: Drafter, verifier: Verifier, blind: bool = False) -> None:
+        self.drafter, self.verifier, self.blind = drafter, verifier, blind
         self.needs, self.vocab_size = drafter.needs, drafter.vocab_size
 
     def begin(self, context: Context) -> None:
         self.drafter.begin(context)
 
-    def propose(self, context: Context, policy: TreePolicy) -> Tree:
-        seen = evolve(context, step=evolve(context.step, features=None)) if self.blind else context
-        tree = self.drafter.propose(seen, policy)
-        if not torch.equal(tree.tokens[:, 0], context.roots):
-            raise AssertionError(f"expected trees under the roots {context.roots.tolist()}, got {tree.tokens[:, 0]}")
-        if bool((tree.nodes & context.done[:, None]).any()):
-            raise AssertionError("expected no tree for rows that are done")
-        if bool((tree.depths > context.room[:, None]).any()):
-            raise AssertionError(f"expected no node deeper than a row has room for, {context.room.tolist()}")
-        return tree
+    def propose(self, context: Context, policy: TreePolicy) -> list[Tree | None]:
+        before = deepcopy((context.tokens, context.limits, context.done))
+        step = evolve(context.step, features=None) if self.blind else context.step
+        trees = self.drafter.propose(evolve(context, step=step), policy)
+        if (context.tokens, context.limits, context.done) != before:
+            raise AssertionError("expected the drafter to leave the context as it is")
+        if [tree is None for tree in trees] != context.done:
+            raise AssertionError(f"expected None for each sequence that is done, {context.done}, got {trees}")
+        for number in context.active:
+            self._check(trees[number], context, number)
+        return trees
+
+    def _check(self, tree: Tree | None, context: Context, number: int) -> None:
+        if not isinstance(tree, Tree):
+            raise AssertionError(f"expected a Tree for sequence {number}, got {tree!r}")
+        with checking(described(tree)):
+            check_tree(tree, context.tokens[number], self.verifier.vocab_size, None, f"sequence {number}")
+            if tree.depth > context.room[number]:
+                raise AssertionError(
+                    f"expected at most {context.room[number]} levels in sequence {number}, got {tree.depth}"
+                )
 
 
 @frozen
 class _Batch:
-    """Prompts, and what plain decoding says of each by itself."""
+    """Prompts, and what plain decoding gives for each by itself."""
 
     prompts: list[list[int]]
     sampling: tuple[Sampling, ...]
@@ -84,28 +99,27 @@ class _Batch:
     plain: list[list[int]]
 
     def check(self, drafter: Drafter, verifier: Verifier, policy: TreePolicy) -> None:
-        said = _decode(drafter, verifier, policy, self.prompts, self.sampling, self.limit)
-        for row, (one, other) in enumerate(zip(said, self.plain, strict=True)):
-            if one != other:
-                how = f"{policy} at temperature {self.sampling[row].temperature:g}"
-                raise AssertionError(f"expected row {row} to say {other} as plain decoding does, got {one} with {how}")
+        texts = _decode(drafter, verifier, policy, self.prompts, self.sampling, self.limit)
+        for number, (text, plain) in enumerate(zip(texts, self.plain, strict=True)):
+            if text != plain:
+                raise AssertionError(f"expected sequence {number} to be {plain} as plain decoding gives, got {text}")
 
 
 def _batches(verifier: Verifier, temperature: float) -> list[_Batch]:
-    """Three rows twice, then one of them, then two: with other rows, and fewer."""
+    """Three sequences twice, then one of them, then two: with others, and fewer."""
     prompts = list(_prompts(verifier))
     sampling = Sampling(temperature=temperature, seed=7).spread(len(prompts))
-    found = []
-    for limit, rows in ((8, slice(0, 3)), (5, slice(1, 2)), (6, slice(1, 3))):
-        pairs = zip(prompts[rows], sampling[rows], strict=True)
+    batches = []
+    for limit, part in ((8, slice(0, 3)), (5, slice(1, 2)), (6, slice(1, 3))):
+        pairs = zip(prompts[part], sampling[part], strict=True)
         plain = [_decode(NoDrafter(), verifier, Chain(1), [prompt], (one,), limit)[0] for prompt, one in pairs]
-        found.append(_Batch(prompts[rows], sampling[rows], limit, plain))
-    return [found[0], *found]
+        batches.append(_Batch(prompts[part], sampling[part], limit, plain))
+    return [batches[0], *batches]
 
 
 def _prompts(verifier: Verifier) -> Iterator[list[int]]:
-    for row, length in enumerate(LENGTHS):
-        yield [(3 * row + place * place) % min(verifier.vocab_size, 16) for place in range(length)]
+    for number, length in enumerate(LENGTHS):
+        yield [(3 * number + place * place) % min(verifier.vocab_size, 16) for place in range(length)]
 
 
 def _decode(
@@ -116,7 +130,7 @@ def _decode(
     sampling: Sequence[Sampling],
     limit: int,
 ) -> list[list[int]]:
-    """Some rows end early, at a token like any other."""
+    """Some sequences end early, at a token like any other."""
     stop = Stop(limit, tokens=(5,))
     generation = Decoder(drafter, verifier, policy).generate(list(prompts), list(sampling), stop)
     return [list(tokens) for tokens in generation.tokens]

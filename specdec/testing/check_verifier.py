@@ -6,10 +6,11 @@ from specdec.interfaces import Verifier
 
 
 def check_verifier(factory: Callable[[], Verifier], *, examples: int = 15, steps: int = 8, shrink: bool = True) -> None:
-    """Prefill, verify trees of all kinds, let rows leave and make mistakes, in any order; needs hypothesis.
+    """Prefill, verify trees of all kinds, let sequences leave and make mistakes, in any order; needs hypothesis.
 
-    The verifier's rule is to be `match`. After each call every row must have what a verifier of its own, fed one root
-    after the other, says of its prompt; a tree or a prompt that is refused must change nothing.
+    The verifier's rule is to be `match`. After each call every sequence must have what a verifier of its own, fed one
+    root after the other, says of its prompt; a tree or a prompt that is refused must change nothing; and where the
+    verifier gives views (`Verifier.view`), up to three batches take turns, and none ends another.
 
     Raises:
         AssertionError: the message says what was broken; hypothesis prints the calls that lead there, as few as it

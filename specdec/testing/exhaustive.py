@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any, TypeVar
 
-from specdec.chance import Chance, Key, Weights
+from specdec.chance import Chance, Key, Probs
 
 Result = TypeVar("Result")
 
 Weight = Any
-"""A probability: a Fraction where all that was weighed were Fractions, else a float."""
+"""A probability: a Fraction where all weights were Fractions, else a float."""
 
 
 class KeyReused(AssertionError):
@@ -17,7 +17,7 @@ class KeyReused(AssertionError):
 
 
 class Exhaustive(Chance):
-    """Takes the choices of a script, then always the first; `probability` is that of what it took.
+    """Takes the choices of a script, then always the first; `probability` is that of all its choices.
 
     A key that is asked again for the same chance gives the same answer, as `Keyed` does.
     """
@@ -25,10 +25,10 @@ class Exhaustive(Chance):
     def __init__(self, script: list[int] | None = None) -> None:
         self.probability: Weight = Fraction(1)
         self._script = script or []
-        self._taken: list[tuple[int, int]] = []  # which of how many
+        self._choices: list[tuple[int, int]] = []  # which of how many
         self._answers: dict[Key, tuple[object, Any]] = {}
 
-    def draw(self, weights: Weights, count: int, key: Key) -> list[int]:
+    def draw(self, weights: Probs, count: int, key: Key) -> list[int]:
         numbers = list(weights.tolist())
         possible = [index for index, weight in enumerate(numbers) if weight > 0]
         if len(possible) <= 1 or count == 0:  # nothing is left to chance, so the key is not spent
@@ -43,18 +43,18 @@ class Exhaustive(Chance):
 
     def next_script(self) -> list[int] | None:
         """Give the script of the next outcome; None when this was the last one."""
-        taken = self._taken
-        while taken and taken[-1][0] + 1 == taken[-1][1]:
-            taken = taken[:-1]
-        return [which for which, _ in taken[:-1]] + [taken[-1][0] + 1] if taken else None
+        choices = self._choices
+        while choices and choices[-1][0] + 1 == choices[-1][1]:
+            choices = choices[:-1]
+        return [which for which, _ in choices[:-1]] + [choices[-1][0] + 1] if choices else None
 
     def _once(self, key: Key, question: object, answer: Callable[[], Any]) -> Any:
         if key not in self._answers:
             self._answers[key] = question, answer()
-        asked, said = self._answers[key]
-        if asked != question:
-            raise KeyReused(f"expected one chance for {key}, got {asked} and then {question}")
-        return said
+        known, outcome = self._answers[key]
+        if known != question:
+            raise KeyReused(f"expected one chance for {key}, got {known} and then {question}")
+        return outcome
 
     def _draw(self, weights: list[Weight], count: int) -> list[int]:
         left = {index: weight for index, weight in enumerate(weights) if weight > 0}
@@ -66,9 +66,9 @@ class Exhaustive(Chance):
         return drawn
 
     def _choose(self, probabilities: list[Weight]) -> int:
-        place = len(self._taken)
+        place = len(self._choices)
         which = self._script[place] if place < len(self._script) else 0
-        self._taken.append((which, len(probabilities)))
+        self._choices.append((which, len(probabilities)))
         self.probability *= probabilities[which]
         return which
 

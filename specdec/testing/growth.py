@@ -24,15 +24,11 @@ class Growth:
     turns: tuple[tuple[Action, ...], ...]
 
     def __call__(self, instance: Instance, dice: Dice) -> Tree:
-        tree = instance.start()
+        tree = Tree.root(0)
         for actions in self.turns:
-            tokens = tree.tokens[0].tolist()
-            action = actions[sum((place + 1) * token for place, token in enumerate(tokens)) % len(actions)]
+            action = actions[sum((place + 1) * token for place, token in enumerate(tree.tokens)) % len(actions)]
             if action.what == "stop":
                 break
-            parent = action.node % len(tokens)
-            if action.what == "draw":
-                tree = instance.draw(tree, parent, dice)
-            else:
-                tree = instance.place(tree, parent)
+            parent = action.node % len(tree)
+            tree = instance.draw(tree, parent, dice) if action.what == "draw" else instance.place(tree, parent)
         return tree

@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from specdec.chance import Chance, Key, Keyed, Purpose, Weights
+from specdec.chance import Chance, Key, Keyed, Probs, Purpose
 from specdec.testing.exhaustive import KeyReused
 
 
 class KeyAudit(Chance):
-    """Asserts that no key is used for two purposes or in two steps; the rows must have different seeds.
+    """Asserts that no key is used for two purposes or in two steps; the sequences must have different seeds.
 
     Call `next_step` between steps. The noise of the target may be looked at by a drafter as often as it likes: sharing
     it is what it is for. All else that is random serves once.
@@ -19,7 +19,7 @@ class KeyAudit(Chance):
         self.used: dict[Key, tuple[int, object]] = {}
         self._chance, self._step = chance or Keyed(), 0
 
-    def draw(self, weights: Weights, count: int, key: Key) -> list[int]:
+    def draw(self, weights: Probs, count: int, key: Key) -> list[int]:
         if np.count_nonzero(weights) > 1 and count:
             self._record(key, ("draw", weights.tobytes(), count))
         return self._chance.draw(weights, count, key)
@@ -39,8 +39,8 @@ class KeyAudit(Chance):
         self._step += 1
 
     def _record(self, key: Key, question: object) -> None:
-        step, asked = self.used.setdefault(key, (self._step, question))
+        step, known = self.used.setdefault(key, (self._step, question))
         if step != self._step:
             raise KeyReused(f"expected a new key in step {self._step}, got {key} of step {step} again")
-        if asked != question:
-            raise KeyReused(f"expected one chance for {key}, got it asked for two")
+        if known != question:
+            raise KeyReused(f"expected one chance for {key}, got two")

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from specdec.testing.emitted import Grown
 from specdec.testing.instances import Instance, Path, path_tokens
+from specdec.testing.output import Forest
 
 
-def optimum(instance: Instance, trees: Grown) -> float:
+def optimum(instance: Instance, trees: Forest) -> float:
     """Give the largest number of tokens that a lossless step can be expected to decide on these trees.
 
     A rule accepts a path through node s of tree T with some probability, `flow(T, s)`, which falls from a node to its
@@ -32,12 +32,11 @@ def optimum(instance: Instance, trees: Grown) -> float:
 class _Programme:
     """One unknown per tree and path in it but the root's, whose flow is known to be 1."""
 
-    def __init__(self, instance: Instance, trees: Grown) -> None:
+    def __init__(self, instance: Instance, trees: Forest) -> None:
         self.instance = instance
         likely: dict[frozenset[Path], float] = defaultdict(float)
         for weight, tree in trees:
-            nodes = range(1, int(tree.nodes[0].sum()))
-            likely[frozenset(path_tokens(tree, 0, node) for node in nodes)] += float(weight)
+            likely[frozenset(path_tokens(tree, node) for node in range(1, len(tree)))] += float(weight)
         self.trees = list(likely.items())
         unknowns = [(index, path) for index, (paths, _) in enumerate(self.trees) for path in sorted(paths)]
         self.place = {unknown: column for column, unknown in enumerate(unknowns)}
@@ -48,7 +47,7 @@ class _Programme:
 
         rows: list[dict[int, float]] = []
         bounds: list[float] = []
-        for row, bound in (*self._flows(), *self._laws()):
+        for row, bound in (*self._flows(), *self._shares()):
             rows.append(row)
             bounds.append(bound)
         entries = [(value, place, column) for place, row in enumerate(rows) for column, value in row.items()]
@@ -65,7 +64,7 @@ class _Programme:
                 row[self.place[index, path]] = -1.0
         return [(row, 0.0 if path else 1.0) for (_, path), row in below.items()]
 
-    def _laws(self) -> list[tuple[dict[int, float], float]]:
+    def _shares(self) -> list[tuple[dict[int, float], float]]:
         """The mean flow into a child is at most the target's share of that into its parent."""
         rows: dict[Path, dict[int, float]] = defaultdict(dict)
         for (index, path), column in self.place.items():

@@ -1,14 +1,13 @@
 """Hypothesis strategies for whatever a plugin may be given. Needs hypothesis."""
 
 from collections.abc import Callable
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from specdec.chance import Weights
+from specdec.chance import Probs
 from specdec.options import Sampling
 from specdec.testing.growth import Action, Growth
 from specdec.testing.instances import Counts, Instance, Path
@@ -18,7 +17,7 @@ Draw = Callable[[SearchStrategy[Any]], Any]
 
 
 def counts(vocab: int) -> SearchStrategy[Counts]:
-    """Give laws in whole numbers, with zeros, ties and certainties."""
+    """Give probabilities in whole numbers, with zeros, ties and certainties."""
     row = st.lists(st.integers(0, 7), min_size=vocab, max_size=vocab).filter(any)
     certain = st.integers(0, vocab - 1).map(lambda token: [int(token == other) for other in range(vocab)])
     near = st.integers(0, vocab - 1).map(lambda token: [2**20 + int(token == other) for other in range(vocab)])
@@ -27,7 +26,7 @@ def counts(vocab: int) -> SearchStrategy[Counts]:
 
 @st.composite
 def pairs(draw: Draw, vocab: int) -> tuple[Any, Any]:
-    """Give laws of target and drafter: unrelated, equal, nearly equal, or with nothing in common."""
+    """Give probabilities of target and drafter: unrelated, equal, nearly equal, or with nothing in common."""
     p = draw(counts(vocab))
     kind = draw(st.sampled_from(("any", "any", "equal", "near", "disjoint")))
     if kind == "equal":
@@ -42,7 +41,7 @@ def pairs(draw: Draw, vocab: int) -> tuple[Any, Any]:
 
 @st.composite
 def instances(draw: Draw, vocab: int, exact: bool = True) -> Instance:
-    """Give laws that differ from path to path, and placed tokens that may repeat a sibling."""
+    """Give probabilities that differ from path to path, and placed tokens that may repeat a sibling."""
     table = draw(st.lists(pairs(vocab), min_size=3, max_size=6))
     placed = draw(st.lists(st.integers(0, vocab - 1), min_size=1, max_size=4))
 
@@ -75,22 +74,17 @@ def growths(draw: Draw, largest: int) -> Growth:
 
 
 @st.composite
-def float_laws(draw: Draw, vocab: int, dtype: Any = np.float32) -> Weights:
-    """Give laws as floats, with denormal numbers, zeros, certainties and values that hardly differ."""
+def float_probs(draw: Draw, vocab: int, dtype: Any = np.float32) -> Probs:
+    """Give probabilities as floats, with denormal numbers, zeros, certainties and values that hardly differ."""
     tiny = float(np.finfo(dtype).smallest_subnormal)
     value = st.sampled_from((0.0, tiny, 8 * tiny, 1e-30, 1e-7, 0.25, 0.5, 1.0, 1.0 - 1e-7, 1.0 + 1e-7))
     row = np.array(draw(st.lists(value, min_size=vocab, max_size=vocab).filter(any)), dtype=np.float64)
-    normalised: Weights = (row / row.sum()).astype(dtype)
+    normalised: Probs = (row / row.sum()).astype(dtype)
     return normalised
 
 
-def fraction_laws(vocab: int) -> SearchStrategy[Weights]:
-    """Give laws as arrays of Fractions."""
-    return counts(vocab).map(lambda row: np.array([Fraction(count, sum(row)) for count in row], dtype=object))
-
-
 def samplings() -> SearchStrategy[Sampling]:
-    """Give ways to sample: greedy, and every option that shapes the law."""
+    """Give ways to sample: greedy, and every option that shapes the distribution."""
     options = {
         "temperature": st.sampled_from((0.0, 0.3, 0.7, 1.0, 1.7)),
         "top_k": st.none() | st.integers(1, 8),
@@ -109,6 +103,6 @@ def prompts(vocab: int, longest: int = 12) -> SearchStrategy[list[int]]:
     return st.one_of(st.lists(token, min_size=1, max_size=longest), same)
 
 
-def batches(vocab: int, rows: int = 4, longest: int = 12) -> SearchStrategy[list[list[int]]]:
+def batches(vocab: int, count: int = 4, longest: int = 12) -> SearchStrategy[list[list[int]]]:
     """Give ragged batches of prompts."""
-    return st.lists(prompts(vocab, longest), min_size=1, max_size=rows)
+    return st.lists(prompts(vocab, longest), min_size=1, max_size=count)

@@ -9,6 +9,8 @@ from attrs import frozen
 
 from specdec.errors import DataError
 
+__all__ = ["Conversation", "Document", "Record", "Text", "parse", "read"]
+
 _SHAREGPT = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
 _ROLES = ("system", "user", "assistant", "tool")
 Used = TypeVar("Used")
@@ -23,7 +25,7 @@ class Conversation:
 
 @frozen
 class Text:
-    """Text without roles; every token is learnt from but those of the prompt that it goes on from."""
+    """Text without roles; every token is learnt from but those of the prompt that it continues."""
 
     text: str
     prompt: str = ""

@@ -7,10 +7,9 @@ import torch
 
 from specdec import Sampling, Target, load_drafter
 from specdec.bench import Plan, Question, compare
-from specdec.bench.equality import Difference
-from specdec.bench.rows import ALL, rows
+from specdec.bench.entry import Speculative
+from specdec.bench.rows import ALL, Difference, rows
 from specdec.bench.run import measure, tasks
-from specdec.bench.speculative import Speculative
 from specdec.drafters import Ngram, NoDrafter, SmallModel
 from specdec.errors import OptionError, PromptError, VocabularyMismatch
 from specdec.policies import Dynamic
@@ -93,10 +92,10 @@ def test_a_lossy_rule_gets_no_speed_up_and_is_told_where_texts_part():
     place = small.difference.position
     assert tokens[0][:place] == tokens[1][:place]
     assert tokens[0][place] != tokens[1][place]
-    assert small.difference.plain != small.difference.said
+    assert small.difference.plain != small.difference.drafter
 
 
-def test_a_contender_that_changes_one_text_of_many_is_refused_and_the_place_named():
+def test_an_entry_that_changes_one_text_of_many_is_refused_and_the_place_named():
     one, two = task(1), task(2)
     plain, other = Scripted("none"), Scripted("liar")
     runs = [run("none", each, 1.0, repeat=repeat) for repeat in range(2) for each in (one, two)]
@@ -106,7 +105,7 @@ def test_a_contender_that_changes_one_text_of_many_is_refused_and_the_place_name
 
     assert row.figures.speedup is None
     assert (row.difference.question_id, row.difference.position) == (2, 2)
-    assert (row.difference.plain, row.difference.said) == ("5 6 7 8", "5 6 9 8")
+    assert (row.difference.plain, row.difference.drafter) == ("5 6 7 8", "5 6 9 8")
     assert "question 2 of set, temperature 0, seed 0: from new token 3 on, plain decoding says '5 6 7 8'" in str(
         row.difference
     )
@@ -114,9 +113,9 @@ def test_a_contender_that_changes_one_text_of_many_is_refused_and_the_place_name
 
 def test_turns_are_taken_round_and_the_warm_up_is_left_out():
     log = []
-    contenders = [Scripted(name, log) for name in ("none", "a", "b")]
+    entries = [Scripted(name, log) for name in ("none", "a", "b")]
     todo, plan = [task(1), task(2)], Plan(max_tokens=30, repeats=2)
-    runs = measure(contenders, todo, plan)
+    runs = measure(entries, todo, plan)
     order = [name for name, *_ in log]
 
     assert order[:3] == ["none", "a", "b"]
@@ -127,7 +126,7 @@ def test_turns_are_taken_round_and_the_warm_up_is_left_out():
         ["b", "none", "a"],
         ["none", "a", "b"],
     ]
-    assert [(each.contender, each.task.question.question_id, each.repeat) for each in runs[:4]] == [
+    assert [(each.entry, each.task.question.question_id, each.repeat) for each in runs[:4]] == [
         ("none", 1, 0),
         ("a", 1, 0),
         ("b", 1, 0),
@@ -197,3 +196,11 @@ def test_weights_of_the_target_are_not_the_drafters():
 
     assert Speculative("s", drafter, target()).parameters == 20
     assert Speculative("n", load_drafter("ngram"), target()).parameters == 0
+
+
+def test_a_drafter_without_a_policy_uses_its_own():
+    shapes = [None, "chain:length=3", Dynamic(3, 2, 6)]
+
+    assert [Speculative("n", Ngram(), target(), shape).policy for shape in shapes] == [
+        *(Ngram.policy, "chain:length=3", str(Dynamic(3, 2, 6)))
+    ]

@@ -5,9 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from specdec.bench.equality import first_difference
-from specdec.bench.figures import by_position, figures, speedups, typical
-from specdec.bench.loops import loops
+from specdec.bench.figures import by_position, figures, loops, speedups, typical
+from specdec.bench.rows import first_difference
 from tests.bench.runs import run, task
 
 TOKENS = st.lists(st.integers(0, 5), max_size=40)

@@ -1,4 +1,4 @@
-"""transformers' own generation as contenders: what it says is its own, what is counted is right."""
+"""transformers' own generation as bench entries: what it says is its own, what is counted is right."""
 
 from functools import cache
 

@@ -7,10 +7,10 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from specdec.bench import Plan, answers, extras, report, wording
-from specdec.bench.page import page
+from specdec.bench import Plan, answers, formatting, plot, report
 from specdec.bench.plot import picture
-from specdec.bench.result import Result, write_answers
+from specdec.bench.report import page
+from specdec.bench.result import Result
 from specdec.bench.rows import rows
 from specdec.errors import OptionError
 from tests.bench.runs import Scripted, run, task
@@ -34,7 +34,7 @@ class Other(Scripted):
 @pytest.fixture
 def result():
     """Plain decoding, a drafter with a loop among its texts, one that says something else, and one with other noise."""
-    contenders = [Scripted("none"), Scripted("<fast>"), Scripted("liar"), Other("hf")]
+    entries = [Scripted("none"), Scripted("<fast>"), Scripted("liar"), Other("hf")]
     runs = []
     for prompt_set in ("one", "two"):
         ends, goes_on = task(1, 0.5, prompt_set), task(2, 0.5, prompt_set)
@@ -45,7 +45,7 @@ def result():
             runs += [run(name, ends, 1.0, LOOP, repeat=repeat) for name in ("liar", "hf")]
             runs += [run(name, goes_on, 1.0, TEXT[::-1], repeat=repeat) for name in ("liar", "hf")]
     machine = {"processor": "a & b", "cores": 2, "threads": 1, "clock": "wall"}
-    found = rows(contenders, runs, byte_tokenizer())
+    found = rows(entries, runs, byte_tokenizer())
     return Result("toy", "chain", "match", machine, Plan((0.5,), 40, 2), tuple(found), tokenizer=byte_tokenizer())
 
 
@@ -82,7 +82,7 @@ def test_a_picture_is_drawn_with_its_size(result):
 def test_the_page_has_the_figures_and_needs_nothing_else(result):
     html = page(result)
 
-    assert all(cell in html for row in result.rows for cell in wording.numbers(row, row.figures))
+    assert all(cell in html for row in result.rows for cell in formatting.numbers(row, row.figures))
     assert "2.57 (" in html
     assert "&lt;fast&gt;" in html
     assert "<fast>" not in html
@@ -108,7 +108,7 @@ def test_a_terminal_shows_the_figures_and_why_some_are_missing(result):
 
 
 def test_answers_are_those_of_spec_bench(result, tmp_path):
-    written = write_answers(result, tmp_path / "answers")
+    written = answers.write_result(result, tmp_path / "answers")
     file = next(path for path in written if path.name == "_fast_-one-0.5.jsonl")
     first, second = answers.read(file)
 
@@ -121,7 +121,7 @@ def test_answers_are_those_of_spec_bench(result, tmp_path):
 
 @pytest.mark.parametrize(("draw", "package"), [(picture, "matplotlib"), (page, "jinja2")])
 def test_a_missing_package_is_named_with_what_brings_it(result, monkeypatch, draw, package):
-    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == package else "there")
+    monkeypatch.setattr(plot, "find_spec", lambda name: None if name == package else "there")
 
     with pytest.raises(OptionError, match=rf"expected {package} .* `pip install 'specdec-kit\[bench\]'` brings it"):
         draw(result)

@@ -6,7 +6,7 @@ import pytest
 import typer
 
 from specdec import Target
-from specdec.bench import prompts, shared_noise
+from specdec.bench import shared_noise
 from specdec.drafters import SmallModel
 from specdec.errors import PromptError
 from tests.toys import RAGGED, build, byte_tokenizer, perturbed, tiny
@@ -57,7 +57,7 @@ class TestPrompts:
         file = tmp_path / "question.jsonl"
         file.write_text('{"turns": ["one", "more"]}\n\n{"turns": ["two"]}\n{"turns": ["three"]}\n')
 
-        assert prompts.read(file, 2) == ["one", "two"]
+        assert shared_noise.prompts(file, 2) == ["one", "two"]
 
     @pytest.mark.parametrize("text", ["no json", '{"prompt": "one"}', '{"turns": []}', "[1]"])
     def test_other_files_are_refused(self, tmp_path, text):
@@ -65,4 +65,4 @@ class TestPrompts:
         file.write_text(text)
 
         with pytest.raises(PromptError, match=r"lines of JSON with 'turns' in .*question\.jsonl"):
-            prompts.read(file)
+            shared_noise.prompts(file)

@@ -6,8 +6,9 @@ from itertools import count
 import torch
 from rich.console import Console
 
-from specdec import Target
-from specdec.bench import Plan, Question, report, tune
+from specdec import Target, load_policy
+from specdec.bench import Plan, Question, report
+from specdec.bench.compare import CANDIDATES, tune
 from specdec.drafters import NoDrafter, SmallModel
 from tests.toys import build, byte_tokenizer
 
@@ -20,14 +21,14 @@ def test_the_shape_of_most_tokens_per_tick_is_chosen_for_each_drafter():
     drafters, told = {"perfect": SmallModel(model), "nothing": NoDrafter()}, []
     shapes = ("chain:length=1", "chain:length=6", "chain:length=2")
     ticks = count()
-    trials = tune.tune(
+    trials = tune(
         Target(model, byte_tokenizer()),
         drafters,
         QUESTIONS,
         Plan(max_tokens=14, repeats=1),
         shapes,
         clock=lambda: float(next(ticks)),
-        on_run=lambda run: told.append(run.contender),
+        on_run=lambda run: told.append(run.entry),
     )
     chosen = [(trial.drafter, trial.policy) for trial in trials if trial.chosen]
 
@@ -46,6 +47,4 @@ def test_the_shape_of_most_tokens_per_tick_is_chosen_for_each_drafter():
 
 
 def test_all_candidates_are_policies_that_there_are():
-    from specdec.cli.comparing import _policy
-
-    assert [_policy(shape) for shape in tune.CANDIDATES]
+    assert [load_policy(shape) for shape in CANDIDATES]

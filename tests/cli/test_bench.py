@@ -9,10 +9,8 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from specdec.cli import drafters, parts
-from specdec.cli.drafters import Wanted
+from specdec.cli import benchmark, parts
 from specdec.cli.main import app
-from specdec.cli.progress import Progress
 from specdec.errors import ModelError
 from specdec.plugins import Entry, Plugins, plugins
 from tests.bench.runs import run, task
@@ -67,7 +65,7 @@ def test_a_lossy_rule_is_refused_a_speed_up_and_the_exit_code_says_so(bench, dra
 
 
 def test_tuning_is_shown_and_used(bench, tmp_path, monkeypatch):
-    monkeypatch.setattr("specdec.cli.comparing.CANDIDATES", ("chain:length=1", "chain:length=2"))
+    monkeypatch.setattr("specdec.cli.benchmark.CANDIDATES", ("chain:length=1", "chain:length=2"))
     out, tuning = tmp_path / "out.json", tmp_path / "mine.jsonl"
     result = bench("--drafters", "ngram", "--tune", "--tuning-prompts", tuning, "--json", out)
     read = json.loads(out.read_text())
@@ -108,50 +106,31 @@ def test_errors_are_one_line_before_anything_runs(bench, args, message):
     assert re.search(message, result.stderr)
 
 
-class TestDrafters:
-    @pytest.mark.parametrize(
-        ("written", "expected"),
-        [
-            ("ngram", ("ngram", None, {})),
-            ("ngram:longest=4,shortest=2", ("ngram", None, {"longest": 4, "shortest": 2})),
-            ("moa:/a/b", ("moa", "/a/b", {})),
-            ("moa:/a/b:tli=1,cut=raw", ("moa", "/a/b", {"tli": 1, "cut": "raw"})),
-            ("moa:C:\\heads\\a", ("moa", "C:\\heads\\a", {})),
-            ("moa:C:\\heads\\a:tli=1", ("moa", "C:\\heads\\a", {"tli": 1})),
-            ("small_model:org/model", ("small_model", "org/model", {})),
-        ],
-    )
-    def test_name_path_and_options_are_told_apart(self, written, expected):
-        assert drafters.read(written) == Wanted(written, *expected)
-
-    def test_a_list_keeps_options_with_their_drafter(self):
-        written = "none,moa:/a:tli=1,cut=raw, eagle ,ngram:longest=4"
-
-        assert drafters.split(written) == ["none", "moa:/a:tli=1,cut=raw", "eagle", "ngram:longest=4"]
-
+class TestDraftersOfTheZoo:
     def test_the_zoos_own_models_are_filled_in(self, monkeypatch):
         models = [Entry("model", name, dict, "test") for name in ("zoo-moa", "zoo-moa-tli1")]
-        monkeypatch.setattr(drafters, "plugins", lambda: SimpleNamespace(entries=plugins().entries + models))
+        monkeypatch.setattr(parts, "plugins", lambda: SimpleNamespace(entries=plugins().entries + models))
 
-        assert drafters.read("moa", zoo=True).path == "zoo-moa"
-        assert drafters.read("moa:tli=1", zoo=True).path == "zoo-moa-tli1"
-        assert drafters.read("moa:cut=raw,tli=1", zoo=True).path == "zoo-moa-tli1"
-        assert drafters.read("moa:/a:tli=1", zoo=True).path == "/a"
-        assert drafters.read("moa", zoo=False).path is None
+        assert parts.read_drafter("moa", "zoo").path == "zoo-moa"
+        assert parts.read_drafter("moa:tli=1", "zoo").path == "zoo-moa-tli1"
+        assert parts.read_drafter("moa:cut=raw,tli=1", "zoo").path == "zoo-moa-tli1"
+        assert parts.read_drafter("moa:/a:tli=1", "zoo").path == "/a"
+        assert parts.read_drafter("moa", "/my/own").path is None
+        assert parts.read_drafter("ngram", None).path is None
 
     def test_a_model_that_the_zoo_lacks_is_asked_for(self, monkeypatch):
         found = [entry for entry in plugins().entries if entry.kind == "drafter"]
-        monkeypatch.setattr(drafters, "plugins", lambda: SimpleNamespace(entries=found))
+        monkeypatch.setattr(parts, "plugins", lambda: SimpleNamespace(entries=found))
         with pytest.raises(ModelError, match=r"a model for 'moa', as moa:PATH; the zoo .* has no 'zoo-moa'"):
-            drafters.read("moa", zoo=True)
+            parts.read_drafter("moa", "zoo")
 
 
 def test_progress_is_shown_in_a_terminal_with_the_time_left_and_nowhere_else():
     shown, hidden = StringIO(), StringIO()
     for file, terminal in ((shown, True), (hidden, False)):
-        with Progress("comparing", 4, Console(file=file, force_terminal=terminal, width=120)) as progress:
-            progress.on_run(run("ngram", task(), 1.0))
-            progress.on_run(run("moa", task(), 1.0))
+        with benchmark.bar("comparing", 4, Console(file=file, force_terminal=terminal, width=120)) as on_run:
+            on_run(run("ngram", task(), 1.0))
+            on_run(run("moa", task(), 1.0))
 
     assert re.search(r"comparing.*2/4.*time left.*moa", shown.getvalue())
     assert hidden.getvalue() == ""

@@ -9,9 +9,10 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from specdec import Decoder, Sampling, Stop, Target
-from specdec.cli import parts, runs
+from specdec import Decoder, Sampling, Stop, Target, load_drafter
+from specdec.cli import parts
 from specdec.cli.main import app
+from specdec.cli.run import Comparison, Run
 from specdec.drafters import Ngram
 from specdec.plugins import KINDS, Plugins
 
@@ -69,11 +70,10 @@ def test_compare_says_whether_the_texts_are_equal(target, generate):
 
 def test_a_difference_is_placed():
     summary = Decoder.__init__  # no run looks at it
-    one, other = (runs.Run(tokens, "", 1.0, summary) for tokens in ((1, 2, 3), (1, 2, 4)))
+    one, other = (Run(tokens, "", 1.0, summary) for tokens in ((1, 2, 3), (1, 2, 4)))
 
-    assert runs.Comparison(one, other).difference == 2
-    assert not runs.Comparison(one, other).equal
-    assert runs.Comparison(one, one).equal
+    assert Comparison(one, other).difference == 2
+    assert Comparison(one, one).difference is None
 
 
 def test_all_options_reach_the_target(target):
@@ -170,3 +170,11 @@ def test_help_names_every_option():
 
 def test_the_version_is_that_of_the_distribution():
     assert specdec("--version").stdout == f"specdec {version('specdec-kit')}\n"
+
+
+@pytest.mark.parametrize("spec", ["ngram", "none"])
+def test_the_policy_is_the_drafters_own_unless_another_is_named(target, spec):
+    args = [PROMPT, "--target", target, "--drafter", spec, "--max-tokens", 2]
+
+    assert figures(*args)["policy"] == load_drafter(spec).policy
+    assert figures(*args, "--policy", "chain:length=3")["policy"] == "chain:length=3"

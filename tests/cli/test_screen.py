@@ -6,8 +6,7 @@ import torch
 from rich.console import Console
 
 from specdec import Decoder, Stop, Target
-from specdec.cli import runs
-from specdec.cli.show import Screen
+from specdec.cli.run import Job, Screen, _pieces, run
 from specdec.context import Step
 from specdec.drafters import Ngram
 from specdec.options import Sampling
@@ -46,7 +45,7 @@ def test_a_character_of_several_tokens_comes_whole_with_its_last():
     tokenizer = byte_tokenizer()
     tokens = tokenizer("aéb")["input_ids"]
     step = Step(torch.tensor([tokens]), torch.tensor([len(tokens)]), torch.tensor([2]))
-    pieces = list(runs._pieces(TextStream(tokenizer), step))
+    pieces = list(_pieces(TextStream(tokenizer), step))
 
     assert pieces == [("a", True), ("", True), ("é", False), ("b", False)]
 
@@ -54,7 +53,7 @@ def test_a_character_of_several_tokens_comes_whole_with_its_last():
 def test_pieces_make_the_text(target):
     decoder = Decoder(Ngram(), Target.from_pretrained(target))
     shown = []
-    job = runs.Job("abcabc", Sampling(temperature=1.0), Stop(max_tokens=40))
-    run = runs.run(job, decoder, lambda text, drafted: shown.append(text))
+    job = Job("abcabc", Sampling(temperature=1.0), Stop(max_tokens=40))
+    text = run(job, decoder, lambda text, drafted: shown.append(text)).text
 
-    assert "".join(shown) == run.text
+    assert "".join(shown) == text

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from specdec import Target, load_drafter
 from specdec.cli import parts
 from specdec.cli.main import app
-from specdec.cli.methods import GIVEN
+from specdec.cli.methods import PASSED
 from specdec.plugins import Plugins, plugins
 
 TEXTS = [{"text": f"abcabc {number} xyz" * 2} for number in range(12)]
@@ -71,7 +71,7 @@ def test_the_seed_makes_the_head(train, tmp_path):
 
 def test_a_run_goes_on(train, tmp_path):
     assert train("--save-steps", 1).exit_code == 0
-    assert train("--max-steps", 3).stdout.splitlines()[1] == "training going on behind step 2, 3 steps in all"
+    assert train("--max-steps", 3).stdout.splitlines()[1] == "training continuing after step 2, 3 steps in all"
     assert train("--max-steps", 3).stdout.splitlines()[1].startswith("nothing left to train: all 3 steps")
     assert train("--max-steps", 3, "--restart").stdout.splitlines()[1] == "training from the start, 3 steps in all"
 
@@ -79,7 +79,7 @@ def test_a_run_goes_on(train, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--tli", 1], "expected tli 0 as in the run in .*, got 1; --restart begins anew"),
+        (["--tli", 1], "expected tli 0 as in the run in .*, got 1; --restart begins again"),
         (["--batch", 4], "expected batch 2 as in the run"),
         (["--max-length", 8], "expected data '[0-9a-f]{8}' as in the run"),
         (["--seed", 3], "expected seed 0 as in the run"),
@@ -166,7 +166,7 @@ def test_without_the_extra_it_is_asked_for(train, monkeypatch):
 def test_help_lists_the_methods_options(method):
     shown = specdec("train", method, "--help").stdout
     factory = plugins().entry("method", method).factory
-    options = [name for name in inspect.signature(factory).parameters if name not in GIVEN]
+    options = [name for name in inspect.signature(factory).parameters if name not in PASSED]
 
     assert f"Options of {method}" in shown
     assert all(f"--{name.replace('_', '-')}" in shown for name in options)
@@ -176,7 +176,7 @@ def test_the_page_lists_the_options_of_moa():
     page = (Path(__file__).parents[2] / "docs/training.md").read_text("utf-8")
     rows = dict(re.findall(r"^\|`--([\w-]+)`\|([^|]*)\|", page, re.MULTILINE))
     taken = inspect.signature(plugins().entry("method", "moa").factory).parameters.values()
-    defaults = {parameter.name: parameter.default for parameter in taken if parameter.name not in GIVEN}
+    defaults = {parameter.name: parameter.default for parameter in taken if parameter.name not in PASSED}
 
     assert list(rows) == [name.replace("_", "-") for name in defaults]
     assert [row.strip("`") for row in rows.values()] == [

@@ -5,13 +5,13 @@ import pytest
 from specdec.rules import Rejection, Traversal
 from tests.mutants import CATALOGUE, acceptance, engine, laws, noise, residual, walking
 from tests.mutants.mutant import kill
-from tests.mutants.table import FINDINGS
 
 
 @pytest.mark.parametrize("mutant", CATALOGUE, ids=lambda one: f"{one.number}-{one.name}")
-def test_is_found(mutant):
+def test_is_found(mutant, record_property):
     dead, how = kill(mutant)
-    FINDINGS[mutant.number, mutant.name] = mutant, how
+    row = {"#": mutant.number, "mutant": mutant.name, "shipped by": mutant.shipped_by, "killed by": mutant.killed_by}
+    record_property("mutants", row | {"total variation": how})
 
     assert dead, f"{mutant.name} survives: {how}"
 

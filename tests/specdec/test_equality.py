@@ -69,12 +69,13 @@ def test_every_drafter_and_policy_gives_the_plain_text_of_a_ragged_batch(drafter
 @pytest.mark.parametrize("kind", ARCHITECTURES)
 @pytest.mark.parametrize(("drafter", "policy"), PAIRS)
 def test_the_whole_grid(kind: str, drafter: str, policy: str) -> None:
-    """Every drafter, policy, architecture and sampling, in one row and in a ragged batch."""
-    for name in NAMES:
-        samplings = [SAMPLINGS[name]] * 5
+    """Every drafter, policy, architecture, sampling and prompt as a row of one ragged batch; in turn, one row alone."""
+    rows = [(prompt, SAMPLINGS[name]) for name in NAMES for prompt in RAGGED]
+    turn = (PAIRS.index((drafter, policy)) + 7 * ARCHITECTURES.index(kind)) % len(rows)
+    for batch in (rows, rows[turn : turn + 1]):
+        prompts, samplings = map(list, zip(*batch, strict=True))
 
-        assert decode(kind, drafter, policy, RAGGED, samplings).tokens == plain(kind, RAGGED, samplings)
-        assert decode(kind, drafter, policy, RAGGED[:1], samplings[:1]).tokens == plain(kind, RAGGED[:1], samplings[:1])
+        assert decode(kind, drafter, policy, prompts, samplings).tokens == plain(kind, prompts, samplings)
 
 
 @pytest.mark.parametrize("kind", ARCHITECTURES)

@@ -1,5 +1,6 @@
 """Models that look back only so far, and float32, where near ties may fall either way."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -67,7 +68,7 @@ def test_a_window_changes_the_text() -> None:
     assert len(texts) == 3
 
 
-def test_texts_in_float32_differ_at_near_ties_alone(capsys: pytest.CaptureFixture[str]) -> None:
+def test_texts_in_float32_differ_at_near_ties_alone(record_property: Callable[[str, object], None]) -> None:
     """A difference is allowed where plain decoding's best two scores are within 1e-5; such places are shown."""
     ties = []
     for kind in ("llama", "gemma", "gpt2"):
@@ -79,8 +80,7 @@ def test_texts_in_float32_differ_at_near_ties_alone(capsys: pytest.CaptureFixtur
                 continue
             place = next(i for i, (one, other) in enumerate(zip(said, plain, strict=True)) if one != other)
             scores = model(torch.tensor([[*prompt, *plain[:place]]])).logits[0, -1]
-            ties.append((kind, place, float(scores.topk(2).values.diff().abs())))
-    with capsys.disabled():
-        print(f"\nplaces where float32 texts differ: {len(ties)} of 15 texts {ties or ''}")
+            ties.append({"model": kind, "token": place, "gap": float(scores.topk(2).values.diff().abs())})
+            record_property("places where float32 texts differ, of 15 texts", ties[-1])
 
-    assert all(gap < 1e-5 for _, _, gap in ties)
+    assert all(tie["gap"] < 1e-5 for tie in ties)

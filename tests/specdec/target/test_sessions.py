@@ -240,9 +240,9 @@ def test_sessions_that_go_together_all_stay_as_they_were_if_one_fails(fault: str
     trees = [one.tree(random) for one in alone]
     wrong = [trees[0], misfit(alone[1]), trees[2]] if fault == "tree" else trees
     with pytest.raises((RuntimeError, NonFiniteLogits, TreeError)):
-        sessions.verify([one.session for one in alone], wrong, together=True)
+        sessions.verify_together([one.session for one in alone], wrong)
     processor.fault = None
-    decisions = sessions.verify([one.session for one in alone], trees, together=True)
+    decisions = sessions.verify_together([one.session for one in alone], trees)
 
     for one, tree, decision in zip(alone, trees, decisions, strict=True):
         one.check(tree, decision)
@@ -283,7 +283,7 @@ def test_a_tree_is_refused_before_its_prompt_has_been_read(unread: int) -> None:
     sessions.read([one.session])
 
     assert isinstance(refused, TreeError)
-    assert f"got one with {unread} unread" in str(refused)
+    assert f"got one with {unread} tokens unread" in str(refused)
     one.check(tree, *sessions.verify([one.session], [tree]))
 
 

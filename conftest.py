@@ -1,0 +1,44 @@
+"""One thread per process, and hypothesis without surprises: the same examples in every run."""
+
+import os
+from itertools import chain
+
+os.environ["OMP_NUM_THREADS"] = "1"  # of the programs that tests start, too
+
+import pytest
+import torch
+from hypothesis import HealthCheck, settings
+from jaxtyping import config
+
+from tests.tables import lines, recorded
+
+collect_ignore = ["tests/plugin_package"]  # has tests of its own, which test_plugins.py runs
+
+torch.set_num_threads(1)
+settings.register_profile(
+    "specdec", deadline=None, derandomize=True, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("specdec")
+
+UNCHECKED = (
+    "tests/bench/",
+    "tests/cli/",
+    "tests/mutants/",
+    "tests/testing/",
+    "tests/specdec/test_equality",
+    "tests/test_",
+)
+"""Tests without checks of shapes: of whole texts and of enumerations, which call what other tests call, and often."""
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Check shapes only where it pays: checks double the time of a step."""
+    config.update("jaxtyping_disable", item.nodeid.startswith(UNCHECKED))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show as tables what tests recorded."""
+    for title, rows in recorded(chain(*terminalreporter.stats.values())).items():
+        terminalreporter.section(title)
+        for line in lines(rows):
+            terminalreporter.write_line(line)

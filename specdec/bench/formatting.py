@@ -1,0 +1,117 @@
+"""How figures are written, in a terminal and on a page."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from specdec.bench.entry import PLAIN
+from specdec.bench.figures import Figures
+from specdec.bench.rows import ALL, Row
+from specdec.bench.run import Plan
+
+__all__ = ["DEFINITIONS", "HEADINGS", "cells", "heading", "loop_cells", "notes", "numbers", "setting", "speedup"]
+
+HEADINGS = (
+    "drafter",
+    "tokens/s",
+    "speed-up (95 %)",
+    "tokens/step",
+    "per prompt",
+    "draft ms",
+    "verify ms",
+    "other ms",
+    "parameters",
+)
+REFUSED = "refused"
+INCOMPARABLE = "not comparable"
+DEFINITIONS = (
+    "tokens/s: new tokens over seconds, the reading of the prompts included; each prompt counts with its run of median "
+    "time.",
+    "speed-up: seconds of plain decoding over seconds of the drafter, both in one process and in turn; in brackets the "
+    "95 % interval of what other such prompts would have given (bootstrap over the prompts).",
+    "tokens/step: the acceptance length, tokens decided per pass of the target, its own included, over all steps; per "
+    "prompt: the mean of each prompt's own.",
+    "draft, verify, other: milliseconds per step in the drafter, in the target's passes over trees, and in all else, "
+    "which is the target's reading of the prompt and the loop. They add up to the time of a step.",
+    "parameters: the weights that drafting needs besides the target's own.",
+    "looping: fewer than half of the runs of eight tokens in a text are distinct. That is easy to draft; the figures "
+    "without such texts stand below.",
+)
+
+
+def setting(target: str, policy: str, rule: str, machine: Mapping[str, Any]) -> str:
+    """Say what was compared on what, and by which clock."""
+    parts = [f"target {target}", f"policy {policy}", f"rule {rule}"]
+    known = [str(machine[name]) for name in ("processor", "device", "dtype") if name in machine]
+    if "threads" in machine:
+        known.append(f"{machine['threads']} thread{'' if machine['threads'] == 1 else 's'}")
+    if "clock" in machine:
+        known.append(f"clock: {machine['clock']}")
+    return f"{', '.join(parts)}; {', '.join(known)}"
+
+
+def heading(row: Row, plan: Plan) -> str:
+    """Say what a table is about."""
+    what = "all sets together" if row.prompt_set == ALL else row.prompt_set
+    prompts = f"{row.figures.prompts} prompt{'' if row.figures.prompts == 1 else 's'}"
+    rounds = f"{plan.repeats} time{'' if plan.repeats == 1 else 's'}"
+    return f"{what}, temperature {row.temperature:g}: {prompts}, up to {plan.max_tokens} tokens each, {rounds}"
+
+
+def cells(row: Row) -> list[str]:
+    """Write a row's figures, in the order of `HEADINGS`."""
+    return [row.drafter, *numbers(row, row.figures), _millions(row.parameters)]
+
+
+def loop_cells(row: Row) -> list[str] | None:
+    """Write its figures without the texts that loop; None if there were none of these, or nothing else."""
+    if row.without_looping is None:
+        return None
+    return [f"  without {row.looping} looping", *numbers(row, row.without_looping), ""]
+
+
+def numbers(row: Row, figures: Figures) -> list[str]:
+    """Write figures, and in place of a speed-up why there is none."""
+    return [
+        f"{figures.tokens_per_second:.1f}",
+        speedup(row, figures),
+        f"{figures.acceptance_length:.2f}",
+        f"{figures.acceptance_length_per_request:.2f}",
+        f"{figures.draft_ms:.2f}",
+        f"{figures.verify_ms:.2f}",
+        f"{figures.other_ms:.2f}",
+    ]
+
+
+def speedup(row: Row, figures: Figures) -> str:
+    """Write a speed-up with its interval."""
+    if row.equal is None:
+        return INCOMPARABLE
+    if figures.speedup is None:
+        return REFUSED
+    if row.drafter == PLAIN:
+        return "1"
+    if figures.speedup_low is None:
+        return f"{figures.speedup:.2f}"
+    return f"{figures.speedup:.2f} ({figures.speedup_low:.2f} to {figures.speedup_high:.2f})"
+
+
+def _millions(parameters: int) -> str:
+    """Write a count of weights."""
+    return f"{parameters / 1e6:.2f} M" if parameters else "0"
+
+
+def notes(rows: list[Row]) -> list[str]:
+    """Say why speed-ups are missing, where they are."""
+    reasons = []
+    if any(row.equal is None for row in rows):
+        reasons.append(
+            f"{INCOMPARABLE}: transformers draws other random numbers, so its texts differ, and are not as long; "
+            "equality is checked at temperature 0."
+        )
+    refused = [row for row in rows if row.equal is False and row.prompt_set != ALL]
+    if refused:
+        reasons.append(
+            f"{REFUSED}: the text is not that of plain decoding with the same seed, and a speed-up would compare two "
+            "different things. Where they part:"
+        )
+    return reasons + [f"{row.drafter}: {row.difference}" for row in refused]

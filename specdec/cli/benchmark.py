@@ -1,0 +1,190 @@
+"""A benchmark as the command line describes it: all is read, loaded and checked before anything runs."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from attrs import evolve, frozen
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from specdec.bench import answers, peers, questions, report
+from specdec.bench.compare import CANDIDATES, Trial, compare, tune
+from specdec.bench.entry import PLAIN, Clock, Entry, Speculative
+from specdec.bench.plot import picture, require
+from specdec.bench.questions import Question
+from specdec.bench.result import Result, machine
+from specdec.bench.run import Plan, Run
+from specdec.cli import parts
+from specdec.errors import OptionError
+from specdec.interfaces import Drafter
+from specdec.plugins import load_drafter, load_policy
+from specdec.spec import Spec, split
+from specdec.target import Target
+
+__all__ = ["Benchmark", "Outputs", "bar", "temperatures"]
+
+SETS = "functions,classes,tests"
+ZOO_DRAFTERS, DRAFTERS = "moa,ngram,small_model", "ngram"
+TUNED = "tuned"
+TUNING_PROMPTS = 8
+PICTURES = (".png", ".svg", ".pdf")
+
+
+@frozen(eq=False)
+class Benchmark:
+    """What is to be measured; `policy` is the spec of one for all drafters, or `tuned`: what suits each."""
+
+    target: Target
+    drafters: Mapping[str, Drafter]
+    peers: Mapping[str, Entry]
+    sets: Mapping[str, Sequence[Question]]
+    tuning: Sequence[Question]
+    policy: str
+    clock: Clock
+
+    @classmethod
+    def load(
+        cls,
+        drafters: str | None,
+        target: str | None,
+        prompts: str | None,
+        policy: str,
+        rule: str,
+        limit: int | None,
+        tuning: str | None,
+        device: str | None,
+        clock: Clock,
+    ) -> "Benchmark":
+        """Load everything; `tuning` names the set to tune on, if that is to be done.
+
+        Raises:
+            SpecdecError: something that was named is not there, or does not fit.
+        """
+        specs = _drafters(drafters, target)
+        sets = questions.load((prompts or SETS).split(","), limit)
+        most = min(TUNING_PROMPTS, limit or TUNING_PROMPTS)
+        tuned_on = [] if tuning is None else next(iter(questions.load([tuning], most).values()))
+        if policy != TUNED:
+            load_policy(policy)
+        model = parts.load_target(parts.find_target(target), rule, device)
+        own = {
+            spec.text: load_drafter(spec.name, spec.path, model, **spec.options)
+            for spec in specs
+            if spec.name not in peers.PEERS
+        }
+        others = {spec.text: peers.Peer.load(spec, model, clock) for spec in specs if spec.text not in own}
+        return cls(model, own, others, sets, tuned_on, policy, clock)
+
+    def run(self, plan: Plan, screen: Console, target: str, rule: str) -> Result:
+        """Tune if there is what to tune on, and compare; a result has the names of target and rule."""
+        trials = self._tune(plan) if self.tuning and self.drafters else []
+        report.show_trials(trials, screen)
+        shapes = {trial.drafter: trial.policy for trial in trials if trial.chosen}
+        policy = None if self.policy == TUNED else self.policy
+        entries: dict[str, Entry] = {
+            name: Speculative(name, drafter, self.target, shapes.get(name, policy), self.clock)
+            for name, drafter in self.drafters.items()
+        } | dict(self.peers)
+        with bar("comparing", (1 + len(entries)) * _decodings(plan, self.sets)) as on_run:
+            rows = compare(self.target, entries, self.sets, plan=plan, clock=self.clock, on_run=on_run)
+        return Result(
+            target=target,
+            policy=TUNED if trials else self.policy,
+            rule=rule,
+            machine=machine(self.target.model, self.clock),
+            plan=plan,
+            rows=tuple(rows),
+            trials=tuple(trials),
+            tokenizer=self.target.tokenizer,
+        )
+
+    def _tune(self, plan: Plan) -> list[Trial]:
+        once = evolve(plan, repeats=1)
+        runs = len(self.drafters) * len(CANDIDATES) * _decodings(once, {"tuning": self.tuning})
+        with bar("tuning", runs) as on_run:
+            return tune(self.target, self.drafters, self.tuning, once, CANDIDATES, self.clock, on_run)
+
+
+@frozen
+class Outputs:
+    """The files that a result is written to."""
+
+    json: Path | None
+    plot: Path | None
+    html: Path | None
+    answers: Path | None
+
+    def check(self) -> None:
+        """Check that all can be written, before time is spent.
+
+        Raises:
+            OptionError: a folder is not there, a package is not installed, or no such picture can be drawn.
+        """
+        for file in (self.json, self.plot, self.html):
+            if file is not None and (file.is_dir() or not file.resolve().parent.is_dir()):
+                raise OptionError(f"expected a file in a folder that exists, got {str(file)!r}")
+        if self.answers is not None and self.answers.exists() and not self.answers.is_dir():
+            raise OptionError(f"expected a folder for the answers, got the file {str(self.answers)!r}")
+        if self.plot and self.plot.suffix.lower() not in PICTURES:
+            raise OptionError(f"expected a plot that ends in {', '.join(PICTURES)}, got {str(self.plot)!r}")
+        if self.plot or self.html:
+            require("matplotlib", "--plot and --html")
+        if self.html:
+            require("jinja2", "--html")
+
+    def write(self, result: Result) -> None:
+        """Write those that are named."""
+        if self.json:
+            result.write(self.json)
+        if self.plot:
+            self.plot.write_bytes(picture(result, self.plot.suffix[1:].lower()))
+        if self.html:
+            self.html.write_text(report.page(result), encoding="utf-8")
+        if self.answers:
+            answers.write_result(result, self.answers)
+
+
+@contextmanager
+def bar(what: str, runs: int, console: Console | None = None) -> Iterator[Callable[[Run], None]]:
+    """Show on standard error, in a terminal only, how many runs are done; gives what is to be told of each."""
+    screen = console or Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("[dim]time left"),
+        TimeRemainingColumn(),
+        TextColumn("[dim]{task.fields[last]}"),
+    )
+    with Progress(*columns, console=screen, disable=not screen.is_terminal, transient=True) as progress:
+        task = progress.add_task(what, total=runs, last="")
+        yield lambda run: progress.update(task, advance=1, last=run.entry)
+
+
+def temperatures(text: str) -> tuple[float, ...]:
+    """Read a list of temperatures.
+
+    Raises:
+        OptionError: one is no number.
+    """
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise OptionError(f"expected temperatures as 0,1, got {text!r}") from None
+
+
+def _drafters(drafters: str | None, target: str | None) -> list[Spec]:
+    """Read the drafters; plain decoding need not be among them."""
+    texts = split(drafters or (ZOO_DRAFTERS if parts.is_zoo(target) else DRAFTERS))
+    specs = [parts.read_drafter(text, target) for text in texts if text != PLAIN]
+    double = next((text for text in texts if text != PLAIN and texts.count(text) > 1), None)
+    if double is not None:
+        raise OptionError(f"expected each drafter once, got {double!r} twice")
+    return specs
+
+
+def _decodings(plan: Plan, sets: Mapping[str, Sequence[Question]]) -> int:
+    """Count how often each entry decodes, the warm-up left out."""
+    return plan.repeats * len(plan.temperatures) * sum(map(len, sets.values()))
