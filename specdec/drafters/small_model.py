@@ -67,7 +67,9 @@ class SmallModel(Drafter):
             self._frontier = frontier
             if frontier.before is None:
                 return self._read_roots(context, frontier)
-            return self._read(frontier.sequences, frontier.tokens, frontier.read_depths, frontier.visible)
+            roots = torch.tensor([tree.tokens[:1] for tree in frontier.trees])
+            tokens = torch.where(frontier.tokens < 0, roots, frontier.tokens)  # a row may have no node at this level
+            return self._read(frontier.sequences, tokens, frontier.read_depths, frontier.visible)
 
         return grow(context, policy, score)
 

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, T5Config, T5ForConditionalGeneration
 
 from specdec import Decoder, Sampling, Stop, Target, load_drafter, load_policy, load_rule, load_transport, load_verifier
@@ -171,49 +170,6 @@ def test_not_as_many_samplings_as_prompts() -> None:
 def test_stop_strings_without_a_tokenizer() -> None:
     with pytest.raises(OptionError, match=r"stop strings \('end',\) with, got none"):
         Decoder(NoDrafter(), Target(tiny())).generate(GOOD, Sampling(), Stop(5, strings="end"))
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-@pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_logits_that_are_no_numbers(value: float, temperature: float) -> None:
-    """The error names the position, and the target continues with other prompts as if nothing had been."""
-    model = build("llama")
-    decoder = Decoder(SmallModel(tiny()), Target(model), Static((2, 2)))
-    row = model.get_output_embeddings().weight
-    whole = row.clone()
-    row[7] = value
-    with pytest.raises(NonFiniteLogits, match=r"model's logits at position 3 .* got a largest of (nan|inf)"):
-        decoder.generate([GOOD, [1, 2]], Sampling(temperature), Stop(5, tokens=()))
-    row[:] = whole
-
-    assert still_decodes(decoder)
-
-
-def test_one_bad_token_spoils_only_the_prompts_that_hold_it() -> None:
-    """Keys and values that are no numbers go with their batch."""
-    model = build("llama")
-    embedding = model.get_input_embeddings().weight
-    embedding[50] = torch.nan
-    decoder = Decoder(NoDrafter(), Target(model))
-    with pytest.raises(NonFiniteLogits, match="position 5"):
-        decoder.generate([GOOD, [50, 1, 2, 3, 4]], Sampling(), Stop(5, tokens=()))
-    embedding[50] = build("llama").get_input_embeddings().weight[50]
-
-    assert still_decodes(decoder)
-
-
-@pytest.mark.parametrize("sampled", [False, True])
-@pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_a_draft_model_that_says_no_numbers_changes_no_text(temperature: float, sampled: bool) -> None:
-    """It drafts nothing; it is not the target."""
-    broken = build("llama")
-    broken.get_output_embeddings().weight[7] = torch.nan
-    sampling = Sampling(temperature, seed=2)
-    said = Decoder(SmallModel(broken), Target(tiny()), Static((2, 2), sampled)).generate(
-        RAGGED, [sampling] * 5, Stop(5, tokens=())
-    )
-
-    assert said.tokens == tuple(decode_plainly(tiny(), tuple(prompt), sampling, 5) for prompt in RAGGED)
 
 
 SMALL = {"vocab_size": VOCAB, "hidden_size": 32, "num_hidden_layers": 2, "pad_token_id": None, "bos_token_id": None}
