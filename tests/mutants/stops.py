@@ -2,6 +2,7 @@
 
 from attrs import evolve
 
+from specdec.context import Context
 from specdec.ends import Ends
 from tests.mutants.engine import STOP, Patch, differs
 from tests.mutants.mutant import mutant
@@ -22,6 +23,7 @@ def past_eos():
 
 @mutant(64, "length_overrun", "JOINT, SHAPE", "EAGLE, koboldcpp 1276, SGLang 39826")
 def length_overrun():
+    """Drafts are deeper than there is room for, and nothing cuts what they bring."""
     whole = Ends.cut
 
     def late(self, context, step):
@@ -29,7 +31,7 @@ def length_overrun():
         rows = zip(done, context.tokens, step.tokens, context.limits, strict=True)
         return step, [ended or len(old) + len(new) >= limit for ended, old, new, limit in rows]
 
-    differs(_ends(late))
+    differs(_ends(late), (Context, "room", property(lambda self: [100] * len(self.tokens))))
 
 
 @mutant(65, "one_token_per_step", "JOINT", "vLLM 26317; SGLang 28180, 33643, 31599")
