@@ -3,7 +3,6 @@
 import torch
 from attrs import evolve
 from jaxtyping import Float, Int
-from specdec.nodes import Array
 from torch import Tensor
 
 from specdec.context import Context
@@ -13,7 +12,8 @@ from specdec.drafters.head import HeadDrafter
 from specdec.errors import OptionError
 from specdec.features import Features, Needs
 from specdec.grow import Frontier
-from specdec.target import Layout
+from specdec.nodes import Array
+from specdec.target import TreePass
 from specdec.tree import Tree
 from specdec_eagle.encoder import Eagle3Encoder
 from specdec_eagle.model import EagleHead
@@ -26,8 +26,6 @@ class EagleDrafter(HeadDrafter):
 
     After each step the tokens that were accepted are read again, now with the target's own features.
     """
-
-    policy = "dynamic:depth=3,width=4,size=12,sharpness=3"
 
     def __init__(self, model: EagleHead, parts: Borrowed) -> None:
         """Use a loaded head with the embedding and the output head of its target."""
@@ -62,8 +60,8 @@ class EagleDrafter(HeadDrafter):
         """Read nodes, each with what came of the node above it."""
         above = frontier.above[rows]
         features = self._given[torch.arange(len(rows))[:, None], above]
-        layout = Layout((context.lengths[rows] - 2).clamp(min=0), frontier.read_depths[rows], frontier.visible[rows])
-        return self._rows.read(frontier.tokens[rows], features, layout, rows)
+        tree = TreePass((context.lengths[rows] - 2).clamp(min=0), frontier.read_depths[rows], frontier.visible[rows])
+        return self._rows.read(frontier.tokens[rows], features, tree, rows)
 
 
 class Eagle3Drafter(EagleDrafter):

@@ -6,8 +6,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from specdec.drafters.borrowed import Borrowed
-from specdec.nodes import array
-from specdec.target import Layout, SlotCache, Window
+from specdec.target import SlotCache, SlotMapping, TreePass
 from specdec_eagle.layer import attend, causal
 from specdec_eagle.model import EagleHead
 
@@ -60,17 +59,17 @@ class Rows:
         self,
         tokens: Int[Tensor, "R M"],
         features: Float[Tensor, "R M E"],
-        layout: Layout,
+        tree: TreePass,
         rows: Int[Tensor, " R"],
     ) -> Float[Tensor, "R M E"]:
-        """Read pairs that stand behind `layout.lengths` others, and give the features that they predict."""
+        """Read pairs that stand behind `tree.lengths` others, and give the features that they predict."""
         embedding = getattr(self.model, "embed_tokens", self.parts.embed)
         embedded = embedding(self._to(tokens.clamp(min=0))).to(self.model.dtype)
-        heads, residual = self.model.enter(embedded, features, self._to(layout.positions))
-        self._cache.reserve(self.count, layout.end)
-        self._cache.look(Window(array(rows), layout.columns, layout.end))
+        heads, residual = self.model.enter(embedded, features, self._to(tree.positions))
+        self._cache.reserve(self.count, tree.end)
+        self._cache.begin(SlotMapping(rows.tolist(), tree.columns, tree.end))
         keys, values = self._cache.update(heads.keys, heads.values, 0)
-        mask = self._to(layout.mask(self.model.dtype))
+        mask = self._to(tree.mask(self.model.dtype))
         return self.model.leave(residual, attend(heads.queries, keys, values, mask))
 
     def _reach(self, rows: Int[Tensor, " R"], starts: Int[Tensor, " R"], ends: Int[Tensor, " R"]) -> Int[Tensor, " R"]:
@@ -94,7 +93,7 @@ class Rows:
         self._reserve(int(columns.max()) + 2)
         ids = tokens.gather(1, torch.minimum(columns + 1, lengths[:, None] - 1))
         features = self._features[rows[:, None], columns]
-        given = self.read(ids, features, Layout(starts, steps, causal(size, len(rows))), rows)
+        given = self.read(ids, features, TreePass(starts, steps, causal(size, len(rows))), rows)
         predicted = (columns < stops[:, None]) & ~self._known[rows[:, None], columns + 1]
         row, place = predicted.nonzero(as_tuple=True)
         self._features[rows[row], columns[row, place] + 1] = given[row, place]

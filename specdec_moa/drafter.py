@@ -4,7 +4,6 @@ import numpy as np
 import torch
 from attrs import evolve
 from jaxtyping import Bool, Float, Int
-from specdec.nodes import Array, array
 from torch import Tensor
 
 from specdec.context import Context
@@ -12,7 +11,8 @@ from specdec.drafters.halved import halved
 from specdec.drafters.head import HeadDrafter
 from specdec.features import Features, Needs
 from specdec.grow import Frontier
-from specdec.target import Layout
+from specdec.nodes import Array, array
+from specdec.target import TreePass
 from specdec.tree import Tree
 from specdec_moa.encoder import MoAEncoder
 from specdec_moa.model import MoAModel
@@ -29,7 +29,6 @@ class MoADrafter(HeadDrafter):
     out of reach, stays as predicted.
     """
 
-    policy = "dynamic:depth=3,width=4,size=12,sharpness=3"
     parts: TargetParts
 
     def __init__(self, model: MoAModel, parts: TargetParts, cut: str = "projected") -> None:
@@ -61,7 +60,7 @@ class MoADrafter(HeadDrafter):
         if len(active) < len(asked[0]):
             asked = [part[torch.from_numpy(active)] for part in asked]
         lengths, tokens, depths, visible = asked
-        return self._rows.read(tokens, Layout(lengths, depths, visible), self._recalled)
+        return self._rows.read(tokens, TreePass(lengths, depths, visible), self._recalled)
 
     def _needs(self, cut: str) -> Needs:
         last = int(self.parts.config.num_hidden_layers)
@@ -78,8 +77,8 @@ class MoADrafter(HeadDrafter):
         depths = torch.arange(size).expand(len(active), -1)
         columns = (torch.from_numpy(starts)[:, None] + depths).clamp(max=context.tokens.shape[1] - 1)
         tokens = context.tokens[rows].gather(1, columns)
-        layout = Layout(torch.from_numpy(starts), depths, _causal(size, len(active)))
-        logits = self._rows.read(tokens, layout, self._recalled, only=torch.from_numpy(ends - starts))
+        tree = TreePass(torch.from_numpy(starts), depths, _causal(size, len(active)))
+        logits = self._rows.read(tokens, tree, self._recalled, only=torch.from_numpy(ends - starts))
         self._rows.settled[active] = np.maximum(self._rows.settled[active], ends)
         return logits
 

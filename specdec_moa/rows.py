@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from specdec.nodes import Array, array
-from specdec.target import Layout, SlotCache, Window
+from specdec.target import SlotCache, SlotMapping, TreePass
 from specdec_moa.attention import KeysValues
 from specdec_moa.encoder import Parcel
 from specdec_moa.rotary import rotate
@@ -57,16 +57,17 @@ class Rows:
         places, end = np.arange(parcel.memory[0].shape[2]), int(ends[counts > 0].max())
         valid = places < counts[:, None]
         columns = np.where(valid, array(starts)[:, None] + places, end)  # one spare column takes what means nothing
-        window = Window(np.arange(self.count), columns, end + 1)
+        positions = torch.from_numpy(columns)
+        mapping = SlotMapping(range(self.count), positions, end + 1)
         keys, values = parcel.memory
-        self._look(self._memory, window)
-        positions = self._to(torch.from_numpy(columns))
+        self._begin(self._memory, mapping)
+        positions = self._to(positions)
         self._memory.update(rotate(keys, self.stack.cross_turns(keys, positions, end + 1)), values, 0)
         self._known = np.pad(self._known, ((0, 0), (0, max(end - self._known.shape[1], 0))))
         row, place = valid.nonzero()
         self._known[row, columns[row, place]] = True
         if self.parts.layers:
-            self._look(self._last, window)
+            self._begin(self._last, mapping)
             for layer in range(len(self.parts.layers)):
                 keys, values = (part[:, :, layer].transpose(1, 2) for part in (parcel.keys, parcel.values))
                 self._last.update(keys.to(self.parts.dtype), values.to(self.parts.dtype), layer)
@@ -79,9 +80,9 @@ class Rows:
         if size > 0:
             columns = torch.from_numpy(starts[:, None] + np.arange(size))
             chain, end = tokens.gather(1, columns.clamp(max=tokens.shape[1] - 1)), int(starts.max()) + size
-            window = Window(rows, array(columns), end)
+            mapping = SlotMapping(rows.tolist(), columns, end)
             embedded = self._embed(self._to(chain.clamp(min=0)))
-            self._look(self._own, window)
+            self._begin(self._own, mapping)
             keys, values = self.stack.own.project(embedded)
             self._own.update(rotate(keys, self.stack.own_turns(embedded, self._to(columns), end)), values, 0)
         self._own_lengths[rows] = ends
@@ -89,8 +90,8 @@ class Rows:
     def recall(self, rows: Array) -> Recalled:
         """Gather what some rows read of the memory, until more is learnt."""
         known = self._known[rows]
-        window = Window(rows, rows[:, None][:, :0], known.shape[1])
-        self._look(self._memory, window)
+        nowhere = torch.empty(len(rows), 0, dtype=torch.int64)
+        self._begin(self._memory, SlotMapping(rows.tolist(), nowhere, known.shape[1]))
         nothing = torch.empty(len(rows), *self._shape, dtype=self.dtype, device=self.device)
         memory: KeysValues = self._memory.update(nothing, nothing, 0)
         if known.all() and known.shape[1]:
@@ -102,24 +103,24 @@ class Rows:
     def read(
         self,
         tokens: Int[Tensor, "R M"],
-        layout: Layout,
+        tree: TreePass,
         recalled: Recalled,
         only: Int[Tensor, " R"] | None = None,
     ) -> Float[Tensor, "R _ V"]:
-        """Give logits of what follows nodes that stand behind `layout.lengths` decided tokens.
+        """Give logits of what follows nodes that stand behind `tree.lengths` decided tokens.
 
         If only one node per row is asked about, by its place among them, the others are read for those behind it.
         """
-        window, stack = Window(recalled.rows, layout.columns, layout.end), self.stack
-        masks, tokens = _Masks(layout, self._last_dtype, self.device), self._to(tokens.clamp(min=0))
+        mapping, stack = SlotMapping(recalled.rows.tolist(), tree.columns, tree.end), self.stack
+        masks, tokens = _Masks(tree, self._last_dtype, self.device), self._to(tokens.clamp(min=0))
         embedded = self._embed(tokens)
-        own_turns, cross_turns, last_turns = stack.turns(embedded, self._to(layout.positions), layout.end)
-        self._look(self._own, window)
+        own_turns, cross_turns, last_turns = stack.turns(embedded, self._to(tree.positions), tree.end)
+        self._begin(self._own, mapping)
         queries, own = stack.query_and_project(tokens, embedded, own_turns)
         states = stack.own.attend(embedded, queries, self._own.update(*own, 0), masks(None).to(self.dtype))
         states = self.predict(states, stack.cross.query(states, cross_turns), recalled)
         if self.parts.layers:
-            self._look(self._last, window)
+            self._begin(self._last, mapping)
             states = stack.finish(states.to(self._last_dtype), last_turns, masks, self._last)
         if only is not None:
             states = states[torch.arange(len(tokens)), self._to(only)][:, None]
@@ -136,22 +137,22 @@ class Rows:
         embedded: Tensor = self.parts.embed(tokens).to(self.dtype)
         return embedded
 
-    def _look(self, cache: SlotCache, window: Window) -> None:
-        cache.reserve(self.count, window.end)
-        cache.look(window)
+    def _begin(self, cache: SlotCache, mapping: SlotMapping) -> None:
+        cache.reserve(self.count, mapping.end)
+        cache.begin(mapping)
 
     def _to(self, tensor: Tensor) -> Tensor:
         return tensor.to(self.device, non_blocking=True)
 
 
 class _Masks:
-    """Builds each mask of a layout once."""
+    """Builds each mask of a pass once."""
 
-    def __init__(self, layout: Layout, dtype: torch.dtype, device: torch.device) -> None:
-        self._layout, self._dtype, self._device = layout, dtype, device
+    def __init__(self, tree: TreePass, dtype: torch.dtype, device: torch.device) -> None:
+        self._tree, self._dtype, self._device = tree, dtype, device
         self._built: dict[int | None, Tensor] = {}
 
     def __call__(self, window: int | None) -> Tensor:
         if window not in self._built:
-            self._built[window] = self._layout.mask(self._dtype, window).to(self._device)
+            self._built[window] = self._tree.mask(self._dtype, window).to(self._device)
         return self._built[window]

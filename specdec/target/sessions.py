@@ -124,8 +124,7 @@ class Sessions:
             depths = [[*range(len(part)), *[0] * (size - len(part))] for part in parts]
             causal = torch.ones(size, size, dtype=torch.bool).tril().expand(len(rows), -1, -1)
             reading = self._pass(rows, Packed(pad(parts), torch.tensor(depths), causal), logits=False)
-            pairs = enumerate(zip(rows, parts, strict=True))
-            read = {session: self._keep(session, range(len(part)), [], reading, row) for row, (session, part) in pairs}
+            read = self._keep([(row, one, range(len(parts[row])), []) for row, one in enumerate(rows)], reading)
             return [read[session] for session in sessions]
 
     def verify(self, sessions: Sequence[Session], trees: Sequence[Tree]) -> list[Decision | Exception]:
@@ -144,11 +143,8 @@ class Sessions:
                     outcomes[session] = error
             if valid:
                 reading, walks = self._decide(valid)
-                for row, (session, walk) in enumerate(walks.items()):
-                    if isinstance(walk, Walk):
-                        outcomes[session] = self._accept(session, valid[session], walk, reading, row)
-                    else:
-                        outcomes[session] = walk
+                outcomes |= {session: walk for session, walk in walks.items() if isinstance(walk, Exception)}
+                outcomes |= self._accept(valid, walks, reading)
             return [outcomes[session] for session in sessions]
 
     def verify_together(self, sessions: Sequence[Session], trees: Sequence[Tree]) -> list[Decision]:
@@ -166,12 +162,7 @@ class Sessions:
             for walk in walks.values():
                 if isinstance(walk, Exception):
                     raise walk
-            rows = enumerate(walks.items())
-            decisions = {
-                session: self._accept(session, valid[session], walk, reading, row)
-                for row, (session, walk) in rows
-                if isinstance(walk, Walk)
-            }
+            decisions = self._accept(valid, walks, reading)
             return [decisions[session] for session in sessions]
 
     def features(self, decisions: Sequence[Decision]) -> Features | None:
@@ -216,9 +207,6 @@ class Sessions:
         walks = self.rule.decide(forest, reading.logits, [session.prefix for session in rows])
         outcomes = dict(zip(rows, walks, strict=True))
         spoiled = [row for row, walk in outcomes.items() if isinstance(walk, NonFiniteLogits) and len(trees[row]) > 1]
-        for session, walk in outcomes.items():
-            if isinstance(walk, NonFiniteLogits):
-                self.engine.forget(session.slot)  # masked columns must be finite
         if not spoiled:
             return reading, outcomes
         for session in spoiled:
@@ -232,15 +220,29 @@ class Sessions:
             slots, packed.tokens, packed.depths, packed.ancestors, hidden_states=tuple(hidden), logits=logits
         )
 
-    def _accept(self, session: Session, tree: Tree, walk: Walk, reading: Reading, row: int) -> Decision:
-        tokens = [*(tree.tokens[node] for node in walk.path), walk.bonus]
-        return self._keep(session, [0, *walk.path], tokens, reading, row)
+    def _accept(
+        self, trees: Mapping[Session, Tree], walks: Mapping[Session, Walk | Exception], reading: Reading
+    ) -> dict[Session, Decision]:
+        """Keep the paths that were accepted."""
+        kept = []
+        for row, (session, walk) in enumerate(walks.items()):
+            if isinstance(walk, Walk):
+                tokens = [*(trees[session].tokens[node] for node in walk.path), walk.bonus]
+                kept.append((row, session, [0, *walk.path], tokens))
+        return self._keep(kept, reading)
 
-    def _keep(self, session: Session, nodes: Sequence[int], tokens: list[int], reading: Reading, row: int) -> Decision:
-        start = session.slot.length
-        self.engine.keep(session.slot, nodes)
-        session.prefix.tokens.extend(tokens)
-        return Decision(session, tokens, nodes, start, reading, row)
+    def _keep(
+        self, rows: Sequence[tuple[int, Session, Sequence[int], list[int]]], reading: Reading
+    ) -> dict[Session, Decision]:
+        """Keep nodes of some rows of a pass, and append what was decided."""
+        slots = [session.slot for _, session, _, _ in rows]
+        starts = [slot.length for slot in slots]
+        self.engine.keep_all(slots, [nodes for _, _, nodes, _ in rows])
+        decisions = {}
+        for start, (row, session, nodes, tokens) in zip(starts, rows, strict=True):
+            session.prefix.tokens.extend(tokens)
+            decisions[session] = Decision(session, tokens, nodes, start, reading, row)
+        return decisions
 
 
 def _in_place(sessions: Sequence[Session]) -> list[Session]:

@@ -205,17 +205,17 @@ def rollback_on_abort():
 @mutant(73, "kv_wrong_slot: column", "STATE", "vLLM 5412")
 def kv_wrong_column():
     whole = SlotCache.move
-    differs((SlotCache, "move", lambda self, slot, source, start: whole(self, slot, source - 1, start)))
+    differs((SlotCache, "move", lambda self, slots, sources, columns: whole(self, slots, sources - 1, columns)))
 
 
 @mutant(73, "kv_wrong_slot: descending", "STATE", "class of SGLang 15360, 27338")
 def kv_descending():
     """Columns moved in place, last first, write over what is still to be moved."""
 
-    def move(self, slot, source, start):
-        for place, column in reversed(list(enumerate(source.tolist()))):
+    def move(self, slots, sources, columns):
+        for slot, source, column in torch.stack([slots, sources, columns], 1).flip(0).tolist():
             for block in self._blocks.values():
-                block[:, slot, :, start + place] = block[:, slot, :, column]
+                block[:, slot, :, column] = block[:, slot, :, source]
 
     differs((SlotCache, "move", move))
 

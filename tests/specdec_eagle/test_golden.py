@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from specdec import Context, Sampling, Step, Target, Tree
 from specdec.features import Features
 from specdec.policies import Dynamic
-from specdec.target import Layout
+from specdec.target import TreePass
 from specdec_eagle import Eagle3Drafter, EagleDrafter
 from specdec_eagle.plugin import eagle, eagle3
 from specdec_eagle.rows import Rows
@@ -82,7 +82,7 @@ def test_fixed_tree(folder: str, golden_target: Target) -> None:
     given = rows.follow(context, torch.tensor([count + 1]), torch.tensor([0]))
     for depth in range(1, int(depths.max()) + 1):
         start, end = (int((depths < bound).sum()) for bound in (depth, depth + 1))
-        layout = Layout(torch.tensor([count - 1]), depths[None, :end], tree.ancestors[:, start:end, :end])
+        layout = TreePass(torch.tensor([count - 1]), depths[None, :end], tree.ancestors[:, start:end, :end])
         assert torch.equal(layout.positions[0], truth["tree_positions"][start:end])
         above = given[:, parents[start:end]]
         given = torch.cat([given, rows.read(tree.tokens[:, start:end], above, layout, torch.tensor([0]))], 1)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from specdec.drafters.borrowed import Borrowed
-from specdec.target import Layout
+from specdec.target import TreePass
 from specdec_eagle import unrolled
 from specdec_eagle.model import EagleHead
 from specdec_eagle.rows import Rows
@@ -24,7 +24,7 @@ def draft(made: EagleHead, tokens: Tensor, features: Tensor, start: int, steps: 
     found = [rows.follow(tokens[None, : start + 2], length, only)[0, 0]]
     for step in range(1, steps):
         depths = torch.arange(step + 1)[None]
-        layout = Layout(length - 2, depths, torch.ones(1, 1, step + 1, dtype=torch.bool))
+        layout = TreePass(length - 2, depths, torch.ones(1, 1, step + 1, dtype=torch.bool))
         found.append(rows.read(tokens[None, start + 1 + step, None], found[-1][None, None], layout, only)[0, 0])
     return found
 

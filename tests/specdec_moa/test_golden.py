@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from specdec import Decoder, Sampling, Stop, Target, Tree
 from specdec.features import Features
 from specdec.policies import Dynamic
-from specdec.target import Layout
+from specdec.target import TreePass
 from specdec.training import Batch, Teacher
 from specdec_moa.attention import Block
 from specdec_moa.checkpoint import load
@@ -108,7 +108,7 @@ def draft(rows: Rows, truth: dict[str, Tensor], cycle: str, length: int) -> Tens
     for depth in range(int(depths.max()) + 1):
         count = int((depths == depth).sum())
         visible = tree.ancestors[:, done : done + count, : done + count]
-        layout = Layout(torch.tensor([length]), depths[None, : done + count], visible)
+        layout = TreePass(torch.tensor([length]), depths[None, : done + count], visible)
         logits.append(rows.read(tree.tokens[:, done : done + count], layout, rows.recall(np.array([0]))))
         done += count
     return torch.cat(logits, 1)[0].detach()

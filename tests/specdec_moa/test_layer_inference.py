@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from specdec import Tree
-from specdec.target import Engine, Layout
+from specdec.target import Engine, TreePass
 from specdec_moa import TargetParts
 from specdec_moa.attention import Block
 from specdec_moa.encoder import Parcel
@@ -73,13 +73,13 @@ def test_reproduces_the_target(kind: str, layers: int, data: st.DataObject) -> N
         tokens, parents = data.draw(trees())
         tree = Tree(tokens, parents, torch.zeros(tokens.shape))
         entering = model.config.num_hidden_layers - layers
-        truth = engine.read(slots, tree.tokens, tree.depths, tree.ancestors, hidden=[entering])
+        truth = engine.read(slots, tree.tokens, tree.depths, tree.ancestors, hidden_states=[entering])
         lengths = torch.tensor([slot.length for slot in slots])
         start, size = 0, tree.tokens.shape[1]
         while start < size:
             end = data.draw(st.integers(start + 1, size))
-            rows.truth = truth.hidden[:, start:end, 0]
-            layout = Layout(lengths, tree.depths[:, :end], tree.ancestors[:, start:end, :end])
+            rows.truth = truth.hidden_states[entering][:, start:end]
+            layout = TreePass(lengths, tree.depths[:, :end], tree.ancestors[:, start:end, :end])
             said = rows.read(tree.tokens[:, start:end], layout, rows.recall(np.arange(ROWS)))
             real = tree.nodes[:, start:end]
             torch.testing.assert_close(said[real], truth.logits[:, start:end][real])
