@@ -22,6 +22,7 @@ from specdec.prefix import Prefix
 from specdec.rules import Match
 from specdec.target import sessions
 from specdec.target.cache import SlotCache
+from specdec.target.engine import Engine
 from specdec.target.sessions import Sessions
 from tests.mutants.mutant import mutant
 from tests.toys import build
@@ -140,15 +141,15 @@ def tie_order():
 
 
 def _keep(change) -> Patch:
-    whole = Sessions._keep
+    whole = Engine.keep_all
 
-    def wrong(self, session, nodes, *decided):
-        decision = whole(self, session, nodes, *decided)
-        if len(nodes) > 1 and list(nodes) != list(range(len(nodes))):
-            session.slot.length += change
-        return decision
+    def wrong(self, slots, paths):
+        whole(self, slots, paths)
+        for slot, path in zip(slots, paths, strict=True):
+            if len(path) > 1 and list(path) != list(range(len(path))):
+                slot.length += change
 
-    return Sessions, "_keep", wrong
+    return Engine, "keep_all", wrong
 
 
 @mutant(71, "rollback_off_by_one: one lost", "STATE", "mlx-lm 846, 1427, 1446, 1486; llama.cpp 22746; HF 30312")
