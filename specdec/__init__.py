@@ -3,13 +3,14 @@
 from specdec.chance import Chance, Dice, Key, Keyed, Noise, Probs, Purpose
 from specdec.context import Context, Step
 from specdec.decode import Decoder, Generation
+from specdec.errors import OptionError, WrongCheckpoint
 from specdec.features import Encoder, Features, Needs
 from specdec.grow import Frontier, grow
 from specdec.hookspecs import Register, hookimpl
 from specdec.interfaces import Drafter, Rule, TargetProbs, Transport, TreePolicy, Verifier, Walk
 from specdec.metrics import Metrics, Summary
 from specdec.options import Sampling, Stop
-from specdec.pack import PADDING, Packed, pack
+from specdec.pack import PADDING, Packed, bits, pack, pad
 from specdec.plugins import load_drafter, load_policy, load_rule, load_transport, load_verifier
 from specdec.prefix import Prefix
 from specdec.target import Target
@@ -33,6 +34,7 @@ __all__ = [
     "Metrics",
     "Needs",
     "Noise",
+    "OptionError",
     "Packed",
     "Prefix",
     "Probs",
@@ -50,6 +52,8 @@ __all__ = [
     "TreePolicy",
     "Verifier",
     "Walk",
+    "WrongCheckpoint",
+    "bits",
     "grow",
     "hookimpl",
     "load_drafter",
@@ -58,4 +62,5 @@ __all__ = [
     "load_transport",
     "load_verifier",
     "pack",
+    "pad",
 ]

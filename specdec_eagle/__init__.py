@@ -3,8 +3,7 @@
 from transformers import AutoConfig, AutoModel
 
 from specdec_eagle.config import Eagle3Config, EagleConfig
-from specdec_eagle.drafter import Eagle3Drafter, EagleDrafter
-from specdec_eagle.encoder import Eagle3Encoder
+from specdec_eagle.drafter import Eagle3Drafter, Eagle3Encoder, EagleDrafter
 from specdec_eagle.model import EagleModel
 from specdec_eagle.model3 import Eagle3Model
 

@@ -4,6 +4,8 @@ from typing import Any, no_type_check
 
 from transformers import LlamaConfig, PreTrainedConfig
 
+__all__ = ["Eagle3Config", "EagleConfig", "feature_layers"]
+
 
 @no_type_check  # transformers makes it a dataclass that takes more than its fields
 class EagleConfig(LlamaConfig):
@@ -21,7 +23,7 @@ class EagleConfig(LlamaConfig):
     input_layernorm: bool = False
     """A norm before attention: not in EAGLE, but in the version of it that MoA was compared with."""
     target: dict[str, Any] | None = None
-    """Fingerprint of the target, see `specdec.drafters.borrowed`."""
+    """Fingerprint of the target, see `specdec.heads.fingerprint`."""
 
     @classmethod
     def for_target(cls, target: PreTrainedConfig, /, **options: Any) -> "EagleConfig":
@@ -80,10 +82,10 @@ class Eagle3Config(EagleConfig):
 
 
 def feature_layers(depth: int) -> list[int]:
-    """Say which layers' inputs a head reads: 2, half the depth, and the third from the end.
+    """List the layers whose inputs a head reads: 2, half the depth, and the third from the end.
 
     In a target of fewer than seven layers these are not three different ones in this order: there, it is those of the
-    second, middle and last layers, and of fewer than four layers, the last three states that there are. The state
+    second, middle and last layers, and of fewer than four layers, the last three states. The state
     numbered as the depth is the one that leaves the final norm.
     """
     if depth >= 7:

@@ -1,11 +1,11 @@
 """What others call the parts of a head: the formats of EAGLE itself, and of vLLM's `speculators`."""
 
-from collections.abc import Mapping
-from typing import Any
+from attrs import evolve
 
-from torch import Tensor
+from specdec import WrongCheckpoint
+from specdec.heads import Checkpoint
 
-from specdec.errors import WrongCheckpoint
+__all__ = ["plain"]
 
 _RENAMED = {
     "eagle": {"fusion_fc.": "fc.", "transformer.": "layers.0."},
@@ -15,25 +15,27 @@ _UNKNOWN = ("fc_norm", "norm_output")
 """Switches of `speculators` that change what is computed, and have no counterpart here."""
 
 
-def plain(fields: Mapping[str, Any], tensors: dict[str, Tensor], path: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Give configuration and tensors of any format under EAGLE's own names.
+def plain(checkpoint: Checkpoint) -> Checkpoint:
+    """Give configuration and tensors of any format EAGLE's own names.
 
     Raises:
         WrongCheckpoint: it is a head of `speculators` that computes something else.
     """
+    fields, path = checkpoint.fields, checkpoint.path
     kind = fields.get("speculators_model_type")
     if kind is None:
-        return dict(fields), tensors
+        return checkpoint
     if kind not in _RENAMED:
         raise WrongCheckpoint(f"expected {path} to be a head of type {' or '.join(_RENAMED)}, got {kind}")
     for name in _UNKNOWN:
         if fields.get(name):
             raise WrongCheckpoint(f"expected a head without {name} in {path}, got {name} {fields[name]}")
-    layer = {**fields.get("transformer_layer_config", {})}
+    layer = fields.get("transformer_layer_config", {})
     own = {name: value for name, value in fields.items() if name not in ("transformer_layer_config", "architectures")}
     if "fusion_bias" in own:
         own["bias"] = own["fusion_bias"]
-    return {**layer, **own, "model_type": kind}, {_renamed(kind, name): tensor for name, tensor in tensors.items()}
+    tensors = {_renamed(kind, name): tensor for name, tensor in checkpoint.tensors.items()}
+    return evolve(checkpoint, fields={**layer, **own, "model_type": kind}, tensors=tensors)
 
 
 def _renamed(kind: str, name: str) -> str:

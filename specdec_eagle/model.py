@@ -6,10 +6,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import PreTrainedModel
-from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaRotaryEmbedding
+from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaRMSNorm, LlamaRotaryEmbedding
 
+from specdec.heads import SplitLayer, attend, joined
 from specdec_eagle.config import EagleConfig
-from specdec_eagle.layer import Heads, attend, decoder_layer, finish, project
+
+__all__ = ["EagleHead", "EagleModel", "decoder_layer"]
 
 
 class EagleHead(PreTrainedModel):
@@ -31,14 +33,19 @@ class EagleHead(PreTrainedModel):
     def layer(self) -> LlamaDecoderLayer:
         """The one layer."""
 
+    @property
+    def split_layer(self) -> SplitLayer:
+        """The layer in two halves; the first reads what `fuse` has normed."""
+        return SplitLayer.of(self.layer, normed=False)
+
     @abstractmethod
     def fuse(
         self, embedded: Float[Tensor, "B M E"], features: Float[Tensor, "B M E"]
     ) -> tuple[Float[Tensor, "B M W"], Float[Tensor, "B M E"]]:
-        """Make of pairs what the attention reads, and what it adds to."""
+        """Turn pairs into what the attention reads, and the residual that it adds to."""
 
     def output(self, head: nn.Module) -> nn.Module:
-        """Give the layer that scores, which is the target's unless the head has its own."""
+        """Give the layer that scores, which is the target's `head` unless this model has its own."""
         return head
 
     @abstractmethod
@@ -46,28 +53,12 @@ class EagleHead(PreTrainedModel):
         """Give logits over the target's vocabulary; `output` is the layer that scores."""
 
     def forward(
-        self,
-        embedded: Float[Tensor, "B M E"],
-        features: Float[Tensor, "B M E"],
-        positions: Int[Tensor, "#B M"],
+        self, embedded: Float[Tensor, "B M E"], features: Float[Tensor, "B M E"], positions: Int[Tensor, "#B M"]
     ) -> Float[Tensor, "B M E"]:
         """Predict the feature after each pair of a sequence, all at once."""
-        heads, residual = self.enter(embedded, features, positions)
-        return self.leave(residual, attend(heads.queries, heads.keys, heads.values))
-
-    def enter(
-        self,
-        embedded: Float[Tensor, "B M E"],
-        features: Float[Tensor, "B M E"],
-        positions: Int[Tensor, "#B M"],
-    ) -> tuple[Heads, Float[Tensor, "B M E"]]:
-        """Go as far as attention."""
-        inputs, residual = self.fuse(embedded, features)
-        return project(self.layer, inputs, self.rotary(inputs, positions)), residual
-
-    def leave(self, residual: Float[Tensor, "B M E"], read: Float[Tensor, "B H M D"]) -> Float[Tensor, "B M E"]:
-        """Go on from what attention read."""
-        return finish(self.layer, residual, read)
+        layer, (inputs, residual) = joined(self.split_layer), self.fuse(embedded, features)
+        read = attend(*layer.project(inputs, self.rotary(inputs, positions)), causal=True)
+        return layer.finish(residual, read)
 
 
 class EagleModel(EagleHead):
@@ -95,5 +86,19 @@ class EagleModel(EagleHead):
         return self.layer.input_layernorm(fused), fused
 
     def score(self, features: Float[Tensor, "*M E"], output: nn.Module) -> Float[Tensor, "*M V"]:
-        logits: Tensor = output(features.to(next(output.parameters()).dtype))
+        logits: Tensor = output(features.to(next(output.parameters(), features).dtype))
         return logits
+
+
+def decoder_layer(config: EagleConfig, width: int) -> LlamaDecoderLayer:
+    """Make a Llama layer whose attention reads vectors of this width."""
+    layer = LlamaDecoderLayer(config, 0)
+    attention, size = layer.self_attn, config.head_dim
+    if width != config.hidden_size or config.qkv_bias:
+        heads = {"q_proj": config.num_attention_heads}
+        heads |= dict.fromkeys(("k_proj", "v_proj"), config.num_key_value_heads)
+        for name, count in heads.items():
+            setattr(attention, name, nn.Linear(width, count * size, bias=config.qkv_bias))
+    if config.qk_norm:
+        attention.q_norm, attention.k_norm = (LlamaRMSNorm(size, config.rms_norm_eps) for _ in range(2))
+    return layer

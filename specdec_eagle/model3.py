@@ -6,8 +6,9 @@ from torch import Tensor, nn
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaRMSNorm
 
 from specdec_eagle.config import Eagle3Config
-from specdec_eagle.layer import decoder_layer
-from specdec_eagle.model import EagleHead
+from specdec_eagle.model import EagleHead, decoder_layer
+
+__all__ = ["Eagle3Model"]
 
 
 class Eagle3Model(EagleHead):
@@ -61,7 +62,7 @@ class Eagle3Model(EagleHead):
         return drafted + self.d2t if self.reduced else drafted
 
     def mix(self, states: Float[Tensor, "*M L E"]) -> Float[Tensor, "*M E"]:
-        """Make a token's feature of the target's states at the depths that are read."""
+        """Mix the target's states of a token, at the depths that are read, into its feature."""
         flat = states.flatten(-2).to(self.dtype)
         if self.config.norm_before_fc:
             flat = self.input_norm(flat)

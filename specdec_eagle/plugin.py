@@ -1,17 +1,18 @@
 """What specdec loads: the drafters `eagle` and `eagle3`."""
 
-from transformers import PreTrainedModel
+from typing import TypeVar
 
-from specdec.drafters.borrowed import Borrowed
-from specdec.errors import OptionError
-from specdec.hookspecs import Register, hookimpl
-from specdec.interfaces import Verifier
-from specdec.target.loading import Name
+from specdec import Register, Verifier, hookimpl
+from specdec.heads import TargetParts, target_parts
 from specdec_eagle import training, training3
 from specdec_eagle.checkpoint import load
 from specdec_eagle.drafter import Eagle3Drafter, EagleDrafter
 from specdec_eagle.model import EagleModel
 from specdec_eagle.model3 import Eagle3Model
+
+__all__ = ["eagle", "eagle3", "register_drafters", "register_methods"]
+
+Head = TypeVar("Head", EagleModel, Eagle3Model)
 
 
 @hookimpl
@@ -28,34 +29,28 @@ def register_methods(register: Register) -> None:
     register("eagle3", training3.method)
 
 
-def eagle(path: Name, target: Verifier) -> EagleDrafter:
+def eagle(path: str, target: Verifier, parts: str | None = None, device: str | None = None) -> EagleDrafter:
     """Load an EAGLE-1/2 head for a target.
 
-    Raises:
-        WrongCheckpoint: the file is damaged or made for another target.
-        OptionError: the target is not on this machine.
-    """
-    model = _model(target)
-    parts = Borrowed.of(model)
-    head = load(EagleModel, str(path), parts, target.tokenizer)
-    return EagleDrafter(head.eval().to(model.device, model.dtype), parts)
-
-
-def eagle3(path: Name, target: Verifier) -> Eagle3Drafter:
-    """Load an EAGLE-3 head for a target.
+    For a target that is elsewhere, `parts` is the folder or the name on the hub that its embedding and output head
+    are read from, onto `device`; its layers are not.
 
     Raises:
         WrongCheckpoint: the file is damaged or made for another target.
-        OptionError: the target is not on this machine.
+        ModelError: there is nothing at `parts`.
+        OptionError: the target is not on this machine, and there is no `parts`.
     """
-    model = _model(target)
-    parts = Borrowed.of(model)
-    head = load(Eagle3Model, str(path), parts, target.tokenizer)
-    return Eagle3Drafter(head.eval().to(model.device, model.dtype), parts)
+    return EagleDrafter(*_load(EagleModel, path, target, parts, device))
 
 
-def _model(target: Verifier) -> PreTrainedModel:
-    model = getattr(target, "model", None)
-    if not isinstance(model, PreTrainedModel):
-        raise OptionError(f"expected a target on this machine to take embedding and head from, got {target!r}")
-    return model
+def eagle3(path: str, target: Verifier, parts: str | None = None, device: str | None = None) -> Eagle3Drafter:
+    """Load an EAGLE-3 head for a target; `parts`, `device` and errors are those of `eagle`."""
+    return Eagle3Drafter(*_load(Eagle3Model, path, target, parts, device))
+
+
+def _load(
+    kind: type[Head], path: str, target: Verifier, parts: str | None, device: str | None
+) -> tuple[Head, TargetParts]:
+    used = target_parts(target, 0, parts, device)
+    head = load(kind, path, used, target.tokenizer)
+    return head.eval().to(used.device, used.dtype), used

@@ -2,30 +2,20 @@
 
 from typing import Annotated, Any
 
-import numpy as np
 import torch
 from attrs import frozen
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import smooth_l1_loss
 from transformers import PreTrainedModel
 
-from specdec.drafters.borrowed import Borrowed, fingerprint
-from specdec.features import Needs
-from specdec.training import (
-    Lesson,
-    Method,
-    Progress,
-    Recipe,
-    Schedule,
-    chosen_sizes,
-    option,
-    soft_cross_entropy,
-    takes,
-)
+from specdec import Needs
+from specdec.heads import TargetParts, feature_loss, fingerprint, keyed_generator, soft_cross_entropy
+from specdec.training import Progress, Recipe, Schedule, TeacherBatch, TrainingMethod, chosen_sizes, option, takes
 from specdec_eagle.config import EagleConfig
 from specdec_eagle.drafter import EagleDrafter
 from specdec_eagle.model import EagleModel
+
+__all__ = ["MOA", "EagleMethod", "Options", "draw", "method"]
 
 
 @frozen
@@ -55,7 +45,7 @@ class Options:
         )
 
 
-class EagleMethod(Method):
+class EagleMethod(TrainingMethod):
     """Regresses the target's next feature, and what that says of the token after it.
 
     Li et al., "EAGLE", arXiv 2401.15077; weights, noise and means as in the code released with it.
@@ -63,46 +53,43 @@ class EagleMethod(Method):
 
     head: EagleModel
 
-    def __init__(self, head: EagleModel, parts: Borrowed, options: Options | None = None) -> None:
+    def __init__(self, head: EagleModel, parts: TargetParts, options: Options | None = None) -> None:
         super().__init__()
         self.head, self.parts, self.options = head.train(), parts, options or Options()
         self.needs, self.recipe = Needs(), self.options.recipe
 
-    def forward(self, lesson: Lesson, progress: Progress) -> dict[str, Float[Tensor, ""]]:
-        """Give `loss` and its parts, means over the pairs of features that are learnt from and tokens after them."""
-        batch, options, last = lesson.batch, self.options, lesson.last
-        embedded = self.parts.embed(batch.tokens[:, 1:]).to(self.head.dtype)
-        features = last[:, :-1].to(self.head.dtype)
+    def forward(self, batch: TeacherBatch, progress: Progress) -> dict[str, Float[Tensor, ""]]:
+        """Compute `loss` and its parts, means over the pairs of features that are learnt from and tokens after them."""
+        texts, options = batch.texts, self.options
+        embedded = self.parts.embed(texts.tokens[:, 1:]).to(self.head.dtype)
+        features, truth = batch.last[:, :-1].to(self.head.dtype), batch.last[:, 1:]
         if options.noise > 0:
-            embedded, features = self._disturbed(lesson, progress, embedded, features)
-        predicted: Tensor = self.head(embedded, features, batch.positions[:, :-1])
-        counted = batch.response[:, :-1] & batch.real[:, 1:]
-        return self._losses(predicted, last[:, 1:], counted)
-
-    def drafter(self) -> EagleDrafter:
-        """Draft with the head as it is."""
-        return EagleDrafter(self.head, self.parts)
-
-    def _losses(
-        self, predicted: Float[Tensor, "B T E"], truth: Float[Tensor, "B T E"], counted: Bool[Tensor, "B T"]
-    ) -> dict[str, Tensor]:
-        options, weights = self.options, counted.flatten().float()
-        total = weights.sum() + 1e-5
-        summed = soft_cross_entropy(predicted.flatten(0, 1), truth.flatten(0, 1), weights, self.parts.head)
-        distance = smooth_l1_loss(predicted.float(), truth.float(), reduction="none").mean(-1)
-        vocabulary, feature = summed / total, (distance.flatten() * weights).sum() / total
+            embedded, features = self._disturb(batch, progress, embedded, features)
+        predicted: Tensor = self.head(embedded, features, texts.positions[:, :-1])
+        counted = texts.response[:, :-1] & texts.real[:, 1:]
+        weights = counted.flatten().float()
+        total = soft_cross_entropy(predicted.flatten(0, 1), truth.flatten(0, 1), weights, self.parts.head)
+        vocabulary, feature = total / (weights.sum() + 1e-5), feature_loss(predicted, truth, counted)
         loss = options.vocabulary * vocabulary + options.feature * feature
         return {"loss": loss, "vocabulary": vocabulary, "feature": feature}
 
-    def _disturbed(
-        self, lesson: Lesson, progress: Progress, embedded: Float[Tensor, "B T E"], features: Float[Tensor, "B T E"]
+    def drafter(self) -> EagleDrafter:
+        """Make a drafter that uses the head as it is."""
+        return EagleDrafter(self.head, self.parts)
+
+    def _disturb(
+        self,
+        batch: TeacherBatch,
+        progress: Progress,
+        embedded: Float[Tensor, "B T E"],
+        features: Float[Tensor, "B T E"],
     ) -> tuple[Tensor, Tensor]:
-        batch, options = lesson.batch, self.options
+        texts, options = batch.texts, self.options
         count = 2 if options.noisy_embeddings else 1
-        noise = draw(batch.indices, progress, options, (count, *features.shape[1:]), features.device)
+        noise = draw(texts.indices, progress, options, (count, *features.shape[1:]), features.device)
         scale = torch.full((len(noise),), options.noise, device=noise.device)
         if options.per_length:
-            scale = scale * 512 / batch.real.sum(1)
+            scale = scale * 512 / texts.real.sum(1)
         noise = (noise * scale[:, None, None, None]).to(features.dtype)
         return embedded + noise[:, 1] if options.noisy_embeddings else embedded, features + noise[:, 0]
 
@@ -110,15 +97,10 @@ class EagleMethod(Method):
 def draw(
     indices: Int[Tensor, " B"], progress: Progress, options: Options, shape: tuple[int, ...], device: torch.device
 ) -> Float[Tensor, "B ..."]:
-    """Draw numbers between -1/2 and 1/2 for each text, by seed, pass and place in the data alone.
-
-    However the run is cut into batches, processes or sittings, they are the same.
-    """
+    """Draw numbers between -1/2 and 1/2 for each text."""
     noise = torch.empty(len(indices), *shape, device=device)
     for row, index in enumerate(indices.tolist()):
-        seeds = np.random.SeedSequence([options.seed, index, int(progress.epoch)])
-        chance = torch.Generator(device).manual_seed(int(seeds.generate_state(1, np.uint64)[0] >> np.uint64(1)))
-        noise[row].uniform_(-0.5, 0.5, generator=chance)
+        noise[row].uniform_(-0.5, 0.5, generator=keyed_generator(options.seed, index, int(progress.epoch), device))
     return noise
 
 
@@ -157,4 +139,4 @@ def method(
             **chosen_sizes(sizes, EagleConfig),
         )
     )
-    return EagleMethod(head, Borrowed.of(model), Options(seed=seed, **options))
+    return EagleMethod(head, TargetParts.of(model), Options(seed=seed, **options))

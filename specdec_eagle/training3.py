@@ -10,15 +10,25 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
-from specdec.drafters.borrowed import Borrowed, fingerprint
-from specdec.errors import OptionError
-from specdec.features import Needs
-from specdec.training import Examples, Lesson, Method, Progress, Recipe, Schedule, chosen_sizes, option, takes
+from specdec import Needs, OptionError
+from specdec.heads import TargetParts, fingerprint, soft_cross_entropies
+from specdec.training import (
+    Examples,
+    Progress,
+    Recipe,
+    Schedule,
+    TeacherBatch,
+    TrainingMethod,
+    chosen_sizes,
+    option,
+    takes,
+)
 from specdec_eagle.config import Eagle3Config
 from specdec_eagle.drafter import Eagle3Drafter
-from specdec_eagle.loss import soft_cross_entropies
 from specdec_eagle.model3 import Eagle3Model
 from specdec_eagle.unrolled import unroll
+
+__all__ = ["Eagle3Method", "Options", "method"]
 
 PUBLISHED = 32_000
 """Size of the published heads' draft vocabularies."""
@@ -52,17 +62,17 @@ class Options:
         )
 
 
-class Eagle3Method(Method):
+class Eagle3Method(TrainingMethod):
     """Learns what the target would say next after each of the first tokens drafted from any place in a text.
 
-    Features are not regressed. The head's own output stands for them from the second drafted token on
+    Features are not regressed. The head's own output stands for them from the second drafted token
     (training-time test: Li et al., "EAGLE-3", arXiv 2503.01840).
     """
 
     head: Eagle3Model
 
     def __init__(
-        self, head: Eagle3Model, parts: Borrowed, options: Options | None = None, *, copied: bool = False
+        self, head: Eagle3Model, parts: TargetParts, options: Options | None = None, *, copied: bool = False
     ) -> None:
         """Train a head; with `copied`, its output head begins as the target's."""
         super().__init__()
@@ -82,32 +92,26 @@ class Eagle3Method(Method):
         self.head.choose(torch.from_numpy(np.sort(most)).to(self.head.device))
         self._copy()
 
-    def forward(self, lesson: Lesson, progress: Progress) -> dict[str, Float[Tensor, ""]]:
-        """Give `loss`, a mean over tokens of a sum over steps, and each step's own part of it, not discounted."""
-        batch, options, hidden = lesson.batch, self.options, lesson.features.hidden
+    def forward(self, batch: TeacherBatch, progress: Progress) -> dict[str, Float[Tensor, ""]]:
+        """Compute `loss`, a mean over tokens of a sum over steps, and each step's own part of it, not discounted."""
+        texts, options, hidden = batch.texts, self.options, batch.features.hidden
         if hidden is None:
             raise OptionError("expected the target's hidden states, got none")
-        embedded = self.parts.embed(batch.tokens[:, 1:]).to(self.head.dtype)
-        given = unroll(self.head, embedded, self.head.mix(hidden[:, :-1]), batch.positions[:, :-1], options.steps)
-        wanted = batch.response[:, :-1] & batch.real[:, 1:]
-        states = torch.stack([_shifted(self.head.norm(one), step)[wanted] for step, one in enumerate(given)])
-        begun = torch.arange(wanted.shape[1], device=wanted.device).expand_as(wanted)[wanted]  # chains that reach there
+        embedded = self.parts.embed(texts.tokens[:, 1:]).to(self.head.dtype)
+        outputs = unroll(self.head, embedded, self.head.mix(hidden[:, :-1]), texts.positions[:, :-1], options.steps)
+        counted = texts.response[:, :-1] & texts.real[:, 1:]
+        states = torch.stack([_shifted(self.head.norm(output), step)[counted] for step, output in enumerate(outputs)])
+        begun = torch.arange(counted.shape[1], device=counted.device).expand_as(counted)[counted]  # chains before it
         steps = torch.arange(options.steps, device=begun.device)[:, None]
-        weights = (begun >= steps) * options.discount**steps
-        total, each = soft_cross_entropies(
-            states,
-            lesson.last[:, 1:][wanted],
-            weights.to(states),
-            self.head.lm_head.weight,
-            self.parts.head,
-            self.head.tokens(),
-        )
-        count = batch.real.sum()
+        weights = ((begun >= steps) * options.discount**steps).to(states)
+        truth, tokens = batch.last[:, 1:][counted], self.head.tokens()
+        total, each = soft_cross_entropies(states, truth, weights, self.head.lm_head, self.parts.head, tokens)
+        count = texts.real.sum()
         parts = {f"step_{step}": part / options.discount**step / count for step, part in enumerate(each)}
         return {"loss": total / count, **parts}
 
     def drafter(self) -> Eagle3Drafter:
-        """Draft with the head as it is."""
+        """Make a drafter that uses the head as it is."""
         return Eagle3Drafter(self.head, self.parts)
 
     @torch.no_grad()
@@ -129,7 +133,7 @@ def method(
     **options: Any,
 ) -> Eagle3Method:
     """Begin a head for a target; `options` are those of `Options`."""
-    config = model.config.get_text_config()
+    config, parts = model.config.get_text_config(), TargetParts.of(model)
     head = Eagle3Model(
         Eagle3Config.for_target(
             config,
@@ -140,12 +144,12 @@ def method(
         )
     )
     if copied:
-        head.norm.load_state_dict(model.base_model.norm.state_dict())
-    return Eagle3Method(head, Borrowed.of(model), Options(seed=seed, **options), copied=copied)
+        head.norm.load_state_dict(parts.norm.state_dict())
+    return Eagle3Method(head, parts, Options(seed=seed, **options), copied=copied)
 
 
-def _shifted(given: Float[Tensor, "B P E"], step: int) -> Float[Tensor, "B P E"]:
-    """Lay what a step gives at i to where what it predicts is, at i + step."""
-    size = given.shape[1]
+def _shifted(output: Float[Tensor, "B P E"], step: int) -> Float[Tensor, "B P E"]:
+    """Move output i of a step to the place of what it predicts, i + step."""
+    size = output.shape[1]
     step = min(step, size)
-    return pad(given[:, : size - step], (0, 0, step, 0))
+    return pad(output[:, : size - step], (0, 0, step, 0))

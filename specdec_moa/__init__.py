@@ -6,9 +6,8 @@ from specdec_moa.config import MoAConfig
 from specdec_moa.drafter import MoADrafter
 from specdec_moa.encoder import MoAEncoder
 from specdec_moa.model import MoAModel
-from specdec_moa.parts import TargetParts
 
 AutoConfig.register(MoAConfig.model_type, MoAConfig, exist_ok=True)
 AutoModel.register(MoAConfig, MoAModel, exist_ok=True)
 
-__all__ = ["MoAConfig", "MoADrafter", "MoAEncoder", "MoAModel", "TargetParts"]
+__all__ = ["MoAConfig", "MoADrafter", "MoAEncoder", "MoAModel"]

@@ -20,17 +20,13 @@ from rich.table import Table
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from specdec.decode import Decoder
-from specdec.options import Stop
+from specdec import Decoder, Stop, Target, load_policy
 from specdec.plugins import plugins
-from specdec.policies import Dynamic
-from specdec.target import Target
-from specdec.target.loading import load_model
 from specdec.training import Batch, Progress, Teacher, written_sizes
 from specdec_moa.config import MoAConfig
 from specdec_moa.training import method
 
-TREE = Dynamic(depth=6, width=8, size=62)
+TREE = "dynamic:depth=6,width=8,size=62"
 
 
 @frozen
@@ -49,7 +45,7 @@ class Cost:
 
 
 def timed(times: list[float], function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a function that does the same, and notes how many milliseconds that takes."""
+    """Wrap a function so that each call appends the milliseconds that it takes."""
     clock = thread_time if torch.get_num_threads() == 1 else perf_counter
 
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -61,26 +57,31 @@ def timed(times: list[float], function: Callable[..., Any]) -> Callable[..., Any
 
 
 def decoding(model: PreTrainedModel, tli: int, sizes: str, length: int, steps: int) -> Cost:
-    """Decode behind a prompt; measure drafting against the target's pass over what was drafted."""
+    """Decode after a prompt; measure drafting against the target's pass over what was drafted."""
     drafter, target = method(model, tli=tli, sizes=sizes).drafter(), Target(model)
     drafted, encoded, read = (list[float]() for _ in range(3))
     drafter.model.remember = timed(encoded, drafter.model.remember)  # type: ignore[method-assign]
     drafter.propose = timed(drafted, drafter.propose)  # type: ignore[method-assign]
     target.engine.read = timed(read, target.engine.read)  # type: ignore[method-assign]
-    list(islice(Decoder(drafter, target, TREE).stream(tokens(model, length).tolist(), stop=Stop(tokens=())), steps))
+    list(
+        islice(
+            Decoder(drafter, target, load_policy(TREE)).stream(tokens(model, length).tolist(), stop=Stop(tokens=())),
+            steps,
+        )
+    )
     drafting = [*map(sum, zip(drafted, encoded[-len(drafted) :], strict=True))]
     return Cost.of(drafting, read[-len(drafted) :])
 
 
 def training(model: PreTrainedModel, tli: int, sizes: str, steps: int) -> Cost:
     """Train on 8 texts of 256 tokens; measure a step against the target's own forward pass."""
-    learner, batch = method(model, tli=tli, sizes=sizes), tokens(model, 2048).view(8, 256)
-    teacher, real = Teacher(model, learner.needs), torch.ones_like(batch, dtype=torch.bool)
+    learner, texts = method(model, tli=tli, sizes=sizes), tokens(model, 2048).view(8, 256)
+    teacher, real = Teacher(model, learner.needs), torch.ones_like(texts, dtype=torch.bool)
     optimizer = torch.optim.AdamW(learner.parameters(), lr=1e-4)
 
     def step() -> None:
-        lesson = teacher.read(Batch(batch, real, real, torch.arange(8)))
-        learner(lesson, Progress(0.5, 1.0))["loss"].backward()
+        taught = teacher.read(Batch(texts, real, real, torch.arange(8)))
+        learner(taught, Progress(0.5, 1.0))["loss"].backward()
         torch.nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
@@ -89,7 +90,7 @@ def training(model: PreTrainedModel, tli: int, sizes: str, steps: int) -> Cost:
     for _ in range(steps):
         timed(stepped, step)()
         with torch.no_grad():
-            timed(passed, model)(batch)
+            timed(passed, model)(texts)
     return Cost.of(stepped, passed)
 
 
@@ -113,7 +114,7 @@ def main(
 ) -> None:
     """Print what drafting and training cost, beside the target's own passes."""
     torch.set_num_threads(threads)
-    model, sizes = load_model(plugins().folder(target)), sizes_of(head)
+    model, sizes = Target.from_pretrained(plugins().folder(target)).model, sizes_of(head)
     measured = {
         f"draft, TLI {tli}, {length} tokens": decoding(model, tli, sizes, length, steps)
         for tli, length in product((0, 1), (100, 500))

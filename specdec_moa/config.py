@@ -4,7 +4,9 @@ from typing import Any, no_type_check
 
 from transformers import LlamaConfig, PreTrainedConfig, Qwen2Config
 
-from specdec.errors import OptionError
+from specdec import OptionError
+
+__all__ = ["BLOCKS", "MoAConfig"]
 
 BLOCKS = ("self_attention", "cross_attention", "layer_self_attention")
 
@@ -51,7 +53,7 @@ class MoAConfig(PreTrainedConfig):
     feature_scale: float = 1.0
     """Size of the target's features that the head predicts, which it multiplies its output by; published heads: 1."""
     target: dict[str, Any] | None = None
-    """Fingerprint of the target, see `specdec_moa.checkpoint`."""
+    """Fingerprint of the target, see `specdec.heads.fingerprint`."""
 
     def __post_init__(self, **kwargs: Any) -> None:
         if self.head_dim is None:

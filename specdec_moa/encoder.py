@@ -5,21 +5,22 @@ from attrs import field, frozen
 from jaxtyping import Float
 from torch import Tensor
 
-from specdec.errors import OptionError
-from specdec.features import Encoder, Features
-from specdec_moa.attention import Block, KeysValues, split_heads
+from specdec import Encoder, Features, OptionError
+from specdec.heads import KeysValues, SplitLayer, drafting_copy, split_heads
 from specdec_moa.model import MoAModel
 
+__all__ = ["MoAEncoder", "MoAFeatures"]
+
 CHUNK = 256
-"""Tokens of all rows together that are remembered at a time: each brings keys and values of all layers."""
+"""Tokens of all sequences together whose memory is made at a time: each brings keys and values of all layers."""
 CUTS = ("projected", "memory", "raw")
 
 
 @frozen(eq=False)
-class Parcel:
-    """What a drafter learns of decided tokens: keys and values, of the cross-attention and of the last layers.
+class MoAFeatures:
+    """Keys and values of decided tokens, of the cross-attention and of the target's last layers.
 
-    The cross-attention's keys are not at their positions yet, for the target's side knows none.
+    The cross-attention's keys are not rotated yet, for the target's side does not know their positions.
     """
 
     memory: KeysValues
@@ -38,18 +39,18 @@ class MoAEncoder(Encoder):
     model: MoAModel
     layers: int = 0
     cut: str = "projected"
-    _cross: Block = field(init=False)
-    _mixer: Block | None = field(init=False)
+    _cross_attention: SplitLayer = field(init=False)
+    _layer_self_attention: SplitLayer | None = field(init=False)
 
-    @_cross.default
-    def _(self) -> Block:
-        with torch.no_grad():
-            return Block.of(self.model.cross_attention)
+    @_cross_attention.default
+    def _(self) -> SplitLayer:
+        return drafting_copy(SplitLayer.of(self.model.cross_attention))
 
-    @_mixer.default
-    def _(self) -> Block | None:
-        with torch.no_grad():
-            return None if self.model.config.disable_LSA else Block.of(self.model.layer_self_attention)
+    @_layer_self_attention.default
+    def _(self) -> SplitLayer | None:
+        if self.model.config.disable_LSA:
+            return None
+        return drafting_copy(SplitLayer.of(self.model.layer_self_attention))
 
     def __attrs_post_init__(self) -> None:
         if self.cut not in CUTS:
@@ -58,20 +59,20 @@ class MoAEncoder(Encoder):
     def encode(self, features: Features) -> Float[Tensor, "B K W"]:
         memory = self.remember(features)
         if self.cut == "projected":
-            memory = torch.cat([_flat(part) for part in self._cross.project(memory)], -1)
-        tails = self._last(features)
-        return torch.cat([memory, *(part.flatten(2).to(memory) for part in tails)], -1) if self.layers else memory
+            memory = torch.cat([_flat(part) for part in self._cross_attention.keys_values(memory)], -1)
+        tails = self._last(features) if self.layers else ()
+        return torch.cat([memory, *(part.flatten(2).to(memory) for part in tails)], -1)
 
-    def open(self, features: Features, heads: int, size: int) -> Parcel:
+    def decode(self, features: Features, heads: int, size: int) -> MoAFeatures:
         """Unpack what crossed over; `heads` of `size` are those of the target's keys and values."""
         if features.encoded is None:
-            return Parcel(self._cross.project(self.remember(features)), *self._last(features))
+            return MoAFeatures(self._cross_attention.keys_values(self.remember(features)), *self._last(features))
         count, width = self.layers * heads * size, features.encoded.shape[-1]
         encoded, keys, values = torch.split(
             features.encoded.to(self.model.dtype), [width - 2 * count, count, count], -1
         )
         keys, values = (part.view(*part.shape[:2], self.layers, heads, size) for part in (keys, values))
-        return Parcel(self._projected(encoded), keys, values)
+        return MoAFeatures(self._projected(encoded), keys, values)
 
     def remember(self, features: Features) -> Float[Tensor, "B K E"]:
         """Make the memory of each token, a chunk at a time."""
@@ -81,21 +82,22 @@ class MoAEncoder(Encoder):
             return features.hidden[:, :, 0].to(self.model.dtype)
         if features.keys is None or features.values is None:
             raise OptionError("expected keys and values of all layers of the target, got none")
-        step = max(CHUNK // max(len(features.keys), 1), 1)
+        step, dtype = max(CHUNK // max(len(features.keys), 1), 1), self.model.dtype
         chunks = zip(torch.split(features.keys, step, 1), torch.split(features.values, step, 1), strict=True)
-        dtype = self.model.dtype
-        memories = [self.model.remember(keys.to(dtype), values.to(dtype), self._mixer) for keys, values in chunks]
-        return torch.cat(memories, 1) if len(memories) > 1 else memories[0]
+        memories = [
+            self.model.remember(keys.to(dtype), values.to(dtype), self._layer_self_attention) for keys, values in chunks
+        ]
+        return torch.cat(memories, 1)
 
     def _projected(self, encoded: Float[Tensor, "B K W"]) -> KeysValues:
         if self.cut == "memory":
-            return self._cross.project(encoded)
+            return self._cross_attention.keys_values(encoded)
         keys, values = encoded.chunk(2, -1)
         size = self.model.config.head_dim
         return split_heads(keys, size), split_heads(values, size)
 
     def _last(self, features: Features) -> tuple[Tensor, Tensor]:
-        if features.keys is None or features.values is None:  # no layer is read: those of nothing
+        if features.keys is None or features.values is None:  # no layer is read
             nothing = torch.zeros(0, device=self.model.device)
             return nothing, nothing
         start = features.keys.shape[2] - self.layers

@@ -5,14 +5,13 @@ from collections.abc import Callable
 from jaxtyping import Float
 from torch import Tensor
 
+from specdec.heads import Mask, Rotary, SplitLayer, TargetParts, attend, drafting_copy, joined, norm
 from specdec.target import SlotCache
-from specdec_moa.attention import Block
-from specdec_moa.parts import TargetParts
-from specdec_moa.readers import normed
-from specdec_moa.rotary import Rotary
 
-MaskFor = Callable[[int | None], Tensor]
-"""Builds the additive mask `[R, 1, M, C]` of a layer from the width of its sliding window."""
+__all__ = ["LastLayers", "MaskFor"]
+
+MaskFor = Callable[[int | None], Mask]
+"""Builds the mask of a layer from the width of its sliding window."""
 
 
 class LastLayers:
@@ -21,16 +20,18 @@ class LastLayers:
     Without such layers the head predicts what leaves the norm, so nothing is left to do.
     """
 
-    def __init__(self, parts: TargetParts) -> None:
-        self._blocks = [Block.of(layer) for layer in parts.layers]
+    def __init__(self, parts: TargetParts, *, drafting: bool = False) -> None:
+        """Use the target's own weights, or for drafting copies of them."""
+        copied = drafting_copy if drafting else joined
+        self._layers = [copied(SplitLayer.of(layer)) for layer in parts.layers]
         self._windows, self._norm = parts.windows, parts.norm
 
     def __call__(
-        self, states: Float[Tensor, "R M E"], rotary: Rotary, mask: MaskFor, cache: SlotCache | None = None
+        self, states: Float[Tensor, "R M E"], rotary: Rotary, masks: MaskFor, cache: SlotCache | None = None
     ) -> Float[Tensor, "R M E"]:
         """Run them; what the layers read of earlier tokens is in the cache, in their order."""
-        for place, (block, window) in enumerate(zip(self._blocks, self._windows, strict=True)):
-            queries, own = block.query_and_project(states, rotary)
-            memory = own if cache is None else cache.update(*own, place)
-            states = block.attend(states, queries, memory, mask(window))
-        return normed(self._norm, states) if self._blocks else states
+        for place, (layer, window) in enumerate(zip(self._layers, self._windows, strict=True)):
+            queries, own = layer.project(states, rotary)
+            keys_values = own if cache is None else cache.update(*own, place)
+            states = layer.finish(states, attend(queries, keys_values, masks(window)))
+        return norm(self._norm, states) if self._layers else states

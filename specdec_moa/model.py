@@ -12,9 +12,10 @@ from transformers.initialization import normal_
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaRMSNorm, LlamaRotaryEmbedding
 from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer, Qwen2RMSNorm
 
-from specdec_moa.attention import Block
+from specdec.heads import SplitLayer, attend, joined, rotate
 from specdec_moa.config import MoAConfig
-from specdec_moa.rotary import Turns, angles, rotate
+
+__all__ = ["MoAModel", "pack", "recomputed"]
 
 LARGE = 2**22
 """Numbers in the states of a batch above which training computes each layer over tokens a second time."""
@@ -40,7 +41,6 @@ class MoAModel(PreTrainedModel):
         if not config.disable_LSA:
             self.layer_self_attention = _layer(config.block("layer_self_attention"))
             self.layer_rotary = LlamaRotaryEmbedding(config.block("layer_self_attention"))
-            self._layer_turns = Turns(self.layer_rotary)
             self.Ekv2E = nn.Linear(config.kv_hidden_size, config.hidden_size)
         self.post_init()
 
@@ -54,16 +54,33 @@ class MoAModel(PreTrainedModel):
     ) -> Float[Tensor, "B T E"]:
         """Predict the target's feature after each of the embedded tokens, all at once.
 
-        Token i sees the tokens that `own` says at [i, j], and of the target's memory what `remembered` says.
+        Token i sees token j where `own` is true at [i, j], and the target's memory of it where `remembered` is.
         """
-        states = lean(self._read_own, embedded, positions, own)
-        return lean(self._read_memory, states, memory, positions, remembered)
+        states = recomputed(self._read_tokens, embedded, positions, own)
+        return recomputed(self._read_memory, states, memory, positions, remembered)
 
-    def _read_own(
+    def remember(
+        self, keys: Float[Tensor, "B K L H D"], values: Float[Tensor, "B K L H D"], layer: SplitLayer | None = None
+    ) -> Float[Tensor, "B K E"]:
+        """Make each token's memory of its keys, after rotary embedding, and values in all layers of the target."""
+        memory: Tensor = self.Ekv2E(self.mix_layers(pack(keys, values), layer))
+        return memory
+
+    def mix_layers(self, packed: Float[Tensor, "B K L W"], layer: SplitLayer | None = None) -> Float[Tensor, "B K W"]:
+        """Let the layers of each token see each other, both ways, and take their mean; tokens do not mix.
+
+        `layer` is a copy of the layer self-attention, from whoever has one.
+        """
+        layer, states = layer or joined(SplitLayer.of(self.layer_self_attention)), packed.flatten(0, 1)
+        rotary = self.layer_rotary(states, torch.arange(packed.shape[2], device=packed.device)[None])
+        mixed = layer.finish(states, attend(*layer.project(states, rotary))).mean(1)
+        return mixed.view(*packed.shape[:2], packed.shape[-1])
+
+    def _read_tokens(
         self, embedded: Float[Tensor, "B T E"], positions: Int[Tensor, "B T"], own: Bool[Tensor, "B T T"]
     ) -> Float[Tensor, "B T E"]:
-        block, rotary = Block.of(self.self_attention), angles(self.self_rotary, embedded, positions)
-        return block.attend(embedded, *block.query_and_project(embedded, rotary), own[:, None])
+        layer, rotary = joined(SplitLayer.of(self.self_attention)), self.self_rotary(embedded, positions)
+        return layer.finish(embedded, attend(*layer.project(embedded, rotary), own[:, None]))
 
     def _read_memory(
         self,
@@ -72,29 +89,11 @@ class MoAModel(PreTrainedModel):
         positions: Int[Tensor, "B T"],
         remembered: Bool[Tensor, "B T T"],
     ) -> Float[Tensor, "B T E"]:
-        block, rotary = Block.of(self.cross_attention), angles(self.cross_rotary, states, positions)
-        keys, values = block.project(memory)
-        blind = ~remembered.any(-1)[:, None, :, None]
-        read = rotate(keys, rotary), values
-        return block.attend(states, block.query(states, rotary), read, remembered[:, None] | blind, blind)
-
-    def remember(
-        self, keys: Float[Tensor, "B K L H D"], values: Float[Tensor, "B K L H D"], mixer: Block | None = None
-    ) -> Float[Tensor, "B K E"]:
-        """Make each token's memory of its keys, after rotary embedding, and values in all layers of the target."""
-        memory: Tensor = self.Ekv2E(self.mix_layers(pack(keys, values), mixer))
-        return memory
-
-    def mix_layers(self, packed: Float[Tensor, "B K L W"], mixer: Block | None = None) -> Float[Tensor, "B K W"]:
-        """Let the layers of each token see each other, both ways, and take their mean; tokens do not mix.
-
-        A `mixer` is the layer's own block, from whoever keeps it.
-        """
-        states, block = packed.flatten(0, 1), mixer or Block.of(self.layer_self_attention)
-        count = states.shape[1]
-        rotary = self._layer_turns(states, torch.arange(count, device=states.device)[None], count)
-        mixed = block.attend(states, *block.query_and_project(states, rotary), mean=True)
-        return mixed.view(*packed.shape[:2], packed.shape[-1])
+        layer, rotary = joined(SplitLayer.of(self.cross_attention)), self.cross_rotary(states, positions)
+        keys, values = layer.keys_values(memory)
+        blind = ~remembered.any(-1)[:, None, :, None]  # softmax over nothing is not a number
+        read = attend(layer.query(states, rotary), (rotate(keys, rotary), values), remembered[:, None] | blind)
+        return layer.finish(states, read.masked_fill(blind, 0.0))
 
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
@@ -109,15 +108,15 @@ def pack(keys: Float[Tensor, "B K L H D"], values: Float[Tensor, "B K L H D"]) -
     return packed.flatten(-3)
 
 
+def recomputed(read: Callable[..., Tensor], states: Tensor, *others: Any) -> Tensor:
+    """Run a layer; if its states are large, nothing is stored for the backward pass, which runs it again."""
+    if states.numel() <= LARGE or not torch.is_grad_enabled():
+        return read(states, *others)
+    output: Tensor = checkpoint(read, states, *others, use_reentrant=False)
+    return output
+
+
 def _layer(config: Any) -> nn.Module:
     kind: Any = LlamaDecoderLayer if config.model_type == "llama" else Qwen2DecoderLayer
     layer: nn.Module = kind(config, 0)
     return layer
-
-
-def lean(read: Callable[..., Tensor], states: Tensor, *others: Any) -> Tensor:
-    """Run a layer; one of many large states keeps nothing for the way back, and is run once more there."""
-    if states.numel() <= LARGE or not torch.is_grad_enabled():
-        return read(states, *others)
-    again: Tensor = checkpoint(read, states, *others, use_reentrant=False)
-    return again

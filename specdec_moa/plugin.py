@@ -1,15 +1,12 @@
 """What specdec loads: the drafter `moa`."""
 
-import torch
-from transformers import PreTrainedModel
-
-from specdec.errors import OptionError
-from specdec.hookspecs import Register, hookimpl
-from specdec.interfaces import Verifier
+from specdec import Register, Verifier, hookimpl
+from specdec.heads import target_config, target_parts
 from specdec_moa.checkpoint import load
 from specdec_moa.drafter import MoADrafter
-from specdec_moa.parts import TargetParts, read_config
 from specdec_moa.training import method
+
+__all__ = ["moa", "register_drafters", "register_methods"]
 
 
 @hookimpl
@@ -40,21 +37,8 @@ def moa(
     Raises:
         WrongCheckpoint: the file is damaged or made for another target.
         ModelError: there is nothing at `parts`.
-        OptionError: the target is not on this machine, and `parts` does not say where to find what is needed of it.
+        OptionError: the target is not on this machine, and there is no `parts`.
     """
-    model = getattr(target, "model", None)
-    if parts is not None:
-        config = read_config(parts)
-    elif isinstance(model, PreTrainedModel):
-        config = model.config.get_text_config()
-    else:
-        raise OptionError(
-            f"expected a target on this machine, or `parts=` to read what is needed of it, got {target!r}"
-        )
-    head = load(path, config, target.tokenizer)
-    layers = head.config.target_layer_inference if tli is None else tli
-    if parts is None:
-        borrowed = TargetParts.of(model, layers)
-    else:
-        borrowed = TargetParts.read(parts, layers, device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    return MoADrafter(head.eval().to(borrowed.device, borrowed.dtype), borrowed, cut)
+    head = load(path, target_config(target, parts), target.tokenizer)
+    used = target_parts(target, head.config.target_layer_inference if tli is None else tli, parts, device)
+    return MoADrafter(head.eval().to(used.device, used.dtype), used, cut)

@@ -4,33 +4,41 @@ Cai et al., "Medusa: Simple LLM Inference Acceleration Framework with Multiple D
 trained as Medusa-1, with the target left as it is. `docs/writing/drafter.md` walks through this file.
 """
 
-import hashlib
-import json
 from math import cos, pi
 from os import PathLike
-from pathlib import Path
 from typing import Annotated, Any, no_type_check
 
 import torch
 from attrs import frozen
 from jaxtyping import Float, Int
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, silu
 from torch.utils.checkpoint import checkpoint
-from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import cached_file
+from transformers import PreTrainedConfig, PreTrainedModel
 
-from specdec import Context, Drafter, Frontier, Needs, Tree, TreePolicy, Verifier, grow, hookimpl
-from specdec.errors import OptionError, WrongCheckpoint
-from specdec.hookspecs import Register
-from specdec.training import Lesson, Method, Progress, Recipe, Schedule
+from specdec import (
+    Context,
+    Drafter,
+    Frontier,
+    Needs,
+    OptionError,
+    Register,
+    Tree,
+    TreePolicy,
+    Verifier,
+    WrongCheckpoint,
+    grow,
+    hookimpl,
+)
+from specdec.heads import Checkpoint, check_made_for, vocabulary_hash
+from specdec.training import Progress, Recipe, Schedule, TeacherBatch, TrainingMethod
+
+__all__ = ["Cosine", "MedusaConfig", "MedusaDrafter", "MedusaMethod", "MedusaModel", "medusa", "method"]
 
 DECAY = 0.8
 """How much less each head counts in training than the one before it."""
 CHUNK = 1024
-"""Tokens whose scores exist at a time in training; they are worked out a second time on the way back."""
+"""Tokens whose scores exist at a time in training; they are computed again in the backward pass."""
 
 
 @no_type_check  # transformers makes it a dataclass that takes more than its fields
@@ -81,36 +89,41 @@ class MedusaDrafter(Drafter):
         self.vocab_size = int(model.config.vocab_size)
 
     def begin(self, context: Context) -> None:
-        rows, config = len(context.sampling), self.model.config
-        self._states = torch.zeros(rows, int(config.hidden_size), dtype=self.model.dtype, device=self.model.device)
-        self._lengths = torch.full((rows,), -int(config.heads))  # of each row, when its state came
+        size, config = len(context.tokens), self.model.config
+        self._states = torch.zeros(size, int(config.hidden_size), dtype=self.model.dtype, device=self.model.device)
+        self._lengths = [-int(config.heads)] * size  # of each sequence, when its state came
 
-    def propose(self, context: Context, policy: TreePolicy) -> Tree:
+    def propose(self, context: Context, policy: TreePolicy) -> list[Tree | None]:
         self._learn(context)
-        late = (context.lengths - self._lengths)[:, None]  # tokens decided since, if there were no features
+        late = [len(tokens) - length for tokens, length in zip(context.tokens, self._lengths, strict=True)]
 
-        def score(tree: Tree, frontier: Frontier) -> Float[Tensor, "B M V"]:
-            heads: list[list[int]] = (late + frontier.depths).tolist()
-            said = {head: self._say(head) for head in set().union(*heads)}
-            return torch.stack([torch.stack([said[head][row] for head in asked]) for row, asked in enumerate(heads)])
+        def score(frontier: Frontier) -> Float[Tensor, "R M V"]:
+            rows = [
+                [late[sequence] + depth for depth in depths]
+                for sequence, depths in zip(frontier.sequences, frontier.depths.tolist(), strict=True)
+            ]
+            logits = {head: self._score(head, frontier.sequences) for head in set().union(*rows)}
+            return torch.stack([torch.stack([logits[head][row] for head in heads]) for row, heads in enumerate(rows)])
 
         return grow(context, policy, score)
 
     def _learn(self, context: Context) -> None:
-        """Take in the state that predicted the root, from which the heads say what follows it."""
+        """Take in the state that predicted the root, from which the heads predict what follows it."""
         step = context.step
-        rows = ((step.lengths > 0) & ~context.done).nonzero()[:, 0]
-        if step.features is None or step.features.hidden is None or len(rows) == 0:
+        if step.features is None or step.features.hidden is None:
             return
-        self._states[rows] = step.features.hidden[rows, step.lengths[rows] - 1, 0].to(self._states)
-        self._lengths[rows] = context.lengths[rows]
+        for sequence in context.active:
+            if length := len(step.tokens[sequence]):
+                self._states[sequence] = step.features.hidden[sequence, length - 1, 0]
+                self._lengths[sequence] = len(context.tokens[sequence])
 
     @torch.no_grad()
-    def _say(self, head: int) -> Float[Tensor, "B V"]:
-        """Score with one head, for all rows; where there is none, nothing is to be drafted."""
-        if head < int(self.model.config.heads):
-            return self.model.score(head, self._states, self.shared)
-        return self._states.new_full((len(self._states), int(self.model.config.vocab_size)), -torch.inf)
+    def _score(self, head: int, sequences: list[int]) -> Float[Tensor, "R V"]:
+        """Score with one head; where there is no such head, nothing is to be drafted."""
+        states, config = self._states[sequences], self.model.config
+        if head < int(config.heads):
+            return self.model.score(head, states, self.shared)
+        return states.new_full((len(states), int(config.vocab_size)), -torch.inf)
 
 
 @frozen
@@ -125,32 +138,32 @@ class Cosine(Schedule):
         return self.base + (self.peak - self.base) * (1 + cos(pi * fallen)) / 2
 
 
-class MedusaMethod(Method):
+class MedusaMethod(TrainingMethod):
     """Cross-entropy of each head with the token that did come, head k weighted by 0.8^k (equation 1)."""
 
     head: MedusaModel
-    needs = Needs()  # the last state is part of every lesson
+    needs = Needs()  # the last state is part of every batch
     recipe = Recipe(Cosine(peak=1e-3, base=0.0, warmup=40), betas=(0.9, 0.999), epochs=2, batch=128)
 
     def __init__(self, head: MedusaModel, model: PreTrainedModel) -> None:
         super().__init__()
         self.head = head.train()
-        self._shared = (borrowed(head, model),)  # in a tuple, so that it is no submodule
+        self._shared = (shared_output(head, model),)  # in a tuple, so that it is no submodule
 
-    def forward(self, lesson: Lesson, progress: Progress) -> dict[str, Float[Tensor, ""]]:
-        """Give `loss`, and of each head the mean over the tokens that are learnt from."""
-        tokens, counted, states = lesson.batch.tokens, lesson.batch.response, lesson.last.to(self.head.dtype)
+    def forward(self, batch: TeacherBatch, progress: Progress) -> dict[str, Float[Tensor, ""]]:
+        """Compute `loss`, and of each head the mean over the tokens that are learnt from."""
+        tokens, counted, states = batch.texts.tokens, batch.texts.response, batch.last.to(self.head.dtype)
         losses = {}
         for head in range(len(self.head.blocks)):
             after = head + 2  # the state at t predicts token t + 1 by the target's own head
             learnt = counted[:, after:]
-            said = states[:, : learnt.shape[1]][learnt]
-            losses[f"head_{head + 1}"] = self._mean(head, said, tokens[:, after:][learnt])
+            before = states[:, : learnt.shape[1]][learnt]
+            losses[f"head_{head + 1}"] = self._mean(head, before, tokens[:, after:][learnt])
         weighted = [DECAY**power * loss for power, loss in enumerate(losses.values(), 1)]
         return {"loss": torch.stack(weighted).sum(), **losses}
 
     def drafter(self) -> MedusaDrafter:
-        """Draft with the heads as they are."""
+        """Make a drafter that uses the heads as they are."""
         return MedusaDrafter(self.head, *self._shared)
 
     def _mean(self, head: int, states: Float[Tensor, "M E"], tokens: Int[Tensor, " M"]) -> Float[Tensor, ""]:
@@ -177,13 +190,14 @@ def method(
         raise OptionError(f"expected at least one head, got {heads}")
     output: Any = model.get_output_embeddings()
     sizes = dict(zip(("vocab_size", "hidden_size"), output.weight.shape, strict=True))
-    made = MedusaModel(MedusaConfig(**sizes, heads=heads, own_output=own_output, vocabulary=fingerprint(tokenizer)))
+    vocabulary = None if tokenizer is None else vocabulary_hash(tokenizer)
+    head = MedusaModel(MedusaConfig(**sizes, heads=heads, own_output=own_output, vocabulary=vocabulary))
     with torch.no_grad():
-        for weight in made.blocks.parameters():
+        for weight in head.blocks.parameters():
             weight.zero_()
-        for weight in made.outputs.parameters():
+        for weight in head.outputs.parameters():
             weight.copy_(output.weight)
-    return MedusaMethod(made, model)
+    return MedusaMethod(head, model)
 
 
 def medusa(path: str | PathLike[str], target: Verifier) -> MedusaDrafter:
@@ -194,20 +208,20 @@ def medusa(path: str | PathLike[str], target: Verifier) -> MedusaDrafter:
         OptionError: the heads share the output layer of a target that is not on this machine.
     """
     head, model = load(path), getattr(target, "model", None)
-    found = {"vocab_size": target.vocab_size, "vocabulary": fingerprint(target.tokenizer)}
+    made_for = {name: getattr(head.config, name) for name in ("vocab_size", "hidden_size", "vocabulary")}
+    found: dict[str, Any] = {"vocab_size": target.vocab_size}
+    if target.tokenizer is not None and head.config.vocabulary is not None:
+        found["vocabulary"] = vocabulary_hash(target.tokenizer)
     if isinstance(model, PreTrainedModel):
         found["hidden_size"] = model.config.get_text_config().hidden_size
         head = head.to(model.device, model.dtype)
     elif not head.config.own_output:
         raise OptionError(f"expected a target on this machine to take the output layer from, got {target!r}")
-    for name, value in found.items():
-        made_for = getattr(head.config, name)
-        if None not in (value, made_for) and value != made_for:
-            raise WrongCheckpoint(f"expected heads for a target of {name} {value}, got {path}, made for {made_for}")
-    return MedusaDrafter(head, borrowed(head, model))
+    check_made_for(made_for, found, str(path))
+    return MedusaDrafter(head, shared_output(head, model))
 
 
-def borrowed(head: MedusaModel, model: PreTrainedModel | None) -> nn.Module | None:
+def shared_output(head: MedusaModel, model: PreTrainedModel | None) -> nn.Module | None:
     """Take the target's output layer, for heads that have none of their own."""
     output: nn.Module | None = None if head.config.own_output or model is None else model.get_output_embeddings()
     return output
@@ -219,25 +233,17 @@ def load(path: str | PathLike[str]) -> MedusaModel:
     Raises:
         WrongCheckpoint: the files are missing, damaged or of another kind.
     """
+    files = Checkpoint.read(path)
+    kind = files.fields.get("model_type")
+    if kind != MedusaConfig.model_type:
+        raise WrongCheckpoint(f"expected Medusa heads in {path}, got a model of type {kind!r}")
     try:
-        fields = json.loads(Path(cached_file(path, "config.json")).read_text(encoding="utf-8"))
-        kind = fields.get("model_type") if isinstance(fields, dict) else None
-        if kind != MedusaConfig.model_type:
-            raise WrongCheckpoint(f"expected Medusa heads in {path}, got a model of type {kind!r}")
-        with torch.device("meta"):
-            model = MedusaModel(MedusaConfig(**fields))
-        model.load_state_dict(load_file(cached_file(path, "model.safetensors")), assign=True)
-    except (OSError, SafetensorError, RuntimeError, TypeError, ValueError) as error:
-        raise WrongCheckpoint(f"expected whole Medusa heads in {path}, got: {error}") from error
+        model = MedusaModel(MedusaConfig(**files.fields))
+    except (TypeError, ValueError) as error:
+        raise WrongCheckpoint(f"expected sizes of Medusa heads in {path}, got: {error}") from error
+    files.load_into(model)
     model.requires_grad_(False)
     return model
-
-
-def fingerprint(tokenizer: PreTrainedTokenizerBase | None) -> str | None:
-    """Hash a tokenizer's vocabulary, to know it again."""
-    if tokenizer is None:
-        return None
-    return hashlib.sha256(json.dumps(sorted(tokenizer.get_vocab().items())).encode()).hexdigest()
 
 
 @hookimpl

@@ -19,7 +19,7 @@ from attrs import asdict, frozen
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
-from specdec.training import Batch, Examples, Method, Progress, Teacher, load_method
+from specdec.training import Batch, Examples, Progress, Teacher, TrainingMethod, load_method
 from specdec.training.dataset import Example, collate
 
 __all__ = ["Cost", "Peak", "measure", "target", "texts"]
@@ -104,7 +104,7 @@ def target(vocabulary: int, hidden: int, layers: int, intermediate: int) -> PreT
     return model
 
 
-def measure(model: PreTrainedModel, method: Method, batch: Batch) -> Cost:
+def measure(model: PreTrainedModel, method: TrainingMethod, batch: Batch) -> Cost:
     """Do the forward and the backward pass of one step."""
     teacher, peak = Teacher(model, method.needs), Peak()
     trained = [parameter for parameter in method.parameters() if parameter.requires_grad]

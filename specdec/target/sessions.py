@@ -1,13 +1,11 @@
 """Sequences of any number of owners on one engine: each joins, reads, is verified and leaves at its own time."""
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from threading import RLock
 
 import torch
-from attrs import define, field, frozen
-from jaxtyping import Float, Int
-from torch import Tensor
+from attrs import define, field
 
 from specdec.chance import Chance, Keyed, Noise
 from specdec.errors import NonFiniteLogits, TreeError
@@ -18,44 +16,14 @@ from specdec.pack import Packed, pack, pad
 from specdec.prefix import Prefix
 from specdec.rules import Match
 from specdec.target.checks import check_prompt, check_tree
-from specdec.target.engine import Engine, Reading, Slot
+from specdec.target.decisions import Decision, Session, gather_features
+from specdec.target.engine import Engine, Reading
 from specdec.tree import Tree
 
 __all__ = ["CHUNK", "Decision", "Session", "Sessions"]
 
 CHUNK = 512
 """Prompt tokens that are read in one pass, so that a long prompt's mask stays small, and no tree waits long."""
-
-
-@define(eq=False)
-class Session:
-    """One sequence. The first `slot.length` of its decided tokens have been read; the last of them is the root."""
-
-    slot: Slot
-    prefix: Prefix
-    needs: Needs
-
-    @property
-    def unread(self) -> int:
-        """How many tokens before the root are still to be read."""
-        return len(self.prefix.tokens) - 1 - self.slot.length
-
-
-@frozen(eq=False)
-class Decision:
-    """What a pass brought to a session: the tokens that were decided, of which all but the last were drafted.
-
-    Reading a part of a prompt decides nothing. `nodes` are those of the pass that the session keeps, in the cache's
-    columns from `start` on.
-    """
-
-    session: Session
-    tokens: list[int]
-    nodes: Sequence[int]
-    start: int
-    reading: Reading
-    row: int
-    """The session's row in the reading."""
 
 
 @define(eq=False)
@@ -88,7 +56,7 @@ class Sessions:
             return session
 
     def close(self, session: Session) -> None:
-        """Let a sequence leave; one that has left already is none of our business."""
+        """Let a sequence leave; one that has left already stays so."""
         with self._lock:
             if session in self._open:
                 del self._open[session]
@@ -114,7 +82,7 @@ class Sessions:
         The first sessions come first; the budget is shared evenly between as many as it has tokens for.
         """
         with self._lock:
-            sessions = [session for session in sessions if session.unread][: max(budget, 1)]
+            sessions = [session for session in sessions if session in self._open and session.unread][: max(budget, 1)]
             if not sessions:
                 return []
             size = min(max(budget // len(sessions), 1), max(session.unread for session in sessions))
@@ -137,7 +105,7 @@ class Sessions:
             outcomes, valid = dict[Session, Decision | Exception](), dict[Session, Tree]()
             for session, tree in zip(sessions, trees, strict=True):
                 try:
-                    self._check(session, tree)
+                    self._check(session, tree, valid)
                     valid[session] = tree
                 except TreeError as error:
                     outcomes[session] = error
@@ -155,9 +123,10 @@ class Sessions:
             NonFiniteLogits: the target gave no usable probabilities.
         """
         with self._lock:
-            valid = dict(zip(sessions, trees, strict=True))
-            for session, tree in valid.items():
-                self._check(session, tree)
+            valid = dict[Session, Tree]()
+            for session, tree in zip(sessions, trees, strict=True):
+                self._check(session, tree, valid)
+                valid[session] = tree
             reading, walks = self._decide(valid)
             for walk in walks.values():
                 if isinstance(walk, Exception):
@@ -170,26 +139,18 @@ class Sessions:
 
         They are to be gathered before the sessions' next pass.
         """
-        needs, reading = decisions[0].session.needs, decisions[0].reading
-        if not needs:
-            return None
         with self._lock:
-            nodes = pad([list(decision.nodes) for decision in decisions], 0)
-            rows, starts = torch.tensor([(decision.row, decision.start) for decision in decisions]).T
-            hidden = [reading.hidden_states[index] for index in needs.hidden_states]
-            states = [_gather(state, rows, nodes) for state in hidden]
-            keys, values = None, None
-            if needs.keys_values:
-                columns = starts[:, None] + torch.arange(nodes.shape[1])
-                slots = [decision.session.slot for decision in decisions]
-                keys, values = self.engine.keys_values(needs.keys_values, slots, columns)
-            raw = Features(torch.stack(states, 2) if states else None, keys, values)
-            if needs.encoder is None:
-                return raw
-            with torch.no_grad():
-                return Features(encoded=needs.encoder.encode(raw))
+            return gather_features(self.engine, decisions)
 
-    def _check(self, session: Session, tree: Tree) -> None:
+    def _check(self, session: Session, tree: Tree, others: Container[Session]) -> None:
+        if session not in self._open:
+            raise TreeError("expected a session that is open, got one that has left")
+        if session in others:
+            raise TreeError("expected one tree of each session, got two of one")
+        if session.unread:
+            raise TreeError(
+                f"expected a session whose prompt has been read, got one with {session.unread} tokens unread"
+            )
         check_tree(tree, session.prefix.tokens, self.engine.vocab_size, self.engine.max_length)
 
     def _decide(self, trees: dict[Session, Tree]) -> tuple[Reading, dict[Session, Walk | Exception]]:
@@ -248,7 +209,3 @@ class Sessions:
 def _in_place(sessions: Sequence[Session]) -> list[Session]:
     """Sort by slots, for neighbours are read without a copy."""
     return sorted(sessions, key=lambda session: session.slot.index)
-
-
-def _gather(states: Float[Tensor, "R M E"], rows: Int[Tensor, " B"], nodes: Int[Tensor, "B K"]) -> Tensor:
-    return states[rows.to(states.device)[:, None], nodes.to(states.device)]

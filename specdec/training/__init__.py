@@ -1,6 +1,6 @@
 """Training of heads on what a target computes: everything but the head and its loss, which a plugin brings.
 
-`specdec.training.trainer` runs it, and stands apart for it takes long to import.
+`specdec.training.trainer` runs it, and is imported apart because it takes long to import.
 """
 
 from typing import Any
@@ -9,31 +9,33 @@ from transformers import PreTrainedModel
 
 from specdec.plugins import plugins
 from specdec.training.dataset import Examples
-from specdec.training.lesson import Batch, Lesson, Teacher
-from specdec.training.method import Method, Progress, Recipe, chosen_sizes, option, takes, written_sizes
+from specdec.training.method import Progress, Recipe, TrainingMethod, chosen_sizes, option, takes, written_sizes
 from specdec.training.schedule import Schedule
-from specdec.training.vocabulary import soft_cross_entropy
+from specdec.training.teacher import Batch, Teacher, TeacherBatch
 
 
-def load_method(name: str, model: PreTrainedModel, tokenizer: Any = None, seed: int = 0, **options: Any) -> Method:
+def load_method(
+    name: str, model: PreTrainedModel, tokenizer: Any = None, seed: int = 0, **options: Any
+) -> TrainingMethod:
     """Make a registered training method for a target."""
-    method: Method = plugins().make("method", name, {"model": model, "tokenizer": tokenizer, "seed": seed}, options)
+    method: TrainingMethod = plugins().make(
+        "method", name, {"model": model, "tokenizer": tokenizer, "seed": seed}, options
+    )
     return method
 
 
 __all__ = [
     "Batch",
     "Examples",
-    "Lesson",
-    "Method",
     "Progress",
     "Recipe",
     "Schedule",
     "Teacher",
+    "TeacherBatch",
+    "TrainingMethod",
     "chosen_sizes",
     "load_method",
     "option",
-    "soft_cross_entropy",
     "takes",
     "written_sizes",
 ]

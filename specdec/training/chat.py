@@ -26,7 +26,7 @@ def laid_out(
     if not messages:
         return []
     try:
-        said: Any = tokenizer.apply_chat_template(list(messages), add_generation_prompt=asking, return_dict=True)
+        encoded: Any = tokenizer.apply_chat_template(list(messages), add_generation_prompt=asking, return_dict=True)
     except Exception as error:  # templates raise what they like
         raise DataError(f"expected turns that the chat template takes, got: {error}") from error
-    return list(said["input_ids"])
+    return list(encoded["input_ids"])

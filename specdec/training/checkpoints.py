@@ -1,4 +1,4 @@
-"""What a run leaves behind on its way, so that it can go on."""
+"""What a run leaves on its way, so that it can be continued."""
 
 import json
 import shutil
@@ -18,10 +18,10 @@ SETTINGS = "training.json"
 
 
 def begin(output: str, settings: Mapping[str, Any], *, resume: bool) -> None:
-    """Note what a run is made of, in its output.
+    """Write the settings of a run to its output.
 
     Raises:
-        OptionError: it is to go on from a checkpoint of a run that was made of something else, or is no folder.
+        OptionError: it is to continue from a checkpoint of a run with other settings, or the output is no folder.
     """
     file = Path(output) / SETTINGS
     if Path(output).exists() and not Path(output).is_dir():
@@ -32,7 +32,7 @@ def begin(output: str, settings: Mapping[str, Any], *, resume: bool) -> None:
             old, new = before.get(name), settings.get(name)
             if old != new:
                 raise OptionError(
-                    f"expected {name} {old!r} as in the run in {output}, got {new!r}; --restart begins anew"
+                    f"expected {name} {old!r} as in the run in {output}, got {new!r}; --restart begins again"
                 )
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
@@ -45,7 +45,7 @@ def last_whole(output: str) -> str | None:
 
 
 def step(folder: str | Path) -> int:
-    """Say behind which step a checkpoint was written."""
+    """Give the step after which a checkpoint was written."""
     return int(Path(folder).name.rpartition("-")[2])
 
 

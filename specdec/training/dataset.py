@@ -14,8 +14,8 @@ from transformers import PreTrainedTokenizerBase
 from specdec.errors import DataError, OptionError
 from specdec.training import records
 from specdec.training.chat import ANSWERS, laid_out
-from specdec.training.lesson import Batch
 from specdec.training.records import Conversation, Document, Record, Text
+from specdec.training.teacher import Batch
 
 __all__ = ["Example", "Examples", "collate"]
 
@@ -102,7 +102,7 @@ class _Encoder:
         return [_example(piece, [(0, len(piece))]) for start in starts if (piece := tokens[start : start + self._max])]
 
     def _text(self, record: Text) -> Example:
-        """Find the response behind the tokens that the prompt alone would begin with."""
+        """Find the response after the tokens that the prompt alone would begin with."""
         tokens = self._tokenizer(record.prompt + record.text, verbose=False)["input_ids"]
         prompt = self._tokenizer(record.prompt)["input_ids"] if record.prompt else []
         pairs = enumerate(zip(prompt, tokens, strict=False))

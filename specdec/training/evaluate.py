@@ -13,7 +13,7 @@ from specdec.options import Sampling, Stop
 from specdec.policies import Chain, Dynamic
 from specdec.target import Target
 from specdec.text import Prompt
-from specdec.training.method import Method
+from specdec.training.method import TrainingMethod
 
 __all__ = ["acceptance"]
 
@@ -21,7 +21,7 @@ POLICIES: dict[str, TreePolicy] = {"eval_acceptance_length": Chain(), "eval_acce
 
 
 def acceptance(
-    method: Method,
+    method: TrainingMethod,
     model: PreTrainedModel,
     prompts: Sequence[Prompt],
     tokenizer: Any,

@@ -15,10 +15,10 @@ from specdec.errors import OptionError
 from specdec.features import Needs
 from specdec.interfaces import Drafter
 from specdec.training.dataset import Examples
-from specdec.training.lesson import Lesson
 from specdec.training.schedule import Schedule
+from specdec.training.teacher import TeacherBatch
 
-__all__ = ["Method", "Progress", "Recipe", "chosen_sizes", "option", "takes", "written_sizes"]
+__all__ = ["Progress", "Recipe", "TrainingMethod", "chosen_sizes", "option", "takes", "written_sizes"]
 
 Factory = TypeVar("Factory", bound=Callable[..., Any])
 
@@ -44,25 +44,25 @@ class Recipe:
     batch: int = 32
 
 
-class Method(nn.Module):
+class TrainingMethod(nn.Module):
     """A head in training. The target's own modules must not be among its submodules, for these are saved."""
 
     needs: Needs
     """What it reads of the target, raw."""
     recipe: Recipe
-    """How it is optimised unless asked otherwise."""
+    """How it is optimised by default."""
     head: PreTrainedModel
 
     def prepare(self, examples: Examples) -> None:
-        """Look at all texts before the first step; a run that goes on looks at them again."""
+        """Look at all texts before the first step; a run that is continued looks at them again."""
 
     @abstractmethod
-    def forward(self, lesson: Lesson, progress: Progress) -> dict[str, Float[Tensor, ""]]:
-        """Compute what is to be made small, `loss`, and its parts by name, for the log."""
+    def forward(self, batch: TeacherBatch, progress: Progress) -> dict[str, Float[Tensor, ""]]:
+        """Compute `loss`, which is minimised, and its parts by name, for the log."""
 
     @abstractmethod
     def drafter(self) -> Drafter:
-        """Give a drafter that uses the head as it is now."""
+        """Make a drafter that uses the head as it is now."""
 
     def save(self, path: str) -> None:
         """Write the head as its drafter loads it."""
@@ -75,7 +75,7 @@ def option(default: Any, text: str) -> Any:
 
 
 def takes(kind: type[Any]) -> Callable[[Factory], Factory]:
-    """Say of a method's factory that its `**options` are the fields of an attrs class, made by `option`.
+    """Declare that the `**options` of a method's factory are the fields of an attrs class, made by `option`.
 
     `specdec train` then offers them by name, and refuses others before anything is loaded.
     """

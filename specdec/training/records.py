@@ -25,7 +25,7 @@ class Conversation:
 
 @frozen
 class Text:
-    """Text without roles; every token is learnt from but those of the prompt that it goes on from."""
+    """Text without roles; every token is learnt from but those of the prompt that it continues."""
 
     text: str
     prompt: str = ""

@@ -37,16 +37,16 @@ class Lengths:
                 raise OptionError(f"expected at least 1 token of {name}, got {getattr(self, name)}")
 
     def fits(self, tokens: Sequence[int]) -> bool:
-        """Say whether an answer fits behind these."""
+        """Whether an answer fits after these."""
         return self.room is None or len(tokens) + self.answer <= self.room
 
 
 class Job(ABC):
-    """A record whose answers are asked for one after the other."""
+    """A record whose answers are generated one after the other."""
 
     @abstractmethod
     def prompt(self) -> list[int] | None:
-        """Give what the next answer goes on from; None when all are there."""
+        """Give what the next answer continues; None when all are there."""
 
     @abstractmethod
     def take(self, tokens: Sequence[int], text: str) -> None:
@@ -64,28 +64,28 @@ class Chat(Job):
     tokenizer: PreTrainedTokenizerBase
     turns: list[dict[str, str]]
     lengths: Lengths
-    said: list[dict[str, str]] = field(factory=list)
+    answered: list[dict[str, str]] = field(factory=list)
 
     def prompt(self) -> list[int] | None:
-        if not any(turn["role"] == ANSWERS for turn in self.turns[len(self.said) :]):
+        if not any(turn["role"] == ANSWERS for turn in self.turns[len(self.answered) :]):
             return None
-        tokens = laid_out(self.said + self._asked(), self.tokenizer, asking=True)
+        tokens = laid_out(self.answered + self._next_turns(), self.tokenizer, asking=True)
         return tokens if self.lengths.fits(tokens) else None
 
     def take(self, tokens: Sequence[int], text: str) -> None:
-        self.said += [*self._asked(), {"role": ANSWERS, "content": text}]
+        self.answered += [*self._next_turns(), {"role": ANSWERS, "content": text}]
 
     def line(self) -> dict[str, Any]:
-        return {"messages": self.said}
+        return {"messages": self.answered}
 
-    def _asked(self) -> list[dict[str, str]]:
+    def _next_turns(self) -> list[dict[str, str]]:
         """Give the turns up to the next answer."""
-        return list(takewhile(lambda turn: turn["role"] != ANSWERS, self.turns[len(self.said) :]))
+        return list(takewhile(lambda turn: turn["role"] != ANSWERS, self.turns[len(self.answered) :]))
 
 
 @define
 class Continuation(Job):
-    """A text to go on from; the response keeps special tokens, the end of the text among them."""
+    """A text to continue; the response keeps special tokens, the end of the text among them."""
 
     tokenizer: PreTrainedTokenizerBase
     text: str
@@ -120,10 +120,10 @@ def jobs(
     """
 
     def use(record: Record) -> list[Job]:
-        made = list(_made(record, tokenizer, lengths))
-        for job in made:
+        jobs = list(_jobs(record, tokenizer, lengths))
+        for job in jobs:
             _check(job, lengths)
-        return made
+        return jobs
 
     return records.read(paths, use, skip_malformed=skip_malformed)
 
@@ -137,11 +137,11 @@ def write(
     batch: int,
     seen: Callable[[int], None] = lambda done: None,
 ) -> None:
-    """Write the records with their answers as JSONL, and go on behind the whole batches that are there already.
+    """Write the records with their answers as JSONL, and continue after the whole batches that are there already.
 
     Record i is sampled with `seed + i`. `seen` is told how many are written.
     """
-    done = _kept(output, batch, len(todo))
+    done = _written(output, batch, len(todo))
     seen(done)
     with output.open("a", encoding="utf-8") as file:
         for start in range(done, len(todo), batch):
@@ -154,18 +154,18 @@ def write(
 
 
 def _answer(decoder: Decoder, part: Sequence[Job], samplings: Sequence[Sampling], stop: Stop) -> None:
-    """Ask for the next answer of each, together, until there are all."""
+    """Generate the next answer of each, together, until all are there."""
     while True:
-        asked = [(job, job.prompt(), sampling) for job, sampling in zip(part, samplings, strict=True)]
-        waiting = [(job, prompt, sampling) for job, prompt, sampling in asked if prompt is not None]
+        prompts = [(job, job.prompt(), sampling) for job, sampling in zip(part, samplings, strict=True)]
+        waiting = [(job, prompt, sampling) for job, prompt, sampling in prompts if prompt is not None]
         if not waiting:
             return
-        said = decoder.generate([prompt for _, prompt, _ in waiting], [sampling for *_, sampling in waiting], stop)
-        for (job, *_), tokens, text in zip(waiting, said.tokens, said.text or (), strict=True):
+        answers = decoder.generate([prompt for _, prompt, _ in waiting], [sampling for *_, sampling in waiting], stop)
+        for (job, *_), tokens, text in zip(waiting, answers.tokens, answers.text or (), strict=True):
             job.take(tokens, text)
 
 
-def _made(record: Record, tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Iterator[Job]:
+def _jobs(record: Record, tokenizer: PreTrainedTokenizerBase, lengths: Lengths) -> Iterator[Job]:
     if isinstance(record, Conversation):
         yield Chat(tokenizer, list(record.messages), lengths)
     elif isinstance(record, Document):
@@ -195,13 +195,13 @@ def _check(job: Job, lengths: Lengths) -> None:
         )
 
 
-def _kept(output: Path, batch: int, count: int) -> int:
-    """Count the lines of whole batches, of `count` in all, and cut off what is behind them."""
+def _written(output: Path, batch: int, count: int) -> int:
+    """Count the lines of whole batches, of `count` in all, and cut off what comes after them."""
     if not output.exists():
         return 0
     lines = output.read_bytes().splitlines(keepends=True)
     whole = sum(line.endswith(b"\n") for line in lines)
-    kept = count if whole >= count else whole // batch * batch
+    complete = count if whole >= count else whole // batch * batch
     with output.open("r+b") as file:
-        file.truncate(sum(map(len, lines[:kept])))
-    return kept
+        file.truncate(sum(map(len, lines[:complete])))
+    return complete

@@ -28,14 +28,14 @@ class Report(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Begin the bar where the run begins."""
         if state.is_world_process_zero:
-            at = f"going on behind step {state.global_step}" if state.global_step else "from the start"
+            at = f"continuing after step {state.global_step}" if state.global_step else "from the start"
             self.console.print(f"training {at}, {state.max_steps} steps in all")
             self._bar.update(self._task, total=state.max_steps, completed=state.global_step)
             self._bar.start()
 
     def nothing_left(self, steps: int) -> None:
-        """Say that the run in the output was at its end."""
-        self.console.print(f"nothing left to train: all {steps} steps were taken before; more epochs or steps go on")
+        """Tell that the run in the output was at its end."""
+        self.console.print(f"nothing left to train: all {steps} steps were taken; more epochs or steps continue it")
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Move the bar."""

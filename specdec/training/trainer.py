@@ -19,14 +19,14 @@ from specdec.text import Prompt
 from specdec.training import checkpoints
 from specdec.training.dataset import Examples, collate
 from specdec.training.evaluate import acceptance
-from specdec.training.lesson import Teacher
-from specdec.training.method import Method, Progress
+from specdec.training.method import Progress, TrainingMethod
 from specdec.training.report import Report
+from specdec.training.teacher import Teacher
 
 __all__ = ["HeadTrainer", "Plan"]
 
 LOGS = "logs"
-"""Folder in the output that TensorBoard reads; a run that goes on goes on in it."""
+"""Folder in the output that TensorBoard reads; a run that is continued adds to it."""
 
 
 @frozen
@@ -53,7 +53,7 @@ class HeadTrainer(Trainer):
 
     def __init__(
         self,
-        method: Method,
+        method: TrainingMethod,
         model: PreTrainedModel,
         examples: Examples,
         plan: Plan,
@@ -150,9 +150,9 @@ class HeadTrainer(Trainer):
 
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **_: Any) -> Any:
         """Have the target read the batch, and the head learn from it."""
-        lesson = self.teacher.read(inputs["batch"].to(self.args.device))
+        batch = self.teacher.read(inputs["batch"].to(self.args.device))
         progress = Progress(self.state.epoch or 0.0, self.steps / self.epoch_steps)
-        losses: dict[str, Tensor] = model(lesson, progress)
+        losses: dict[str, Tensor] = model(batch, progress)
         for name, value in losses.items():
             self._parts.setdefault(name, []).append(value.detach())
         return (losses["loss"], losses) if return_outputs else losses["loss"]
@@ -175,7 +175,7 @@ class HeadTrainer(Trainer):
 
 
 class _Moments(TrainerCallback):
-    """Measures at the end, and logs when saving, so that a run that goes on has its means over the same steps."""
+    """Measures at the end, and logs when saving, so that a run that is continued has its means over the same steps."""
 
     def __init__(self, *, evaluated: bool) -> None:
         self._evaluated = evaluated
@@ -189,14 +189,14 @@ class _Moments(TrainerCallback):
 class _Clip(TrainerCallback):
     """Bounds each gradient by itself."""
 
-    def __init__(self, accelerator: Accelerator, method: Method) -> None:
+    def __init__(self, accelerator: Accelerator, method: TrainingMethod) -> None:
         self._accelerator, self._method = accelerator, method
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._accelerator.clip_grad_value_(self._method.parameters(), self._method.recipe.clip_value)
 
 
-def _arguments(method: Method, plan: Plan, *, evaluated: bool) -> TrainingArguments:
+def _arguments(method: TrainingMethod, plan: Plan, *, evaluated: bool) -> TrainingArguments:
     recipe = method.recipe
     fixed = {
         "output_dir": plan.output,
@@ -223,7 +223,7 @@ def _arguments(method: Method, plan: Plan, *, evaluated: bool) -> TrainingArgume
     if clash := sorted(fixed.keys() & options.keys()):
         raise OptionError(f"expected {clash[0]} to be given by the plan's own field, got it among the options")
     arguments = TrainingArguments(**fixed, **{**usual, **options})
-    arguments._n_gpu = min(arguments.n_gpu, 1)  # several are for several processes; one cannot split a lesson
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # several are for several processes; one cannot split a batch
     return arguments
 
 

@@ -71,7 +71,7 @@ def test_the_seed_makes_the_head(train, tmp_path):
 
 def test_a_run_goes_on(train, tmp_path):
     assert train("--save-steps", 1).exit_code == 0
-    assert train("--max-steps", 3).stdout.splitlines()[1] == "training going on behind step 2, 3 steps in all"
+    assert train("--max-steps", 3).stdout.splitlines()[1] == "training continuing after step 2, 3 steps in all"
     assert train("--max-steps", 3).stdout.splitlines()[1].startswith("nothing left to train: all 3 steps")
     assert train("--max-steps", 3, "--restart").stdout.splitlines()[1] == "training from the start, 3 steps in all"
 
@@ -79,7 +79,7 @@ def test_a_run_goes_on(train, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--tli", 1], "expected tli 0 as in the run in .*, got 1; --restart begins anew"),
+        (["--tli", 1], "expected tli 0 as in the run in .*, got 1; --restart begins again"),
         (["--batch", 4], "expected batch 2 as in the run"),
         (["--max-length", 8], "expected data '[0-9a-f]{8}' as in the run"),
         (["--seed", 3], "expected seed 0 as in the run"),

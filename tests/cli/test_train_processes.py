@@ -63,7 +63,7 @@ def test_a_run_killed_at_any_moment_comes_to_the_same_losses(train, tmp_path):
         process.send_signal(signal.SIGKILL)
         process.communicate()
         assert process.returncode == -signal.SIGKILL
-    assert "going on behind step" in finished(train("killed", *options))
+    assert "continuing after step" in finished(train("killed", *options))
 
     assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
     whole, killed = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "killed"))

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import PreTrainedModel
 
-from specdec.drafters.borrowed import Borrowed
+from specdec.heads import TargetParts
 from specdec_eagle.checkpoint import load
 from tests.specdec_eagle.heads import KINDS
 
@@ -31,7 +31,7 @@ def reweigh(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
 
 
 def read(name: str, folder: Path, model: PreTrainedModel) -> Any:
-    return load(KINDS[name][1], str(folder), Borrowed.of(model))
+    return load(KINDS[name][1], str(folder), TargetParts.of(model))
 
 
 def same(one: nn.Module, other: nn.Module) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from specdec.drafters.borrowed import Borrowed
+from specdec.heads import TargetParts
 from specdec_eagle import Eagle3Config, Eagle3Drafter, Eagle3Model, EagleConfig, EagleDrafter, EagleModel
 from tests.toys import VOCAB, build
 
@@ -40,5 +40,5 @@ def head(name: str, model: PreTrainedModel, **options: Any) -> Any:
 
 
 def drafter(name: str, model: PreTrainedModel, **options: Any) -> EagleDrafter:
-    made: EagleDrafter = KINDS[name][2](head(name, model, **options), Borrowed.of(model))
+    made: EagleDrafter = KINDS[name][2](head(name, model, **options), TargetParts.of(model))
     return made

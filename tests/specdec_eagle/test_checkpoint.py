@@ -1,6 +1,7 @@
 """Heads on disk that are not what they should be."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,8 @@ import torch
 from transformers import PreTrainedModel
 
 from specdec import Step, Target, Tree, Verifier, load_drafter
-from specdec.drafters.borrowed import Borrowed, fingerprint
 from specdec.errors import OptionError, UnsupportedModel, WrongCheckpoint
+from specdec.heads import TargetParts, fingerprint
 from specdec_eagle.checkpoint import load
 from specdec_eagle.plugin import eagle
 from tests.specdec_eagle.files import FOLDERS, GOLDEN, read, reweigh, rewrite
@@ -121,7 +122,7 @@ def test_states_that_the_target_does_not_have(tmp_path: Path, golden_model: PreT
 def test_other_vocabulary_of_the_same_size(name: str, tmp_path: Path) -> None:
     model, tokenizer = target(), byte_tokenizer()
     head(name, model, target=fingerprint(model.config, tokenizer)).save_pretrained(tmp_path)
-    kind, parts = KINDS[name][1], Borrowed.of(model)
+    kind, parts = KINDS[name][1], TargetParts.of(model)
     load(kind, str(tmp_path), parts, tokenizer)
     other = byte_tokenizer.__wrapped__()
     other.add_tokens(["<new>"])
@@ -135,7 +136,7 @@ class Elsewhere(Verifier):
     def prefill(self, *args: object) -> Step:
         raise NotImplementedError
 
-    def verify(self, tree: Tree) -> Step:
+    def verify(self, trees: Sequence[Tree | None]) -> Step:
         raise NotImplementedError
 
 

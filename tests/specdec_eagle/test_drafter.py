@@ -1,7 +1,8 @@
 """Whatever the head says, the text is the target's; and what it says depends on the row alone."""
 
+from collections.abc import Sequence
+
 import pytest
-import torch
 from attrs import evolve
 
 from specdec import Context, Decoder, Sampling, Step, Stop, Target, Tree, TreePolicy, Verifier
@@ -10,6 +11,8 @@ from specdec.testing import check_drafter
 from specdec_eagle import EagleDrafter
 from tests.plain import decode_plainly
 from tests.specdec.grid import POLICIES
+from tests.specdec.heads.trees import Trees, check_same
+from tests.specdec.heads.trees import record as record_trees
 from tests.specdec_eagle.heads import FAMILIES, NAMES, drafter, target
 from tests.toys import RAGGED
 
@@ -54,37 +57,18 @@ def test_passes_the_kit(name: str) -> None:
     check_drafter(factory)
 
 
-class Recorder:
-    """Keeps the trees of a drafter."""
-
-    def __init__(self, drafter: EagleDrafter) -> None:
-        self.trees: list[Tree] = []
-        propose = drafter.propose
-        drafter.propose = lambda *given: self._keep(propose(*given))  # type: ignore[method-assign]
-
-    def _keep(self, tree: Tree) -> Tree:
-        self.trees.append(tree)
-        return tree
-
-
-def record(name: str, kind: str, prompts: list[list[int]], verifier: Target | None = None) -> list[Tree]:
-    guess = drafter(name, target(kind))
-    recorder, sampling = Recorder(guess), [Sampling(0.7, seed=2)] * len(prompts)
-    Decoder(guess, verifier or Target(target(kind)), POLICY).generate(prompts, sampling, Stop(COUNT, tokens=()))
-    return recorder.trees
+def record(name: str, prompts: list[list[int]], gone: range) -> list[Trees]:
+    verifier = Unreachable(target(), gone)
+    return record_trees(drafter(name, target()), verifier, POLICY, prompts, Sampling(0.7, seed=2), COUNT)
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("blind", [False, True])
-def test_rows_do_not_see_each_other(name: str, blind: bool) -> None:
-    verifier = Unreachable(target(), range(2, 4)) if blind else None
-    together = record(name, "llama", RAGGED, verifier)
-    for row, prompt in enumerate(RAGGED):
-        verifier = Unreachable(target(), range(2, 4)) if blind else None
-        for alone, batch in zip(record(name, "llama", [prompt], verifier), together, strict=False):
-            nodes = batch.nodes[row]
-            assert alone.tokens[0, alone.nodes[0]].tolist() == batch.tokens[row, nodes].tolist()
-            torch.testing.assert_close(alone.scores[0, alone.nodes[0]], batch.scores[row, nodes])
+@pytest.mark.parametrize("gone", [range(0), range(2, 4)])
+def test_sequences_do_not_see_each_other(name: str, gone: range) -> None:
+    together = record(name, RAGGED, gone)
+    for sequence, prompt in enumerate(RAGGED):
+        for alone, batch in zip(record(name, [prompt], gone), together, strict=False):
+            check_same(alone, batch[sequence : sequence + 1])
 
 
 class Unreachable(Target):
@@ -98,14 +82,14 @@ class Unreachable(Target):
         step, self.steps = super().prefill(*args), 0  # type: ignore[arg-type]
         return evolve(step, features=None) if 0 in self.gone else step
 
-    def verify(self, tree: Tree) -> Step:
-        step, self.steps = super().verify(tree), self.steps + 1
+    def verify(self, trees: Sequence[Tree | None]) -> Step:
+        step, self.steps = super().verify(trees), self.steps + 1
         return evolve(step, features=None) if self.steps in self.gone else step
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("gone", [range(3, 6), range(4), range(99)])
-def test_goes_on_without_features(name: str, gone: range) -> None:
+def test_continues_without_features(name: str, gone: range) -> None:
     model = target()
     said = Decoder(drafter(name, model), Unreachable(model, gone), Chain(2)).generate(
         RAGGED[:3], stop=Stop(COUNT, tokens=())
@@ -119,18 +103,22 @@ def test_drafts_on_from_its_own_features(name: str) -> None:
     """Cut off, it drafts after its own tree's path what it would have drafted in a deeper tree."""
     guess = drafter(name, target())
     context = read(guess, RAGGED[0])
-    deep = guess.propose(context, Chain(6)).tokens[0].tolist()
+    deep = tokens_of(guess.propose(context, Chain(6)))
     guess.begin(context)
-    short = guess.propose(context, Chain(2)).tokens[0].tolist()
-    assert short == deep[:3]
-    step = Step(torch.tensor([deep[1:4]]), torch.tensor([3]), torch.tensor([2]))
-    assert guess.propose(context.extend(step, context.done), Chain(3)).tokens[0].tolist() == deep[3:]
+    assert tokens_of(guess.propose(context, Chain(2))) == deep[:3]
+    step = Step([deep[1:4]], [2])
+    assert tokens_of(guess.propose(context.extend(step, context.done), Chain(3))) == deep[3:]
+
+
+def tokens_of(trees: Trees) -> list[int]:
+    (tree,) = trees
+    assert tree is not None
+    return tree.tokens
 
 
 def read(guess: EagleDrafter, prompt: list[int]) -> Context:
-    tokens, lengths = torch.tensor([prompt]), torch.tensor([len(prompt)])
-    step = Target(target()).prefill(tokens, lengths, guess.needs, [Sampling()])
-    context = Context(tokens, lengths, lengths + 20, torch.tensor([False]), (Sampling(),), step)
+    step = Target(target()).prefill([prompt], guess.needs, [Sampling()])
+    context = Context([prompt], [len(prompt) + 20], [False], (Sampling(),), step)
     guess.begin(context)
     return context
 
@@ -140,13 +128,12 @@ def test_proposes_the_same_twice(name: str) -> None:
     guess = drafter(name, target())
     context = read(guess, RAGGED[0])
     first, second = (guess.propose(context, POLICY) for _ in range(2))
-    assert torch.equal(first.tokens, second.tokens)
-    torch.testing.assert_close(first.scores, second.scores)
+    check_same(first, second)
 
 
 def test_drafts_no_token_outside_of_the_draft_vocabulary() -> None:
     guess = drafter("eagle3", target())
-    tree = guess.propose(read(guess, RAGGED[0]), Dynamic(depth=4, width=50, size=300))
-    drafted = set(tree.tokens[0, 1:].tolist())
+    trees = guess.propose(read(guess, RAGGED[0]), Dynamic(depth=4, width=50, size=300))
+    drafted = set(tokens_of(trees)[1:])
     assert drafted <= set(guess.model.tokens().tolist())
     assert len(drafted) > 30

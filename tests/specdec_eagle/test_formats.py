@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModel, LlamaConfig, PreTrainedModel
 
-from specdec.drafters.borrowed import fingerprint
 from specdec.errors import WrongCheckpoint
+from specdec.heads import fingerprint
 from specdec_eagle import Eagle3Config, Eagle3Model, EagleConfig, EagleModel
 from tests.specdec_eagle.files import FOLDERS, GOLDEN, read, reweigh, rewrite, same
 from tests.specdec_eagle.heads import FAMILIES, head, target

@@ -9,13 +9,12 @@ from torch import Tensor
 from torch.testing import assert_close
 from transformers import PreTrainedModel
 
-from specdec import Context, Sampling, Step, Target, Tree
-from specdec.features import Features
+from specdec import Context, Features, Sampling, Step, Target, Tree, pack
 from specdec.policies import Dynamic
 from specdec.target import TreePass
 from specdec_eagle import Eagle3Drafter, EagleDrafter
+from specdec_eagle.cache import EagleCache
 from specdec_eagle.plugin import eagle, eagle3
-from specdec_eagle.rows import Rows
 
 GOLDEN = Path(__file__).parent / "golden"
 FOLDERS = ("eagle2", "eagle3")
@@ -52,9 +51,8 @@ def logits(drafter: EagleDrafter, states: Tensor) -> Tensor:
 def test_features(folder: str, golden_target: Target) -> None:
     """The target's states that the head asks for are those of the reference."""
     truth, drafter = read(folder), load(folder, golden_target)
-    ids, count = truth["context_ids"], len(truth["context_ids"])
-    tokens, lengths = torch.cat([ids, truth["root"][None]])[None], torch.tensor([count + 1])
-    step = golden_target.prefill(tokens, lengths, drafter.needs, [Sampling()])
+    ids = truth["context_ids"]
+    step = golden_target.prefill([[*ids.tolist(), int(truth["root"])]], drafter.needs, [Sampling()])
     close(drafter.feature(step.features)[0], mixed(drafter, truth["features"]))
     assert isinstance(drafter, Eagle3Drafter) == (step.features.encoded is not None)
 
@@ -74,20 +72,21 @@ def test_forward(folder: str, golden_target: Target) -> None:
 def test_fixed_tree(folder: str, golden_target: Target) -> None:
     """Level by level: the first level reads the head's own feature of the root, and so on."""
     truth, drafter = read(folder), load(folder, golden_target)
-    rows, count = Rows(drafter.model, drafter.parts, 1), len(truth["context_ids"])
-    rows.learn(mixed(drafter, truth["features"])[None], torch.tensor([0]), torch.tensor([count]))
-    context = torch.cat([truth["context_ids"], truth["root"][None]])[None]
-    depths, parents = truth["tree_depth"], truth["tree_parents"]
-    tree = Tree(truth["tree_tokens"][None], parents[None], torch.zeros(1, len(depths)))
-    given = rows.follow(context, torch.tensor([count + 1]), torch.tensor([0]))
-    for depth in range(1, int(depths.max()) + 1):
-        start, end = (int((depths < bound).sum()) for bound in (depth, depth + 1))
-        layout = TreePass(torch.tensor([count - 1]), depths[None, :end], tree.ancestors[:, start:end, :end])
-        assert torch.equal(layout.positions[0], truth["tree_positions"][start:end])
-        above = given[:, parents[start:end]]
-        given = torch.cat([given, rows.read(tree.tokens[:, start:end], above, layout, torch.tensor([0]))], 1)
-    close(given[0], truth["tree.hidden"])
-    close(logits(drafter, given)[0], truth["tree.logits"])
+    cache, count = EagleCache(drafter.model, drafter.parts), len(truth["context_ids"])
+    cache.open(1)
+    cache.learn(mixed(drafter, truth["features"])[None], [0], [count])
+    tree = Tree.of(truth["tree_tokens"].tolist(), truth["tree_parents"].tolist())
+    assert tree.depths == truth["tree_depth"].tolist()
+    packed = pack([tree])
+    outputs = cache.follow([[*truth["context_ids"].tolist(), int(truth["root"])]], [0])
+    for depth in range(1, tree.depth + 1):
+        start, end = (sum(each < bound for each in tree.depths) for bound in (depth, depth + 1))
+        tree_pass = TreePass(torch.tensor([count - 1]), packed.depths[:, :end], packed.ancestors[:, start:end, :end])
+        assert torch.equal(tree_pass.positions[0], truth["tree_positions"][start:end])
+        above = outputs[:, tree.parents[start:end]]
+        outputs = torch.cat([outputs, cache.read(packed.tokens[:, start:end], above, tree_pass, [0])], 1)
+    close(outputs[0], truth["tree.hidden"])
+    close(logits(drafter, outputs)[0], truth["tree.logits"])
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
@@ -95,31 +94,32 @@ def test_trees(folder: str, golden_target: Target) -> None:
     """The official tree, and the one after two of its nodes were accepted: tokens, parents, order."""
     truth, drafter = read(folder), load(folder, golden_target)
     context, model = begin(drafter, golden_target, truth), golden_target.model
-    tree = drafter.propose(context, OFFICIAL)
-    check(tree, truth, "dyn1")
+    tree = check(drafter.propose(context, OFFICIAL), truth, "dyn1")
     path = truth["accepted_path"][1:].tolist()
-    assert path == tree.path(0, path[-1])
-    decided = truth["cycle2.ids"][len(truth["context_ids"]) + 1 :]
-    assert decided[:-1].tolist() == tree.tokens[0, path].tolist()
+    assert path == tree.path(path[-1])
+    decided = truth["cycle2.ids"][len(truth["context_ids"]) + 1 :].tolist()
+    assert decided[:-1] == [tree.tokens[node] for node in path]
     features = Features(hidden=truth["cycle2.features"].view(1, 3, -1, model.config.hidden_size))
-    step = Step(decided[None], torch.tensor([3]), torch.tensor([2]), features)
+    step = Step([decided], [2], features)
     check(drafter.propose(context.extend(step, context.done), OFFICIAL), truth, "dyn2")
 
 
 def begin(drafter: EagleDrafter, target: Target, truth: dict[str, Tensor]) -> Context:
-    tokens = torch.cat([truth["context_ids"], truth["root"][None]])[None]
-    lengths = torch.tensor([tokens.shape[1]])
-    step = target.prefill(tokens, lengths, drafter.needs, [Sampling()])
-    context = Context(tokens, lengths, lengths + 40, torch.tensor([False]), (Sampling(),), step)
+    tokens = [*truth["context_ids"].tolist(), int(truth["root"])]
+    step = target.prefill([tokens], drafter.needs, [Sampling()])
+    context = Context([tokens], [len(tokens) + 40], [False], (Sampling(),), step)
     drafter.begin(context)
     return context
 
 
-def check(tree: Tree, truth: dict[str, Tensor], name: str) -> None:
-    assert tree.tokens[0].tolist() == truth[f"{name}.draft_tokens"].tolist()
-    assert tree.parents[0].tolist() == truth[f"{name}.parents"].tolist()
-    assert tree.depths[0].tolist() == truth[f"{name}.position_ids"].tolist()
-    assert torch.equal(tree.ancestors[0], truth[f"{name}.tree_mask"])
+def check(trees: list[Tree | None], truth: dict[str, Tensor], name: str) -> Tree:
+    (tree,) = trees
+    assert tree is not None
+    assert tree.tokens == truth[f"{name}.draft_tokens"].tolist()
+    assert tree.parents == truth[f"{name}.parents"].tolist()
+    assert tree.depths == truth[f"{name}.position_ids"].tolist()
+    assert torch.equal(pack([tree]).ancestors[0], truth[f"{name}.tree_mask"])
+    return tree
 
 
 def test_published_embedding_is_the_targets(golden_target: Target, golden_model: PreTrainedModel) -> None:

@@ -12,7 +12,7 @@ from transformers import TrainerCallback
 
 from specdec import Target, load_drafter
 from specdec.errors import OptionError
-from specdec.training import Batch, Examples, Lesson, Progress, Teacher, load_method
+from specdec.training import Batch, Examples, Progress, Teacher, TeacherBatch, load_method
 from specdec.training.dataset import Example
 from specdec.training.trainer import HeadTrainer, Plan
 from specdec_eagle import Eagle3Model
@@ -74,7 +74,7 @@ def test_learns_and_saves(name: str, options: dict[str, int], tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_goes_on_to_the_same_losses(name: str, tmp_path: Path) -> None:
+def test_continues_to_the_same_losses(name: str, tmp_path: Path) -> None:
     whole = run(name, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         run(name, tmp_path / "killed", killed=3)
@@ -82,7 +82,7 @@ def test_goes_on_to_the_same_losses(name: str, tmp_path: Path) -> None:
     assert losses(again) == losses(whole)
 
 
-def lesson(method: Any, rows: slice = slice(None)) -> Lesson:
+def taught(method: Any, rows: slice = slice(None)) -> TeacherBatch:
     tokens = torch.randint(VOCAB, (3, 9), generator=torch.Generator().manual_seed(1))
     real = torch.arange(9) < torch.tensor([9, 6, 4])[:, None]
     response = real & (torch.arange(9) >= 2)
@@ -93,10 +93,10 @@ def lesson(method: Any, rows: slice = slice(None)) -> Lesson:
 def test_loss_of_eagle() -> None:
     """As published: pair i of feature i and token i + 1, if token i is of an answer, learns feature i + 1."""
     method: EagleMethod = begin(target(), noise=0.0).to(torch.float64)
-    read = lesson(method)
+    read = taught(method)
     found, total, count = method(read, START), torch.zeros(2, dtype=torch.float64), 0
-    for row, pair in (read.batch.response[:, :-1] & read.batch.real[:, 1:]).nonzero().tolist():
-        embedded = target().get_input_embeddings()(read.batch.tokens[row, 1 : pair + 2])
+    for row, pair in (read.texts.response[:, :-1] & read.texts.real[:, 1:]).nonzero().tolist():
+        embedded = target().get_input_embeddings()(read.texts.tokens[row, 1 : pair + 2])
         given = method.head(embedded[None], read.last[row, None, : pair + 1], torch.arange(pair + 1)[None])[0, -1]
         truth = read.last[row, pair + 1]
         law, said = (target().lm_head(states) for states in (truth, given))
@@ -111,8 +111,8 @@ def test_loss_of_eagle() -> None:
 def test_loss_of_eagle3(steps: int) -> None:
     """Step s at pair i learns what the target says after token i + 1 + s, where that is in the draft vocabulary."""
     method = Eagle3Method(head("eagle3", target()), *begin_parts(), begin3(target(), steps=steps).options)
-    read = lesson(method)
-    batch, made = read.batch, method.head
+    read = taught(method)
+    batch, made = read.texts, method.head
     embedded = target().get_input_embeddings()(batch.tokens[:, 1:])
     given = unroll(made, embedded, made.mix(read.features.hidden[:, :-1]), batch.positions[:, :-1], steps)
     sums, ids = torch.zeros(steps, dtype=torch.float64), made.tokens()
@@ -143,9 +143,9 @@ def test_noise_belongs_to_the_text(options: dict[str, bool]) -> None:
     forward = method.head.forward
     method.head.forward = lambda *given: (seen.append(given[:2]), forward(*given))[1]
     for rows, epoch in ((slice(None), 0.0), (slice(1, 2), 0.5), (slice(1, 2), 1.0)):
-        method(lesson(method, rows), Progress(epoch, 2.0))
-    read = lesson(method)
-    clean = target().get_input_embeddings()(read.batch.tokens[:, 1:]), read.last[:, :-1]
+        method(taught(method, rows), Progress(epoch, 2.0))
+    read = taught(method)
+    clean = target().get_input_embeddings()(read.texts.tokens[:, 1:]), read.last[:, :-1]
     for part, disturbed in enumerate((bool(options), True)):
         torch.testing.assert_close(seen[0][part][1], seen[1][part][0])
         assert torch.equal(seen[1][part], seen[2][part]) != disturbed

@@ -6,26 +6,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from specdec.drafters.borrowed import Borrowed
+from specdec.heads import TargetParts
 from specdec.target import TreePass
 from specdec_eagle import unrolled
+from specdec_eagle.cache import EagleCache
 from specdec_eagle.model import EagleHead
-from specdec_eagle.rows import Rows
 from specdec_eagle.unrolled import unroll
 from tests.specdec_eagle.heads import FAMILIES, NAMES, head, target
 from tests.toys import VOCAB
 
 
-def draft(made: EagleHead, tokens: Tensor, features: Tensor, start: int, steps: int) -> list[Tensor]:
+def draft(made: EagleHead, tokens: list[int], features: Tensor, start: int, steps: int) -> list[Tensor]:
     """Draft the text's own tokens after pair `start`, one by one, from what the target told of the pairs up to it."""
-    rows = Rows(made, Borrowed.of(target()), 1)
-    rows.learn(features[None, : start + 1], torch.tensor([0]), torch.tensor([start + 1]))
-    length, only = torch.tensor([start + 2]), torch.tensor([0])
-    found = [rows.follow(tokens[None, : start + 2], length, only)[0, 0]]
+    cache = EagleCache(made, TargetParts.of(target()))
+    cache.open(1)
+    cache.learn(features[None, : start + 1], [0], [start + 1])
+    found = [cache.follow([tokens[: start + 2]], [0])[0, 0]]
     for step in range(1, steps):
-        depths = torch.arange(step + 1)[None]
-        layout = TreePass(length - 2, depths, torch.ones(1, 1, step + 1, dtype=torch.bool))
-        found.append(rows.read(tokens[None, start + 1 + step, None], found[-1][None, None], layout, only)[0, 0])
+        depths, visible = torch.arange(step + 1)[None], torch.ones(1, 1, step + 1, dtype=torch.bool)
+        tree_pass = TreePass(torch.tensor([start]), depths, visible)
+        token = torch.tensor([[tokens[start + 1 + step]]])
+        found.append(cache.read(token, found[-1][None, None], tree_pass, [0])[0, 0])
     return found
 
 
@@ -47,7 +48,7 @@ def test_every_step_is_a_draft(name: str, size: int, steps: int, seed: int, chec
     for row in range(2):
         for start in range(size - 1):
             reach = min(steps, size - 1 - start)
-            expected = draft(made, tokens[row], features[row], start, reach)
+            expected = draft(made, tokens[row].tolist(), features[row], start, reach)
             for step in range(reach):
                 torch.testing.assert_close(found[step][row, start], expected[step])
 

@@ -5,7 +5,8 @@ from functools import cache
 import torch
 from transformers import PreTrainedModel
 
-from specdec_moa import MoAConfig, MoADrafter, MoAModel, TargetParts
+from specdec.heads import TargetParts
+from specdec_moa import MoAConfig, MoADrafter, MoAModel
 from tests.toys import build
 
 FAMILIES = ("llama", "qwen2", "qwen3", "mistral")

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel, PreTrainedModel
 
 from specdec import Step, Target, Tree, Verifier
-from specdec.drafters.borrowed import fingerprint
 from specdec.errors import OptionError, WrongCheckpoint
+from specdec.heads import fingerprint
 from specdec.plugins import Plugins
 from specdec_moa import MoAModel, plugin
 from specdec_moa.checkpoint import load
@@ -179,7 +179,7 @@ class Elsewhere(Verifier):
     def prefill(self, *args: object) -> Step:
         raise NotImplementedError
 
-    def verify(self, tree: Tree) -> Step:
+    def verify(self, trees: Sequence[Tree | None]) -> Step:
         raise NotImplementedError
 
 

@@ -1,14 +1,16 @@
 """Whatever the head says, the text is the target's; and what it says depends on the row alone."""
 
+from collections.abc import Sequence
+
 import pytest
-import torch
 from attrs import evolve
 
 from specdec import Context, Decoder, Sampling, Step, Stop, Target, Tree, TreePolicy
 from specdec.policies import Chain, Dynamic
-from specdec_moa import MoADrafter, stack
 from tests.plain import decode_plainly
 from tests.specdec.grid import POLICIES
+from tests.specdec.heads.trees import Trees, check_same
+from tests.specdec.heads.trees import record as record_trees
 from tests.specdec_moa.heads import FAMILIES, drafter, target
 from tests.toys import RAGGED
 
@@ -16,23 +18,8 @@ COUNT = 12
 POLICY = Dynamic(depth=4, width=3, size=9)
 
 
-class Recorder(MoADrafter):
-    """Keeps its trees."""
-
-    trees: list[Tree]
-
-    def propose(self, context: Context, policy: TreePolicy) -> Tree:
-        tree = super().propose(context, policy)
-        self.trees.append(tree)
-        return tree
-
-
-def record(drafter: MoADrafter, prompts: list[list[int]], sampling: Sampling, count: int = COUNT) -> list[Tree]:
-    drafter.__class__ = Recorder
-    drafter.trees = []
-    model = target(drafter.parts.config.model_type)
-    Decoder(drafter, Target(model), POLICY).generate(prompts, [sampling] * len(prompts), Stop(count, tokens=()))
-    return drafter.trees
+def record(kind: str, tli: int, prompts: list[list[int]], sampling: Sampling, cut: str = "projected") -> list[Trees]:
+    return record_trees(drafter(target(kind), tli, cut), target(kind), POLICY, prompts, sampling, COUNT)
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -58,37 +45,22 @@ def check_text(kind: str, policy: TreePolicy, temperature: float, tli: int) -> N
     assert list(said.tokens) == expected
 
 
-@pytest.mark.parametrize("kind", FAMILIES)
-def test_a_large_vocabulary_is_not_read_beforehand(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, sampling = target(kind), Sampling(1.0, seed=2)
-    usual = record(drafter(model), RAGGED, sampling)
-    monkeypatch.setattr(stack, "LARGE", 0)
-    other = record(drafter(model), RAGGED, sampling)
-    assert [tree.tokens.tolist() for tree in usual] == [tree.tokens.tolist() for tree in other]
-    for one, two in zip(usual, other, strict=True):
-        torch.testing.assert_close(one.scores, two.scores)
-
-
 @pytest.mark.parametrize("tli", [0, 2])
 @pytest.mark.parametrize("cut", ["memory", "raw"])
 def test_cuts_give_the_same_trees(cut: str, tli: int) -> None:
-    model, sampling = target(), Sampling(1.0, seed=2)
-    usual = record(drafter(model, tli), RAGGED, sampling)
-    other = record(drafter(model, tli, cut), RAGGED, sampling)
-    assert [tree.tokens.tolist() for tree in usual] == [tree.tokens.tolist() for tree in other]
+    sampling = Sampling(1.0, seed=2)
+    usual, other = record("llama", tli, RAGGED, sampling), record("llama", tli, RAGGED, sampling, cut)
     for one, two in zip(usual, other, strict=True):
-        torch.testing.assert_close(one.scores, two.scores)
+        check_same(one, two)
 
 
 @pytest.mark.parametrize(("kind", "tli"), [("llama", 0), ("llama", 2), ("mistral", 2)])
-def test_rows_do_not_see_each_other(kind: str, tli: int) -> None:
-    model, sampling = target(kind), Sampling(0.7, seed=2)
-    together = record(drafter(model, tli), RAGGED, sampling)
-    for row, prompt in enumerate(RAGGED):
-        for alone, batch in zip(record(drafter(model, tli), [prompt], sampling), together, strict=False):
-            nodes = batch.nodes[row]
-            assert alone.tokens[0, alone.nodes[0]].tolist() == batch.tokens[row, nodes].tolist()
-            torch.testing.assert_close(alone.scores[0, alone.nodes[0]], batch.scores[row, nodes])
+def test_sequences_do_not_see_each_other(kind: str, tli: int) -> None:
+    sampling = Sampling(0.7, seed=2)
+    together = record(kind, tli, RAGGED, sampling)
+    for sequence, prompt in enumerate(RAGGED):
+        for alone, batch in zip(record(kind, tli, [prompt], sampling), together, strict=False):
+            check_same(alone, batch[sequence : sequence + 1])
 
 
 @pytest.mark.parametrize("tli", [0, 1])
@@ -106,8 +78,8 @@ class Unreachable(Target):
     gone = range(0)
     steps = 0
 
-    def verify(self, tree: Tree) -> Step:
-        step, self.steps = super().verify(tree), self.steps + 1
+    def verify(self, trees: Sequence[Tree | None]) -> Step:
+        step, self.steps = super().verify(trees), self.steps + 1
         return evolve(step, features=None) if self.steps in self.gone else step
 
     def prefill(self, *args: object) -> Step:
@@ -117,7 +89,7 @@ class Unreachable(Target):
 
 @pytest.mark.parametrize("tli", [0, 2])
 @pytest.mark.parametrize("gone", [range(3, 6), range(4), range(99)])
-def test_goes_on_without_features(gone: range, tli: int) -> None:
+def test_continues_without_features(gone: range, tli: int) -> None:
     model = target()
     verifier = Unreachable(model)
     verifier.gone = gone
@@ -128,12 +100,9 @@ def test_goes_on_without_features(gone: range, tli: int) -> None:
 
 def test_proposes_the_same_twice() -> None:
     model = target()
-    guess = drafter(model, 1)
-    verifier = Target(model)
-    tokens, lengths = torch.tensor([RAGGED[0]]), torch.tensor([len(RAGGED[0])])
-    step = verifier.prefill(tokens, lengths, guess.needs, [Sampling()])
-    context = Context(tokens, lengths, lengths + 20, torch.tensor([False]), (Sampling(),), step)
+    guess, tokens = drafter(model, 1), RAGGED[0]
+    step = Target(model).prefill([tokens], guess.needs, [Sampling()])
+    context = Context([tokens], [len(tokens) + 20], [False], (Sampling(),), step)
     guess.begin(context)
     first, second = (guess.propose(context, POLICY) for _ in range(2))
-    assert torch.equal(first.tokens, second.tokens)
-    torch.testing.assert_close(first.scores, second.scores)
+    check_same(first, second)

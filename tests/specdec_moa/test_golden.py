@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -10,21 +9,17 @@ from torch import Tensor
 from torch.testing import assert_close
 from transformers import PreTrainedModel
 
-from specdec import Decoder, Sampling, Stop, Target, Tree
-from specdec.features import Features
+from specdec import Decoder, Features, Sampling, Stop, Target, Tree, pack
+from specdec.heads import SplitLayer, TargetParts, rotate
 from specdec.policies import Dynamic
 from specdec.target import TreePass
 from specdec.training import Batch, Teacher
-from specdec_moa.attention import Block
+from specdec_moa.blocks import blocks
+from specdec_moa.cache import MoACache
 from specdec_moa.checkpoint import load
 from specdec_moa.encoder import MoAEncoder
-from specdec_moa.masks import blocks
-from specdec_moa.model import pack
-from specdec_moa.parts import TargetParts
+from specdec_moa.model import pack as pack_layers
 from specdec_moa.plugin import moa
-from specdec_moa.rotary import angles, rotate
-from specdec_moa.rows import Rows
-from specdec_moa.stack import Stack
 from specdec_moa.training import MoAMethod, Options
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -59,7 +54,7 @@ def test_memory(golden_model: PreTrainedModel) -> None:
         torch.stack([getattr(layer, part).transpose(1, 2) for layer in said.past_key_values.layers], 2)
         for part in ("keys", "values")
     )
-    close(pack(keys, values)[real], truth["kv_packed"][real])
+    close(pack_layers(keys, values)[real], truth["kv_packed"][real])
     close(model.mix_layers(truth["kv_packed"])[0, :8], truth["lsa_out"].mean(-2))
     close(model.remember(keys, values)[real], truth["z"][real])
 
@@ -69,7 +64,7 @@ def test_masks_and_forward(golden_model: PreTrainedModel, case: str) -> None:
     truth, model = read("moa_tli0", "train"), load(str(GOLDEN / "moa_tli0"), golden_model.config)
     real = truth["attention_mask"].bool()
     masks = blocks(truth["response_mask"].bool(), truth[f"{case}.block_len"], truth[f"{case}.staircase"], strict=False)
-    assert torch.equal(masks.given, truth[f"{case}.response_mask_noisy"] == 0)
+    assert torch.equal(masks.verified, truth[f"{case}.response_mask_noisy"] == 0)
     assert torch.equal(masks.own[real], truth[f"{case}.sa_mask"][real])
     assert torch.equal(masks.remembered[real], truth[f"{case}.ca_mask"][real])
     embedded = golden_model.get_input_embeddings()(truth["input_ids"])
@@ -83,34 +78,32 @@ def test_masks_and_forward(golden_model: PreTrainedModel, case: str) -> None:
 def test_drafting(golden_model: PreTrainedModel) -> None:
     """Two cycles on a fixed tree, with three tokens decided in between."""
     truth, model = read("moa_tli0", "infer"), load(str(GOLDEN / "moa_tli0"), golden_model.config)
-    rows = Rows(Stack(model, TargetParts.of(golden_model)), 1)
+    cache = MoACache(model, TargetParts.of(golden_model))
+    cache.open(1)
     keys, values = (truth[f"target_{part}"].permute(2, 0, 1, 3)[None] for part in ("key", "value"))
     features = Features(keys=keys, values=values)
-    encoder, first, all_known = MoAEncoder(model), len(truth["prefix_ids"]), len(truth["cycle2.prefix_ids"])
+    encoder, first, whole = MoAEncoder(model), len(truth["prefix_ids"]), len(truth["cycle2.prefix_ids"])
     close(encoder.remember(features), truth["z"])
-    keys, values = Block.of(model.cross_attention).project(truth["z"])
-    close(rotate(keys, angles(model.cross_rotary, keys, torch.arange(all_known)[None])), truth["ca_key"])
+    keys, values = SplitLayer.of(model.cross_attention).keys_values(truth["z"])
+    close(rotate(keys, model.cross_rotary(keys, torch.arange(whole)[None])), truth["ca_key"])
     close(values, truth["ca_value"])
-    for cycle, start, end in (("cycle1", 0, first), ("cycle2", first, all_known)):
+    for cycle, start, end in (("cycle1", 0, first), ("cycle2", first, whole)):
         part = Features(keys=features.keys[:, start:end], values=features.values[:, start:end])
-        encoded = Features(encoded=encoder.encode(part))
-        rows.learn(encoder.open(encoded, 2, 8), torch.tensor([start]), torch.tensor([end - start]))
-        tokens = truth["cycle2.prefix_ids"][None]
-        rows.follow(tokens, np.array([end]), np.array([0]))
-        close(draft(rows, truth, cycle, end), truth[f"{cycle}.logits"])
+        cache.learn(encoder.decode(Features(encoded=encoder.encode(part)), 2, 8), [start], [end - start])
+        cache.follow([truth["cycle2.prefix_ids"].tolist()], [end], [0])
+        close(draft(cache, truth, cycle, end), truth[f"{cycle}.logits"])
 
 
-def draft(rows: Rows, truth: dict[str, Tensor], cycle: str, length: int) -> Tensor:
+def draft(cache: MoACache, truth: dict[str, Tensor], cycle: str, length: int) -> Tensor:
     """Read the tree level by level, as drafting does."""
-    depths = truth["tree_depth"]
-    tree = Tree(truth[f"{cycle}.tree_tokens"][None], truth["tree_parents"][None], torch.zeros(1, len(depths)))
-    logits, done = [], 0
-    for depth in range(int(depths.max()) + 1):
-        count = int((depths == depth).sum())
-        visible = tree.ancestors[:, done : done + count, : done + count]
-        layout = TreePass(torch.tensor([length]), depths[None, : done + count], visible)
-        logits.append(rows.read(tree.tokens[:, done : done + count], layout, rows.recall(np.array([0]))))
-        done += count
+    tree = Tree.of(truth[f"{cycle}.tree_tokens"].tolist(), truth["tree_parents"].tolist())
+    assert tree.depths == truth["tree_depth"].tolist()
+    packed, logits, start = pack([tree]), [], 0
+    for depth in range(tree.depth + 1):
+        end = start + tree.depths.count(depth)
+        tree_pass = TreePass(torch.tensor([length]), packed.depths[:, :end], packed.ancestors[:, start:end, :end])
+        logits.append(cache.read(packed.tokens[:, start:end], tree_pass, cache.memory([0])))
+        start = end
     return torch.cat(logits, 1)[0].detach()
 
 
@@ -126,7 +119,7 @@ def test_generation(golden_target: Target, size: str, prompt: int) -> None:
     accepted = accepted[accepted > 0].tolist()
     decoder = Decoder(moa(str(GOLDEN / "moa_tli0"), golden_target), golden_target, SIZES[size])
     steps = list(decoder.stream([[*tokens, expected[0]]], Sampling(), Stop(max_tokens=len(expected) - 1)))
-    decided = [step.tokens[0, : step.lengths[0]].tolist() for step in steps]
+    decided = [step.tokens[0] for step in steps]
     assert [expected[0], *(token for tokens in decided for token in tokens)] == expected
     assert 1 + len(steps) == truth[f"{size}.target_calls"][prompt]
     assert [len(tokens) for tokens in decided][:-1] == accepted[:-1]  # the last is cut by the limit
@@ -138,19 +131,18 @@ def test_trees(golden_target: Target, size: str, monkeypatch: pytest.MonkeyPatch
     truth = read("moa_tli0", "generate")
     prompt = truth["prompt_ids"][0, : truth["prompt_len"][0]].tolist()
     expected = truth[f"{size}.output_ids"][0].tolist()
-    trees: list[Tree] = []
-    verify = golden_target.verify
-    monkeypatch.setattr(golden_target, "verify", lambda tree: (trees.append(tree), verify(tree))[1])
-    decoder = Decoder(moa(str(GOLDEN / "moa_tli0"), golden_target), golden_target, SIZES[size])
+    drafter = moa(str(GOLDEN / "moa_tli0"), golden_target)
+    trees, propose = list[Tree](), drafter.propose
+    monkeypatch.setattr(drafter, "propose", lambda *args: (trees.extend(grown := propose(*args)), grown)[1])
+    decoder = Decoder(drafter, golden_target, SIZES[size])
     list(decoder.stream([[*prompt, expected[0]]], Sampling(), Stop(max_tokens=60)))
     for index, tokens in enumerate(truth[f"{size}.trace.draft_tokens"]):
-        parents = truth[f"{size}.trace.parents"][index]
-        reference = Tree(tokens[None].long(), parents[None].long(), torch.zeros(1, len(tokens)))
+        reference = Tree.of(tokens.tolist(), truth[f"{size}.trace.parents"][index].tolist())
         assert paths(trees[index]) == paths(reference)
 
 
 def paths(tree: Tree) -> set[tuple[int, ...]]:
-    return {tuple(tree.tokens[0, tree.path(0, node)].tolist()) for node in range(tree.tokens.shape[1])}
+    return {tuple(tree.tokens[step] for step in tree.path(node)) for node in range(len(tree))}
 
 
 @pytest.mark.parametrize(("folder", "case"), [*(("moa_tli0", case) for case in CASES), ("moa_tli1", "stair"), ("moa_tli2", "stair")])  # fmt: skip  # noqa: E501
@@ -160,12 +152,12 @@ def test_losses_and_gradients(golden_model: PreTrainedModel, folder: str, case: 
     head = load(str(GOLDEN / folder), golden_model.config)
     method = MoAMethod(head, TargetParts.of(golden_model, layers), Options(strict=False))
     real, response = truth["attention_mask"].bool(), truth["response_mask"].bool()
-    lesson = Teacher(golden_model, method.needs).read(Batch(truth["input_ids"], real, response, torch.arange(3)))
-    assert torch.equal(lesson.batch.positions, truth["position_ids"])
+    batch = Teacher(golden_model, method.needs).read(Batch(truth["input_ids"], real, response, torch.arange(3)))
+    assert torch.equal(batch.texts.positions, truth["position_ids"])
     if layers:
-        close(lesson.features.hidden[:, :, 0][real], truth["hidden_tli"][real])
+        close(batch.features.hidden[:, :, 0][real], truth["hidden_tli"][real])
     masks = blocks(response, truth[f"{case}.block_len"], truth[f"{case}.staircase"], strict=False)
-    losses = method.losses(lesson, masks)
+    losses = method.losses(batch, masks)
     names = {"forward_KL": "vocabulary", "feature_loss": "feature", "prev_feature_loss": "earlier_feature", "loss": "loss"}  # fmt: skip  # noqa: E501
     for name, ours in names.items():
         if f"{case}.{name}" in truth:

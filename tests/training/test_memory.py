@@ -11,9 +11,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from specdec.bench.training_memory import target, texts
+from specdec.heads import copies
 from specdec.training import Progress, Teacher, load_method
 from specdec_moa import model as model_module
-from specdec_moa import readers, training
+from specdec_moa import training
 from tests.toys import VOCAB, build
 
 VOCABULARY, TOKENS, CHUNK = 20000, 600, 128
@@ -52,8 +53,8 @@ def test_large_weights_are_not_copied_and_learn_the_same(monkeypatch: pytest.Mon
     model, batch = build("qwen2"), texts(VOCAB, 24)
     method = load_method("moa", model).to(model.dtype)
     found = []
-    for copied, at_once in ((readers.LARGE, training.LARGE), (0, 0)):
-        monkeypatch.setattr(readers, "LARGE", copied)
+    for small, at_once in ((copies.SMALL, training.LARGE), (0, 0)):
+        monkeypatch.setattr(copies, "SMALL", small)
         monkeypatch.setattr(training, "LARGE", at_once)
         monkeypatch.setattr(training, "PART", 1000)
         monkeypatch.setattr(model_module, "LARGE", at_once)

@@ -124,7 +124,7 @@ def test_without_resume_old_checkpoints_go(tmp_path: Path) -> None:
 def test_progress_is_in_passes_over_the_data(tmp_path: Path, monkeypatch: Any) -> None:
     seen = []
     monkeypatch.setattr(
-        MoAMethod, "_blocks", lambda self, lesson, progress: (seen.append(progress), BLOCKS(self, lesson, progress))[1]
+        MoAMethod, "_blocks", lambda self, batch, progress: (seen.append(progress), BLOCKS(self, batch, progress))[1]
     )
     run(tmp_path, max_steps=6)
     assert [progress.epoch for progress in seen] == [step / 4 for step in range(6)]

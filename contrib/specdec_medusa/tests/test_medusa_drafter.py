@@ -20,18 +20,20 @@ def test_the_text_is_left_to_the_target(untaught: MedusaMethod) -> None:
 class Recorder(MedusaDrafter):
     """Keeps what it was told, and what it proposed."""
 
-    seen: list[tuple[Context, Tree]]
+    seen: list[tuple[Context, list[Tree | None]]]
     deaf_from = 10**6
 
-    def propose(self, context: Context, policy: TreePolicy) -> Tree:
+    def propose(self, context: Context, policy: TreePolicy) -> list[Tree | None]:
         if len(self.seen) >= self.deaf_from:
             context = evolve(context, step=evolve(context.step, features=None))
-        tree = super().propose(context, policy)
-        self.seen.append((context, tree))
-        return tree
+        trees = super().propose(context, policy)
+        self.seen.append((context, trees))
+        return trees
 
 
-def record(untaught: MedusaMethod, policy: TreePolicy, deaf_from: int = 10**6) -> list[tuple[Context, Tree]]:
+def record(
+    untaught: MedusaMethod, policy: TreePolicy, deaf_from: int = 10**6
+) -> list[tuple[Context, list[Tree | None]]]:
     drafter = untaught.drafter()
     drafter.__class__ = Recorder
     drafter.seen, drafter.deaf_from = [], deaf_from
@@ -51,39 +53,37 @@ def said(untaught: MedusaMethod, tokens: list[int]) -> Tensor:
 
 def test_each_level_is_what_its_head_finds_likeliest(untaught: MedusaMethod) -> None:
     widths = (3, 2, 1)
-    for context, tree in record(untaught, Static(widths)):
-        for row in (~context.done).nonzero()[:, 0].tolist():
-            tokens = context.row(row)
+    for context, trees in record(untaught, Static(widths)):
+        for sequence in context.active:
+            tokens, tree = context.tokens[sequence], trees[sequence]
             if len(tokens) == 1:  # nothing has been read yet
-                assert tree.tokens[row, 1:].max() < 0
+                assert len(tree) == 1
                 continue
             logits = said(untaught, tokens)
-            for node in tree.nodes[row].nonzero()[1:, 0].tolist():
-                depth = int(tree.depths[row, node]) - 1
-                assert tree.tokens[row, node] in logits[depth].topk(widths[depth]).indices
-            full = sum(torch.tensor(widths).cumprod(0).tolist()[: int(context.room[row])])
-            assert int(tree.nodes[row].sum()) == 1 + full
+            for token, depth in zip(tree.tokens[1:], tree.depths[1:], strict=True):
+                assert token in logits[depth - 1].topk(widths[depth - 1]).indices
+            assert len(tree) == 1 + sum(torch.tensor(widths).cumprod(0).tolist()[: context.room[sequence]])
 
 
 def test_no_deeper_than_there_are_heads(untaught: MedusaMethod) -> None:
-    depths = [int(tree.depths.max()) for _, tree in record(untaught, Chain(6))]
+    depths = [tree.depth for _, trees in record(untaught, Chain(6)) for tree in trees if tree is not None]
     assert max(depths) == 3
 
 
 @pytest.mark.parametrize("deaf_from", [0, 1, 2])
-def test_goes_on_from_what_it_knows(untaught: MedusaMethod, deaf_from: int) -> None:
+def test_continues_from_what_it_knows(untaught: MedusaMethod, deaf_from: int) -> None:
     """Out of the target's reach, the heads that spoke of tokens decided since fall away, until none is left."""
     seen = record(untaught, Chain(3), deaf_from)
-    for step, (context, tree) in enumerate(seen):
-        known = seen[min(step, deaf_from - 1)][0].lengths if deaf_from else torch.zeros(3)
-        for row in (~context.done).nonzero()[:, 0].tolist():
-            length, drafted = int(known[row]), tree.tokens[row, 1:][tree.tokens[row, 1:] >= 0].tolist()
-            late = len(context.row(row)) - length
+    for step, (context, trees) in enumerate(seen):
+        known = list(map(len, seen[min(step, deaf_from - 1)][0].tokens)) if deaf_from else [0] * 3
+        for sequence in context.active:
+            tokens, length = context.tokens[sequence], known[sequence]
+            drafted, late = trees[sequence].tokens[1:], len(tokens) - length
             if length < 2 or late >= 3:
                 assert drafted == []
             else:
-                best = said(untaught, context.row(row)[:length]).argmax(-1).tolist()
-                assert drafted == best[late : late + int(context.room[row])]
+                best = said(untaught, tokens[:length]).argmax(-1).tolist()
+                assert drafted == best[late : late + context.room[sequence]]
 
 
 def test_forgets_the_last_batch(untaught: MedusaMethod) -> None:

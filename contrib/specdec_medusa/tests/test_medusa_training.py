@@ -19,30 +19,30 @@ from specdec import Decoder, Needs, Stop, Target, load_drafter
 from specdec.errors import OptionError
 from specdec.policies import Chain
 from specdec.testing import toy_model
-from specdec.training import Batch, Examples, Lesson, Progress, Teacher, load_method
+from specdec.training import Batch, Examples, Progress, Teacher, TeacherBatch, load_method
 from specdec.training.dataset import Example, collate
 from specdec.training.trainer import HeadTrainer, Plan
 
 USUAL = (("logging_steps", 1), ("report_to", "none"), ("use_cpu", True), ("disable_tqdm", True))
 
 
-def lesson(marks: list[list[bool]]) -> Lesson:
+def taught(marks: list[list[bool]]) -> TeacherBatch:
     """Texts of such lengths, of which the marked tokens are learnt from."""
     texts = [Example(np.arange(5, 5 + 3 * len(mark), 3) % 16, np.array(mark)) for mark in marks]
     batch: Batch = collate(list(enumerate(texts)))["batch"]
     return Teacher(toy_model(), Needs()).read(batch)
 
 
-def looped(made: MedusaMethod, read: Lesson, head: int) -> Tensor:
+def looped(made: MedusaMethod, read: TeacherBatch, head: int) -> Tensor:
     """The mean over tokens that are learnt from, one by one."""
     output = made.head.outputs[head] if made.head.config.own_output else toy_model().lm_head
     losses = []
-    for row, column in read.batch.response.nonzero().tolist():
+    for row, column in read.texts.response.nonzero().tolist():
         if (before := column - head - 2) >= 0:
             state = read.last[row, before]
             mixed = made.head.blocks[head].weight @ state
             logits = output.weight @ (state + mixed * mixed.sigmoid())
-            losses.append(cross_entropy(logits, read.batch.tokens[row, column]))
+            losses.append(cross_entropy(logits, read.texts.tokens[row, column]))
     return torch.stack(losses).mean() if losses else torch.zeros(())
 
 
@@ -53,7 +53,7 @@ def test_each_head_learns_the_token_at_its_place(marks: list[list[bool]]) -> Non
     made = method(toy_model(), heads=3, own_output=len(marks) > 1).double()
     for parameter in made.parameters():
         parameter.data += 0.3 * torch.randn_like(parameter)
-    read = lesson(marks)
+    read = taught(marks)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(specdec_medusa, "CHUNK", 2)
         losses = made(read, Progress(0, 1))

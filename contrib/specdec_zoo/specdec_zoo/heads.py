@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import numpy as np
 import torch
-from specdec.training import Examples, Method, Schedule, load_method
+from specdec.training import Examples, Schedule, TrainingMethod, load_method
 from specdec.training.dataset import Example
 from specdec.training.trainer import HeadTrainer, Plan
 from transformers import LlamaForCausalLM, set_seed
@@ -90,7 +90,7 @@ def find(name: str) -> Head:
     return known[name]
 
 
-def train(name: str, stream: Path, output: Path, tokens: int | None = None) -> Method:
+def train(name: str, stream: Path, output: Path, tokens: int | None = None) -> TrainingMethod:
     """Trains a head for the target that ships; goes on from the last checkpoint in `output`."""
     set_seed(0)
     head, bpe = find(name), tokenizer.load(path("target"))

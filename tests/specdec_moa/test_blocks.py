@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from specdec_moa.masks import blocks
+from specdec_moa.blocks import blocks
 
 
 @st.composite
@@ -24,7 +24,7 @@ def test_equal_to_the_obvious(batch: tuple[torch.Tensor, ...], strict: bool) -> 
     for row in range(len(response)):
         answers, length = response[row].tolist(), int(lengths[row])
         free = [not answer or (length > 0 and at % length == 0) for at, answer in enumerate(answers)]
-        assert masks.given[row].tolist() == free
+        assert masks.verified[row].tolist() == free
         for query, answer in enumerate(answers):
             until = query if strict and answer else query + 1
             last = max((at for at in range(until) if free[at]), default=-1 if strict else 0)
@@ -36,13 +36,13 @@ def test_equal_to_the_obvious(batch: tuple[torch.Tensor, ...], strict: bool) -> 
 
 @given(batch=batches())
 def test_nothing_is_seen_beyond_the_start_of_a_block(batch: tuple[torch.Tensor, ...]) -> None:
-    """What is remembered has been verified: it stands before the token, if that is of an answer, and is given."""
+    """What is remembered has been verified: it stands before the token, if that is of an answer, and is verified."""
     response, lengths, stairs = batch
     masks = blocks(response, lengths, stairs)
     for row, query in response.nonzero().tolist():
         seen = masks.remembered[row, query].nonzero()[:, 0].tolist()
         assert seen == list(range(len(seen)))
-        assert not seen or (seen[-1] < query and bool(masks.given[row, seen[-1]]))
+        assert not seen or (seen[-1] < query and bool(masks.verified[row, seen[-1]]))
 
 
 def test_figure_2_of_the_paper() -> None:

@@ -12,7 +12,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from specdec.features import Features, Needs
 
-__all__ = ["Batch", "Lesson", "Teacher"]
+__all__ = ["Batch", "Teacher", "TeacherBatch"]
 
 
 @frozen(eq=False)
@@ -38,10 +38,10 @@ class Batch:
 
 
 @frozen(eq=False)
-class Lesson:
-    """A batch with the target's features, each of the token at its own place, and its last state after the norm."""
+class TeacherBatch:
+    """Texts with the target's features, each of the token at its own place, and its last state after the norm."""
 
-    batch: Batch
+    texts: Batch
     features: Features
     last: Float[Tensor, "B T E"]
 
@@ -57,34 +57,34 @@ class Teacher:
         self._last = layers
 
     @torch.no_grad()
-    def read(self, batch: Batch) -> Lesson:
+    def read(self, batch: Batch) -> TeacherBatch:
         """Run the target over a batch, without its output head."""
-        kept = _Kept(self._layers)
-        with self._caught() as caught:  # padding stands last, so that nothing but padding could see it
+        cache = _Recorder(self._layers)
+        with self._capture() as captured:  # padding stands last, so that nothing but padding could see it
             last = self.model.base_model(
-                input_ids=batch.tokens, past_key_values=kept if self._layers else None, use_cache=bool(self._layers)
+                input_ids=batch.tokens, past_key_values=cache if self._layers else None, use_cache=bool(self._layers)
             ).last_hidden_state
-        caught[self._last] = last
-        hidden = torch.stack([caught[index] for index in self._hidden], 2) if self._hidden else None
-        return Lesson(batch, Features(hidden, kept.keys, kept.values), last)
+        captured[self._last] = last
+        hidden = torch.stack([captured[index] for index in self._hidden], 2) if self._hidden else None
+        return TeacherBatch(batch, Features(hidden, cache.keys, cache.values), last)
 
     @contextmanager
-    def _caught(self) -> Iterator[dict[int, Tensor]]:
-        """Catch the hidden states asked for as they enter their layers."""
-        caught: dict[int, Tensor] = {}
+    def _capture(self) -> Iterator[dict[int, Tensor]]:
+        """Capture the hidden states that are needed as they enter their layers."""
+        captured: dict[int, Tensor] = {}
         layers: Any = self.model.base_model.layers
         with ExitStack() as hooks:
             for index in set(self._hidden) - {self._last}:
 
                 def enter(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any], index: int = index) -> None:
-                    caught[index] = args[0] if args else kwargs["hidden_states"]
+                    captured[index] = args[0] if args else kwargs["hidden_states"]
 
                 hooks.callback(layers[index].register_forward_pre_hook(enter, with_kwargs=True).remove)
-            yield caught
+            yield captured
 
 
-class _Kept(DynamicCache):
-    """Keeps what layers compute, as they give it, of those that are asked for: keys and values, `[B, T, L, H, D]`."""
+class _Recorder(DynamicCache):
+    """Stores the keys and values of some layers, as they come, in two tensors: `[B, T, L, H, D]`."""
 
     def __init__(self, layers: Sequence[int]) -> None:
         super().__init__()
@@ -102,7 +102,7 @@ class _Kept(DynamicCache):
         return key_states, value_states
 
     def _with(self, all_layers: Tensor | None, place: int, states: Float[Tensor, "B H T D"]) -> Float[Tensor, "..."]:
-        """Put a layer's states in their place, so that they are never held twice."""
+        """Write a layer's states to their place, so that they are never held twice."""
         batch, heads, tokens, size = states.shape
         if all_layers is None:
             all_layers = states.new_empty(batch, tokens, len(self._places), heads, size)

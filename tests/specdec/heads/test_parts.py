@@ -1,4 +1,4 @@
-"""What a head borrows can be read from the target's files, and nothing else is."""
+"""Parts of a target can be read from its files, and nothing else is."""
 
 from pathlib import Path
 
@@ -8,13 +8,15 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import PreTrainedModel
 
-from specdec import Sampling, Target
+from specdec import Drafter, Sampling, Target, load_drafter
 from specdec.errors import ModelError, OptionError, UnsupportedModel, WrongCheckpoint
-from specdec.plugins import load_drafter
-from specdec_moa import MoADrafter, TargetParts
-from specdec_moa.weights import fill
+from specdec.heads import TargetParts, read_named
+from specdec.policies import Dynamic
+from specdec_moa import MoADrafter
+from tests.specdec.heads.trees import Trees, check_same, record
+from tests.specdec_eagle.heads import NAMES
+from tests.specdec_eagle.heads import head as eagle_head
 from tests.specdec_moa.heads import FAMILIES, head, target
-from tests.specdec_moa.test_drafter import record
 from tests.toys import RAGGED, build
 
 SHARD = "30KB"
@@ -43,19 +45,6 @@ def test_equals_the_loaded_models(kind: str, layers: int, size: str, tmp_path: P
     assert read.first == model.config.num_hidden_layers - layers
 
 
-@pytest.mark.parametrize("tli", [0, 2])
-def test_drafts_the_same(tli: int, tmp_path: Path) -> None:
-    model = target()
-    usual, remote = (
-        MoADrafter(head(model), parts, "projected")
-        for parts in (TargetParts.of(model, tli), TargetParts.read(saved(model, tmp_path), tli))
-    )
-    trees = [record(drafter, RAGGED[:2], Sampling(1.0, seed=2), 6) for drafter in (usual, remote)]
-    for one, two in zip(*trees, strict=True):
-        assert torch.equal(one.tokens, two.tokens)
-        assert torch.equal(one.scores, two.scores)
-
-
 def test_reads_no_other_tensor(tmp_path: Path) -> None:
     """With all other tensors gone from the files it is the same, and nothing is left without storage."""
     folder = Path(saved(target(), tmp_path, "1GB"))
@@ -78,22 +67,26 @@ def test_ties_the_head_to_the_embedding(tmp_path: Path) -> None:
     assert torch.equal(parts.head.weight, model.lm_head.weight)
 
 
-def test_half_precision_is_made_single_on_a_cpu(tmp_path: Path) -> None:
-    layer = nn.Linear(2, 3, bias=False)
-    save_file({"one.weight": layer.weight.detach().half()}, tmp_path / "model.safetensors")
-    with torch.device("meta"):
-        other = nn.Linear(2, 3, bias=False)
-    fill({"one": other}, str(tmp_path), torch.device("cpu"))
-    assert torch.equal(other.weight, layer.weight.half().float())
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_becomes_single_on_a_cpu(dtype: torch.dtype, tmp_path: Path) -> None:
+    model = build("llama").to(dtype)
+    parts = TargetParts.read(saved(model, tmp_path), 1)
+    assert parts.dtype == torch.float32
+    for name, tensor in tensors(TargetParts.of(model, 1)).items():
+        assert name.endswith("inv_freq") or torch.equal(tensors(parts)[name], tensor.float())
 
 
 def test_refuses_another_shape_and_a_torn_file(tmp_path: Path) -> None:
-    save_file({"one.weight": torch.zeros(3, 4)}, tmp_path / "model.safetensors")
-    with pytest.raises(WrongCheckpoint, match=r"expected one\.weight in .* to be \(3, 2\), got \(3, 4\)"):
-        fill({"one": nn.Linear(2, 3, bias=False)}, str(tmp_path), torch.device("cpu"))
-    (tmp_path / "model.safetensors").write_bytes(b"\x08\0\0\0")
+    folder = Path(saved(build("llama"), tmp_path, "1GB"))
+    weights = load_file(folder / "model.safetensors")
+    save_file({**weights, "model.norm.weight": torch.zeros(3, 4)}, folder / "model.safetensors")
+    with pytest.raises(WrongCheckpoint, match=r"expected model\.norm\.weight in .* to be \(32,\), got \(3, 4\)"):
+        TargetParts.read(str(folder))
+    (folder / "model.safetensors").write_bytes(b"\x08\0\0\0")
     with pytest.raises(WrongCheckpoint, match=r"expected .* to be a whole safetensors file"):
-        fill({"one": nn.Linear(2, 3, bias=False)}, str(tmp_path), torch.device("cpu"))
+        TargetParts.read(str(folder))
+    with pytest.raises(WrongCheckpoint, match=r"expected model\.safetensors in .*, found none"):
+        read_named(str(tmp_path / "nowhere"), ["model.norm.weight"])
 
 
 def test_refuses_what_is_no_target(tmp_path: Path) -> None:
@@ -110,13 +103,29 @@ class Remote(Target):
     model = None  # type: ignore[assignment]
 
 
-def test_a_drafter_for_a_target_elsewhere(tmp_path: Path) -> None:
-    model = target()
-    at, own = saved(model, tmp_path / "target"), str(tmp_path / "head")
+@pytest.mark.parametrize(("name", "options"), [("moa", {}), ("moa", {"tli": 2}), *((name, {}) for name in NAMES)])
+def test_a_drafter_for_a_target_elsewhere(name: str, options: dict[str, int], tmp_path: Path) -> None:
+    """It drafts as it does beside its target."""
+    model, own = target(), str(tmp_path / "head")
+    (head(model) if name == "moa" else eagle_head(name, model)).save_pretrained(own)
+    elsewhere, at = Remote(model), saved(model, tmp_path / "target")
+
+    def trees(drafter: Drafter) -> list[Trees]:
+        return record(drafter, model, Dynamic(depth=4, width=3, size=9), RAGGED[:2], Sampling(1.0, seed=2), 6)
+
+    usual = load_drafter(name, own, target=Target(model), **options)
+    remote = load_drafter(name, own, target=elsewhere, parts=at, **options)
+    for one, two in zip(trees(usual), trees(remote), strict=True):
+        check_same(one, two)
+    with pytest.raises(OptionError, match="expected a target on this machine, or `parts=`"):
+        load_drafter(name, own, target=elsewhere)
+    with pytest.raises(ModelError, match="no model can be read from"):
+        load_drafter(name, own, target=elsewhere, parts=str(tmp_path / "nothing"))
+
+
+def test_as_many_layers_as_asked_for(tmp_path: Path) -> None:
+    model, own = target(), str(tmp_path / "head")
     head(model).save_pretrained(own)
-    elsewhere = Remote(model)
-    drafter = load_drafter("moa", own, target=elsewhere, parts=at, tli=1)
+    drafter = load_drafter("moa", own, target=Remote(model), parts=saved(model, tmp_path / "target"), tli=1)
     assert isinstance(drafter, MoADrafter)
     assert len(drafter.parts.layers) == 1
-    with pytest.raises(OptionError, match="expected a target on this machine, or `parts=`"):
-        load_drafter("moa", own, target=elsewhere)

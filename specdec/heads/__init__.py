@@ -1,0 +1,45 @@
+"""A kit for heads: drafters that are trained for one target, and read what it computed."""
+
+from specdec.heads.checkpoint import Checkpoint, check_made_for, fingerprint, vocabulary_hash
+from specdec.heads.copies import HalfPrecisionLinear, drafting_copy, joined
+from specdec.heads.drafter import HeadDrafter
+from specdec.heads.draws import keyed_generator
+from specdec.heads.files import find, read_fields, read_named, read_tensors
+from specdec.heads.layer import KeysValues, Mask, Projection, SplitLayer, attend, norm, split_heads
+from specdec.heads.losses import feature_loss, soft_cross_entropies, soft_cross_entropy
+from specdec.heads.masks import causal
+from specdec.heads.parts import TargetParts, target_config, target_parts
+from specdec.heads.rotary import Rotary, RotaryTable, rotate
+
+__all__ = [
+    "Checkpoint",
+    "HalfPrecisionLinear",
+    "HeadDrafter",
+    "KeysValues",
+    "Mask",
+    "Projection",
+    "Rotary",
+    "RotaryTable",
+    "SplitLayer",
+    "TargetParts",
+    "attend",
+    "causal",
+    "check_made_for",
+    "drafting_copy",
+    "feature_loss",
+    "find",
+    "fingerprint",
+    "joined",
+    "keyed_generator",
+    "norm",
+    "read_fields",
+    "read_named",
+    "read_tensors",
+    "rotate",
+    "soft_cross_entropies",
+    "soft_cross_entropy",
+    "split_heads",
+    "target_config",
+    "target_parts",
+    "vocabulary_hash",
+]

@@ -1,0 +1,102 @@
+"""Heads on disk: sizes are taken from the tensors, and what a configuration says of these must agree."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from os import PathLike
+from typing import Any
+
+from attrs import frozen
+from torch import Tensor, nn
+from transformers import PreTrainedConfig, PreTrainedTokenizerBase
+
+from specdec.errors import WrongCheckpoint
+from specdec.heads.files import find, read_fields, read_tensors
+
+__all__ = ["Checkpoint", "check_made_for", "fingerprint", "vocabulary_hash"]
+
+CONFIG, WEIGHTS = "config.json", ("model.safetensors", "pytorch_model.bin")
+SIZES = ("model_type", "hidden_size", "num_hidden_layers", "num_key_value_heads", "vocab_size")
+
+
+@frozen(eq=False)
+class Checkpoint:
+    """The fields of a head's `config.json`, and its tensors by name."""
+
+    path: str
+    fields: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+    @classmethod
+    def read(cls, path: str | PathLike[str]) -> "Checkpoint":
+        """Read a folder or a name on the hub.
+
+        Raises:
+            WrongCheckpoint: a file is missing or damaged.
+        """
+        fields = read_fields(find(path, CONFIG))
+        return cls(str(path), fields, read_tensors(find(path, *WEIGHTS)))
+
+    def shape(self, name: str) -> tuple[int, int]:
+        """Give the shape of a matrix.
+
+        Raises:
+            WrongCheckpoint: there is none of this name.
+        """
+        if name not in self.tensors or self.tensors[name].dim() != 2:
+            found = tuple(self.tensors[name].shape) if name in self.tensors else "none"
+            raise WrongCheckpoint(f"expected a matrix {name} in {self.path}, got {found}")
+        rows, columns = self.tensors[name].shape
+        return rows, columns
+
+    def check_fields(self, sizes: Mapping[str, Any]) -> None:
+        """Check that the configuration agrees with these sizes of the tensors, wherever it names them.
+
+        Raises:
+            WrongCheckpoint: it does not.
+        """
+        for name, size in sizes.items():
+            if self.fields.get(name) not in (None, size):
+                raise WrongCheckpoint(
+                    f"expected tensors in {self.path} of {name} {self.fields[name]} as its {CONFIG} says, got {size}"
+                )
+
+    def load_into(self, model: nn.Module) -> None:
+        """Give a model its tensors.
+
+        Raises:
+            WrongCheckpoint: one is missing, not the model's, or of another shape.
+        """
+        expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+        shapes = {name: tuple(tensor.shape) for name, tensor in self.tensors.items()}
+        for name in sorted(expected.keys() | shapes.keys()):
+            if expected.get(name) != shapes.get(name):
+                raise WrongCheckpoint(
+                    f"expected {name} in {self.path} to be {expected.get(name, 'absent')}, "
+                    f"got {shapes.get(name, 'none')}"
+                )
+        model.load_state_dict(self.tensors)
+
+
+def fingerprint(target: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase | None = None) -> dict[str, Any]:
+    """Describe a target by its sizes, and its vocabulary by a hash, to recognise it later."""
+    sizes = {name: getattr(target, name) for name in SIZES}
+    return sizes if tokenizer is None else {**sizes, "vocabulary": vocabulary_hash(tokenizer)}
+
+
+def vocabulary_hash(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Hash a tokenizer's vocabulary."""
+    return hashlib.sha256(json.dumps(sorted(tokenizer.get_vocab().items())).encode()).hexdigest()
+
+
+def check_made_for(made_for: Mapping[str, Any], target: Mapping[str, Any], path: str) -> None:
+    """Check that a head was made for a target, wherever both name the same property.
+
+    Raises:
+        WrongCheckpoint: the message says in what they differ.
+    """
+    for name, value in made_for.items():
+        if name in target and target[name] != value:
+            raise WrongCheckpoint(
+                f"expected a head for a target with {name} {target[name]}, got {path}, made for {name} {value}"
+            )

@@ -1,0 +1,58 @@
+"""Drafters that are a head of their target: they learn what it computed, and score what follows each node."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from specdec.context import Context
+from specdec.errors import PromptError
+from specdec.features import Features
+from specdec.grow import Frontier, grow
+from specdec.heads.parts import TargetParts
+from specdec.interfaces import Drafter, TreePolicy
+from specdec.tree import Tree
+
+__all__ = ["HeadDrafter"]
+
+
+class HeadDrafter(Drafter):
+    """Has a cache of each sequence, filled by position; `parts` are what the head uses of its target."""
+
+    parts: TargetParts
+
+    @abstractmethod
+    def open(self, size: int) -> None:
+        """Forget all, and make room for a batch of this size."""
+
+    @abstractmethod
+    def learn(self, features: Features, starts: Sequence[int], lengths: Sequence[int]) -> None:
+        """Take in what the target computed for `lengths` tokens of each sequence, from position `starts` on."""
+
+    @abstractmethod
+    def score(self, context: Context, frontier: Frontier) -> Float[Tensor, "R M V"]:
+        """Score what follows each node of a frontier; the first frontier of a step is the roots alone."""
+
+    def begin(self, context: Context) -> None:
+        """Forget the last batch.
+
+        Raises:
+            PromptError: a sequence may grow longer than the target's positions.
+        """
+        longest, limit = max(context.limits), int(self.parts.config.max_position_embeddings)
+        if longest > limit:
+            raise PromptError(f"expected sequences within the head's {limit} positions, got a limit of {longest}")
+        self.open(len(context.tokens))
+
+    def propose(self, context: Context, policy: TreePolicy) -> list[Tree | None]:
+        lengths = context.step.lengths
+        with torch.inference_mode():
+            if context.step.features is not None and any(lengths):  # of the token before the one that it predicted
+                starts = [len(tokens) - new - 1 for tokens, new in zip(context.tokens, lengths, strict=True)]
+                self.learn(context.step.features, starts, lengths)
+            return grow(context, policy, lambda frontier: self.score(context, frontier))
+
+    def close(self) -> None:
+        self.open(0)

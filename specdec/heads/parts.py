@@ -1,0 +1,159 @@
+"""Parts of a target that its head uses: the embedding, the output head, and its last layers."""
+
+from os import PathLike
+
+import torch
+from attrs import evolve, frozen
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
+
+from specdec.errors import ModelError, OptionError, UnsupportedModel, WrongCheckpoint
+from specdec.heads.files import read_named
+from specdec.interfaces import Verifier
+
+__all__ = ["TargetParts", "target_config", "target_parts"]
+
+FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
+
+
+@frozen(eq=False)
+class TargetParts:
+    """Embedding, output head, final norm, rotary embedding and the last N `layers`, shared and never trained."""
+
+    config: PreTrainedConfig
+    embed: nn.Module
+    head: nn.Module
+    norm: nn.Module
+    rotary: nn.Module
+    layers: tuple[nn.Module, ...] = ()
+
+    @classmethod
+    def of(cls, model: PreTrainedModel, layers: int = 0) -> "TargetParts":
+        """Take the parts of a loaded model.
+
+        Raises:
+            UnsupportedModel: it is of a family that was never tried, or has no more layers than that.
+        """
+        config, base = model.config.get_text_config(), model.base_model
+        _check(config, layers)
+        last = tuple(base.layers[config.num_hidden_layers - layers :])
+        embed, head = model.get_input_embeddings(), model.get_output_embeddings()
+        return cls(config, embed, head, base.norm, base.rotary_emb, last)
+
+    @classmethod
+    def read(cls, path: str | PathLike[str], layers: int = 0, device: str | torch.device = "cpu") -> "TargetParts":
+        """Load the parts alone, from a folder or the hub.
+
+        On a CPU half precision becomes float32, which it computes many times faster.
+
+        Raises:
+            UnsupportedModel: as `of` does.
+            WrongCheckpoint: the files are damaged, lack a tensor, or are no safetensors.
+            ModelError: there is no such model.
+        """
+        config = _read_config(path)
+        _check(config, layers)
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config).eval().requires_grad_(False)
+        parts = cls.of(model, layers)
+        tied = parts.head.weight is parts.embed.weight
+        wanted = [parts.embed, *parts.layers, parts.norm, *(() if tied else (parts.head,))]
+        _fill({name: module for name, module in model.named_modules() if module in wanted}, path, torch.device(device))
+        if tied:
+            parts.head.weight = parts.embed.weight
+        with torch.device(device):
+            return evolve(parts, rotary=type(parts.rotary)(config))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the target's weights."""
+        dtype: torch.dtype = next(self.embed.parameters()).dtype
+        return dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parts are."""
+        device: torch.device = next(self.embed.parameters()).device
+        return device
+
+    @property
+    def first(self) -> int:
+        """The target's own number of the first of the last layers."""
+        return int(self.config.num_hidden_layers) - len(self.layers)
+
+    @property
+    def windows(self) -> tuple[int | None, ...]:
+        """How far back each of the last layers sees; None is all the way."""
+        sliding = getattr(self.config, "sliding_window", None)
+        kinds = getattr(self.config, "layer_types", None)
+        if kinds is None:
+            return (sliding,) * len(self.layers)
+        return tuple(sliding if kind == "sliding_attention" else None for kind in kinds[self.first :])
+
+
+def target_config(target: Verifier, path: str | PathLike[str] | None = None) -> PreTrainedConfig:
+    """Give the configuration of a target on this machine, or read that of the model at `path`.
+
+    Raises:
+        OptionError: the target is elsewhere, and there is no `path`.
+        ModelError: there is no model at `path`.
+    """
+    return _model(target).config.get_text_config() if path is None else _read_config(path)
+
+
+def target_parts(
+    target: Verifier, layers: int = 0, path: str | PathLike[str] | None = None, device: str | None = None
+) -> TargetParts:
+    """Take the parts of a target on this machine, or read them from `path` onto `device`, by default a GPU if any.
+
+    Raises:
+        OptionError, ModelError: as `target_config` does.
+        UnsupportedModel, WrongCheckpoint: as `TargetParts.read` does.
+    """
+    if path is None:
+        return TargetParts.of(_model(target), layers)
+    return TargetParts.read(path, layers, device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def _model(target: Verifier) -> PreTrainedModel:
+    model = getattr(target, "model", None)
+    if not isinstance(model, PreTrainedModel):
+        raise OptionError(
+            f"expected a target on this machine, or `parts=` to read what a head needs of it, got {target!r}"
+        )
+    return model
+
+
+def _check(target: PreTrainedConfig, layers: int) -> None:
+    if target.model_type not in FAMILIES:
+        raise UnsupportedModel(f"expected a target of {', '.join(FAMILIES)}, got {target.model_type}")
+    if not 0 <= layers < target.num_hidden_layers:
+        raise UnsupportedModel(
+            f"expected target layer inference with 0 to {target.num_hidden_layers - 1} layers, got {layers}"
+        )
+
+
+def _read_config(path: str | PathLike[str]) -> PreTrainedConfig:
+    try:
+        config: PreTrainedConfig = AutoConfig.from_pretrained(path).get_text_config()
+    except (OSError, ValueError) as error:
+        raise ModelError(f"no model can be read from {str(path)!r}: {str(error).strip().splitlines()[0]}") from error
+    return config
+
+
+def _fill(modules: dict[str, nn.Module], path: str | PathLike[str], device: torch.device) -> None:
+    """Give modules without storage their tensors, by their names in the model."""
+    wanted = {
+        f"{prefix}.{name}": tuple(tensor.shape)
+        for prefix, module in modules.items()
+        for name, tensor in module.state_dict().items()
+    }
+    tensors = read_named(path, wanted)
+    for name, shape in wanted.items():
+        tensor = tensors[name]
+        if tensor.shape != shape:
+            raise WrongCheckpoint(f"expected {name} in {path} to be {shape}, got {tuple(tensor.shape)}")
+        half = device.type == "cpu" and tensor.dtype in (torch.float16, torch.bfloat16)
+        tensors[name] = tensor.to(device, torch.float32 if half else tensor.dtype)
+    for prefix, module in modules.items():
+        module.load_state_dict({name: tensors[f"{prefix}.{name}"] for name in module.state_dict()}, assign=True)
