@@ -1,14 +1,14 @@
-"""14 to 35: a child is accepted by the wrong chance, or a rejected one leaves the wrong law."""
+"""14 to 35: a child is accepted by the wrong chance, or a rejected one leaves the wrong probabilities."""
 
 import numpy as np
 
 from specdec.interfaces import Walk
 from specdec.rules import Lenient, Typical
-from specdec.testing.emitted import emitted, grown
 from specdec.testing.instances import Instance
 from specdec.testing.optimum import optimum
+from specdec.testing.output import all_trees, output
 from tests.mutants.coins import Coin, never_impossible, surely_certain
-from tests.mutants.laws import independent, of_root
+from tests.mutants.drafts import independent, of_root, with_draft
 from tests.mutants.mutant import mutant
 from tests.mutants.walking import CHAIN, PLACED, TREE, Block, LeavesFirst, TopDown, distance, distance_of
 
@@ -16,7 +16,7 @@ from tests.mutants.walking import CHAIN, PLACED, TREE, Block, LeavesFirst, TopDo
 @mutant(14, "accept_always", "ENUM, LP", "HF 28508")
 def accept_always():
     class Wrong(TopDown):
-        def accepts(self, p, q, token, child, dice, law):
+        def accepts(self, p, q, token, child, dice, probs):
             return True
 
     return distance(Wrong(), TREE)
@@ -25,7 +25,7 @@ def accept_always():
 @mutant(15, "accept_p_only", "ENUM")
 def accept_p_only():
     class Wrong(TopDown):
-        def accepts(self, p, q, token, child, dice, law):
+        def accepts(self, p, q, token, child, dice, probs):
             return dice.accept(p[token], 1, child)
 
     return distance(Wrong(), TREE)
@@ -34,7 +34,7 @@ def accept_p_only():
 @mutant(16, "accept_swapped", "ENUM")
 def accept_swapped():
     class Wrong(TopDown):
-        def accepts(self, p, q, token, child, dice, law):
+        def accepts(self, p, q, token, child, dice, probs):
             return dice.accept(q[token], p[token], child)
 
     return distance(Wrong(), TREE)
@@ -43,7 +43,7 @@ def accept_swapped():
 @mutant(17, "accept_or_same", "ENUM", "rtp-llm 1295")
 def accept_or_same():
     class Wrong(TopDown):
-        def accepts(self, p, q, token, child, dice, law):
+        def accepts(self, p, q, token, child, dice, probs):
             return token == int(p.argmax()) or dice.accept(p[token], q[token], child)
 
     return distance(Wrong(), TREE)
@@ -66,7 +66,7 @@ def rrs_no_update():
             self.used = q
             return p
 
-        def last(self, p, node, dice, law, tree, tried):
+        def last(self, p, node, dice, probs, tree, tried):
             over = np.maximum(p - self.used, 0) if tried else p
             return dice.residual(over if over.sum() else p, node)
 
@@ -99,17 +99,17 @@ def cum_coin_duplicates():
     """One coin over the children's probabilities, counted twice where a token is there twice."""
 
     class Wrong(TopDown):
-        def walk(self, tree, row, law, dice):
-            p, tokens = law(0), tree.tokens[row].tolist()[1:]
+        def walk(self, tree, probs, dice):
+            p, tokens = probs(0), tree.tokens[1:]
             shares = [p[token] for token in tokens]
             left = 1 - sum(shares)
             chosen = dice.residual(np.array([*shares, max(left, 0)], dtype=object), 0)
             if chosen < len(tokens):
-                return Walk([chosen + 1], dice.residual(law(chosen + 1), chosen + 1))
+                return Walk([chosen + 1], dice.residual(probs(chosen + 1), chosen + 1))
             p[tokens] = 0
-            return Walk([], dice.residual(p if p.sum() else law(0), 9))
+            return Walk([], dice.residual(p if p.sum() else probs(0), 9))
 
-    return distance_of(Wrong(), lambda of, dice: of_root(of, independent(of, dice, 2)))
+    return distance_of(Wrong(), lambda of, dice: of_root(independent(of, dice, 2)))
 
 
 @mutant(24, "block_token_rule", "ENUM, LP", "vllm-ascend 7807, 7808")
@@ -159,8 +159,8 @@ def hsd_beats_the_optimum():
             return w
 
     instance = Instance(2, lambda path: (1, 2), lambda path: (2, 1), lambda *_: 0)
-    trees = grown(instance, lambda of, dice: of.grow(CHAIN, dice))
-    return max(float(emitted(Wrong(), instance, trees).expected_tokens) - optimum(instance, trees), 0)
+    trees = all_trees(instance, lambda of, dice: of.grow(CHAIN, dice))
+    return max(float(output(Wrong(), instance, trees).expected_tokens) - optimum(instance, trees), 0)
 
 
 @mutant(28, "trav_child_weight", "ENUM")
@@ -202,8 +202,8 @@ def trav_w_is_the_mass():
 class KSeq(TopDown):
     """SpecTr's rule for two independent draws (arXiv 2310.15141), in floats: rho is the root of a quadratic."""
 
-    def walk(self, tree, row, law, dice):
-        p, q = law(0).astype(float), self.q
+    def walk(self, tree, probs, dice):
+        p, q = probs(0).astype(float), self.q
         low, high = 1.0, 2.0
         for _ in range(200):
             middle = (low + high) / 2
@@ -211,9 +211,9 @@ class KSeq(TopDown):
             low, high = (middle, high) if 1 - (1 - beta) ** 2 > middle * beta else (low, middle)
         beta = np.minimum(p / high, q).sum()
         for child in (1, 2):
-            token = int(tree.tokens[row, child])
+            token = tree.tokens[child]
             if dice.accept(p[token], high * q[token], child):
-                return Walk([child], dice.residual(law(child), child))
+                return Walk([child], dice.residual(probs(child), child))
         return Walk([], dice.residual(self.over(p, q, high, beta), 0))
 
     def over(self, p, q, rho, beta):
@@ -222,15 +222,13 @@ class KSeq(TopDown):
 
 def kseq_distance(rule) -> float:
     """Give the largest distance over drafters that can say anything."""
-    found = []
+    distances = []
     for seed in range(6):
-        told = Instance.random(3, seed)
-        instance = Instance(3, told.target, lambda path, told=told: tuple(x + 1 for x in told.draft(path)), told.placed)
-        row = instance.draft(())
-        rule.q = np.array(row) / sum(row)
-        trees = grown(instance, lambda of, dice: of_root(of, independent(of, dice, 2)))
-        found.append(float(emitted(rule, instance, trees).distance(instance.p)))
-    return max(found)
+        instance = with_draft(Instance.random(3, seed), lambda row: tuple(x + 1 for x in row))
+        rule.q = instance.q(()).astype(float)
+        trees = all_trees(instance, lambda of, dice: of_root(independent(of, dice, 2)))
+        distances.append(float(output(rule, instance, trees).distance(instance.p)))
+    return max(distances)
 
 
 @mutant(31, "kseq_token_residual", "ENUM")
@@ -247,7 +245,7 @@ def fresh_draw_after_miss():
     """Each child is compared with a draw of its own."""
 
     class Wrong(TopDown):
-        def accepts(self, p, q, token, child, dice, law):
+        def accepts(self, p, q, token, child, dice, probs):
             return dice.accept(p[token], 1, child)
 
         def rest(self, p, q, token):
@@ -259,7 +257,7 @@ def fresh_draw_after_miss():
 @mutant(33, "argmax_at_T", "PATH, ENUM", "MoA, Medusa, UMbreLLa, mistral.rs, vLLM, SGLang on AMD")
 def argmax_at_t():
     class Wrong(TopDown):
-        def accepts(self, p, q, token, child, dice, law):
+        def accepts(self, p, q, token, child, dice, probs):
             return token == int(p.argmax())
 
         def rest(self, p, q, token):
@@ -271,8 +269,8 @@ def argmax_at_t():
 @mutant(34, "temperature_ignored", "PATH, ENUM", "SGLang 39253 (HIP)")
 def temperature_ignored():
     class Wrong(TopDown):
-        def row(self, law, node, tree):
-            return law(node) ** 2 / (law(node) ** 2).sum()
+        def row(self, probs, node):
+            return probs(node) ** 2 / (probs(node) ** 2).sum()
 
     return distance(Wrong(), TREE)
 

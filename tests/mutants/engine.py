@@ -14,13 +14,16 @@ from specdec import Decoder, Sampling, Stop, Target, Tree, Walk
 from specdec import sampling as sampling_module
 from specdec.drafters import NoDrafter, SmallModel
 from specdec.errors import NonFiniteLogits, SpecdecError, TreeError
+from specdec.features import Needs
 from specdec.interfaces import Rule
+from specdec.pack import pack
 from specdec.policies import Static
 from specdec.prefix import Prefix
 from specdec.rules import Match
+from specdec.target import sessions
 from specdec.target.cache import SlotCache
 from specdec.target.engine import Engine
-from specdec.target.tree_pass import TreePass
+from specdec.target.sessions import Sessions
 from tests.mutants.mutant import mutant
 from tests.toys import build
 
@@ -75,10 +78,10 @@ def differs(*patches: Patch, rule: Rule | None = None) -> None:
         for place, name, value in patches:
             spoiled.enter_context(patch.object(place, name, value))
         try:
-            said = run(PROMPTS, OPTIONS, rule=rule)
+            texts = run(PROMPTS, OPTIONS, rule=rule)
         except (SpecdecError, RuntimeError, IndexError) as error:
             raise AssertionError(f"{type(error).__name__}: {error}") from error
-    for one, other in zip(said, expected, strict=True):
+    for one, other in zip(texts, expected, strict=True):
         assert one == other, f"text differs from token {_difference(one, other)} of {len(other)}"
 
 
@@ -90,17 +93,17 @@ def _difference(one, other) -> int:
 
 @mutant(48, "mixed_batch", "PERM", "vllm-ascend 16396, 16430")
 def mixed_batch():
-    whole = Prefix.probs
-    differs((Prefix, "probs", lambda self, *of: whole(evolve(self, sampling=OPTIONS[0]), *of)))
+    class Wrong(Match):
+        def decide(self, trees, logits, prefixes):
+            return super().decide(trees, logits, [evolve(prefix, sampling=OPTIONS[0]) for prefix in prefixes])
+
+    differs(rule=Wrong())
 
 
 @mutant(53, "orphan_child", "SHAPE", "EAGLE-2")
 def orphan_child():
-    tree = Tree.root(torch.tensor([0]))
-    for parent in (0, 1):
-        tree = tree.place(torch.tensor([[1]]), torch.tensor([[parent]]), torch.zeros(1, 1))
     try:
-        tree.select(torch.tensor([[True, False, True]]))
+        Tree.of([0, 1, 1], [-1, 0, 1]).select([0, 2])
     except TreeError as refused:
         raise AssertionError(f"TreeError: {refused}") from refused
 
@@ -172,32 +175,31 @@ class NotYet(LogitsProcessor):
 
 def after_abort() -> None:
     """A step that fails changes nothing: asked again, it says what it would have said."""
-    failing = NotYet()
-    decoder = Decoder(NoDrafter(), Target(model()))
-    stream = decoder.stream([PROMPTS[0]], [Sampling(processors=(failing,))], STOP)
-    said = next(stream).tokens[0].tolist() + next(stream).tokens[0].tolist()
-    roots = torch.tensor([said[-1]])
-    try:
-        decoder.verifier.verify(Tree.root(roots))
+    target, tokens, aborted = Target(model()), list(PROMPTS[0]), 0
+    target.prefill([tokens], Needs(), [Sampling(processors=(NotYet(),))])
+    for _ in range(5):
+        try:
+            tokens += target.verify([Tree.root(tokens[-1])]).tokens[0]
+        except NonFiniteLogits:
+            aborted += 1
+    if aborted != 1:
         raise RuntimeError("nothing was aborted")
-    except NonFiniteLogits:
-        said += decoder.verifier.verify(Tree.root(roots)).tokens[0].tolist()
-    assert tuple(said) == plain()[0][: len(said)], "after an aborted step the text is another"
+    text = tuple(tokens[len(PROMPTS[0]) :])
+    assert text == plain()[0][: len(text)], "after an aborted step the text is another"
 
 
 @mutant(72, "rollback_on_abort", "STATE", "mlx-lm 1528")
 def rollback_on_abort():
-    whole = Target.verify
+    whole = Sessions._decide
 
-    def trim(self, tree):
-        try:
-            return whole(self, tree)
-        except NonFiniteLogits:
-            self.engine._slots[0].length -= 1
-            raise
+    def trim(self, trees):
+        reading, walks = whole(self, trees)
+        for session, walk in walks.items():
+            session.slot.length -= isinstance(walk, NonFiniteLogits)
+        return reading, walks
 
     plain()
-    with patch.object(Target, "verify", trim):
+    with patch.object(Sessions, "_decide", trim):
         after_abort()
 
 
@@ -221,28 +223,30 @@ def kv_descending():
 
 @mutant(74, "mask_or_position: sibling seen", "STATE, PATH")
 def sibling_seen():
-    whole = TreePass.mask
+    def open_mask(trees):
+        packed = pack(trees)
+        return evolve(packed, ancestors=torch.ones_like(packed.ancestors).tril())
 
-    def open_mask(self, dtype, window=None):
-        return whole(evolve(self, visible=torch.ones_like(self.visible).tril()), dtype, window)
-
-    differs((TreePass, "mask", open_mask))
+    differs((sessions, "pack", open_mask))
 
 
 @mutant(74, "mask_or_position: index", "STATE, PATH")
 def position_is_index():
-    def positions(self):
-        return self.lengths[:, None] + torch.arange(self.start, self.depths.shape[1])
+    def numbered(trees):
+        packed = pack(trees)
+        return evolve(packed, depths=torch.arange(packed.tokens.shape[1]).expand_as(packed.tokens))
 
-    differs((TreePass, "positions", property(positions)))
+    differs((sessions, "pack", numbered))
 
 
 @mutant(75, "stream_unverified", "SHAPE, PATH", "MoA (217 tokens for 24)")
 def stream_unverified():
     class Wrong(Match):
-        def walk(self, tree, row, law, dice):
-            path = tree.path(row, int(tree.depths[row].argmax()))
-            return Walk(path, dice.target(law(path[-1] if path else 0), len(path)))
+        decide = Rule.decide
+
+        def walk(self, tree, probs, dice):
+            path = tree.path(tree.depths.index(tree.depth))
+            return Walk(path, dice.target(probs(path[-1] if path else 0), len(path)))
 
     differs(rule=Wrong())
 

@@ -5,19 +5,19 @@ from fractions import Fraction
 
 from attrs import frozen
 
-Found = Fraction | float | None
-"""How far the mutant's law is from the target's; None where a property is broken that is no distance."""
+Distance = Fraction | float | None
+"""How far the mutant's probabilities are from the target's; None where a property is broken that is no distance."""
 
 
 @frozen
 class Mutant:
-    """A mistake, and the property that finds it: `found()` gives a distance above 0 or raises AssertionError."""
+    """A mistake, and the property that finds it: `run()` gives a distance above 0 or raises AssertionError."""
 
     number: int
     name: str
     shipped_by: str
     killed_by: str
-    found: Callable[[], Found]
+    run: Callable[[], Distance]
 
 
 MUTANTS: list[Mutant] = []
@@ -26,9 +26,9 @@ MUTANTS: list[Mutant] = []
 def mutant(number: int, name: str, killed_by: str, shipped_by: str = "-") -> Callable:
     """Enter a mutant in the list."""
 
-    def enter(found: Callable[[], Found]) -> Callable[[], Found]:
-        MUTANTS.append(Mutant(number, name, shipped_by, killed_by, found))
-        return found
+    def enter(run: Callable[[], Distance]) -> Callable[[], Distance]:
+        MUTANTS.append(Mutant(number, name, shipped_by, killed_by, run))
+        return run
 
     return enter
 
@@ -36,7 +36,7 @@ def mutant(number: int, name: str, killed_by: str, shipped_by: str = "-") -> Cal
 def kill(one: Mutant) -> tuple[bool, str]:
     """Say whether a mutant is found, and by how much."""
     try:
-        distance = one.found()
+        distance = one.run()
     except AssertionError as broken:
         return True, f"broken: {[*str(broken).splitlines(), type(broken).__name__][0][:60]}"
     return distance is not None and distance > 1e-12, "" if distance is None else f"{float(distance):.2g}"

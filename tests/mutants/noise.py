@@ -8,13 +8,13 @@ import numpy as np
 
 from specdec import Decoder, Sampling, Target, chance
 from specdec.chance import Chance, Dice, Key, Keyed, Purpose
-from specdec.interfaces import Walk
+from specdec.interfaces import Rule, Walk
 from specdec.policies import Static
 from specdec.rules import Match, Rejection
-from specdec.testing.emitted import Emitted
 from specdec.testing.exhaustive import enumerate_outcomes
 from specdec.testing.instances import Instance, path_tokens
 from specdec.testing.keys import KeyAudit
+from specdec.testing.output import Output
 from specdec.testing.shapes import Shape
 from tests.mutants.coins import KEY, Coin, never_impossible, surely_certain
 from tests.mutants.engine import differs, drafter, model
@@ -37,22 +37,22 @@ class Renamed(Chance):
         return self.chance.coin(accept, of, self.change(key))
 
 
-def decode(chance: Chance, between=lambda: None, length: int = 3, rule=None) -> tuple[int, ...]:
-    """Decode so many tokens in steps of a drawn node each, with laws that never change."""
+def decode(chance: Chance, between=lambda: None, length: int = 3) -> tuple[int, ...]:
+    """Decode so many tokens in steps of a drawn node each, with probabilities that never change."""
     tokens: tuple[int, ...] = ()
     while len(tokens) < length:
         dice = Dice(chance, 0, len(tokens))
         tree = SAME.grow(ONE, dice)
-        walk = (rule or Rejection()).walk(tree, 0, SAME.law(tree), dice)
-        tokens += (*path_tokens(tree, 0, walk.path[-1] if walk.path else 0), walk.token)
+        walk = Rejection().walk(tree, SAME.probs(tree), dice)
+        tokens += (*path_tokens(tree, walk.path[-1] if walk.path else 0), walk.bonus)
         between()
     return tokens[:length]
 
 
 def joint(change: Callable[[Key], Key]):
-    """Give the distance of the law of several steps together."""
+    """Give the distance of several steps together."""
     outcomes = enumerate_outcomes(lambda chance: decode(Renamed(chance, change)))
-    return Emitted.of(outcomes).distance(SAME.p)
+    return Output.of(outcomes).distance(SAME.p)
 
 
 def audited(change: Callable[[Key], Key]) -> None:
@@ -91,7 +91,7 @@ def uniforms_shared():
         chance = Renamed(audit, lambda key: key._replace(node=0) if key.purpose is Purpose.ACCEPT else key)
         dice = Dice(chance, 0, 0)
         tree = instance.grow(shape, dice)
-        Rejection().walk(tree, 0, instance.law(tree), dice)
+        Rejection().walk(tree, instance.probs(tree), dice)
 
 
 @mutant(60, "fp16_coins", "COVER, STAT", "Sequoia")
@@ -109,6 +109,9 @@ def stateful_rng():
         def draw(self, weights, count, key):
             return [int(self.generator.choice(len(weights), p=weights.astype(float) / weights.sum(dtype=float)))]
 
+        def noise(self, key, size):
+            return self.generator.gumbel(size=size).astype(np.float32)
+
     def run(prompts):
         target = Target(model(), chance=Stepped())
         options = [Sampling(temperature=1.0, seed=seed) for seed in range(len(prompts))]
@@ -117,7 +120,7 @@ def stateful_rng():
     from specdec import Stop
 
     stop = Stop(8, tokens=())
-    assert run([[5, 6], [7, 8, 9]])[0] == run([[5, 6]])[0], "a row's text depends on its neighbours"
+    assert run([[5, 6], [7, 8, 9]])[0] == run([[5, 6]])[0], "a sequence's text depends on its neighbours"
 
 
 @mutant(62, "tape_keyed_by_node", "PATH")
@@ -125,14 +128,15 @@ def tape_keyed_by_node():
     """The noise of a token hangs on the node that it is said after, so on the tree."""
 
     class Wrong(Match):
-        def walk(self, tree, row, law, dice):
-            children, tokens, path, node = tree.children(row), tree.tokens[row].tolist(), [], 0
+        decide = Rule.decide
+
+        def walk(self, tree, probs, dice):
+            path, node = [], 0
             while True:
-                token = dice.chance.pick(law(node), Key(dice.seed, dice.root, Purpose.TARGET, node))
-                follow = next((child for child in children[node] if tokens[child] == token), 0)
-                if follow == 0:
+                token = dice.chance.pick(probs(node), Key(dice.seed, dice.root + 1, Purpose.TARGET, node))
+                node = next((child for child in tree.children[node] if tree.tokens[child] == token), 0)
+                if node == 0:
                     return Walk(path, token)
-                node = follow
                 path.append(node)
 
     differs(rule=Wrong())

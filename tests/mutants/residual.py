@@ -1,15 +1,14 @@
-"""36 to 47: the token after the path comes from the wrong law, or from the wrong row."""
+"""36 to 47: the token after the path comes from the wrong probabilities, or from the wrong row."""
 
 import numpy as np
-import torch
 
 from specdec.chance import Chance, Dice
 from specdec.interfaces import Walk
 from specdec.rules import Match, Rejection, Traversal, traversal
 from specdec.rules.arithmetic import normalised
-from specdec.testing.emitted import emitted, grown, said
-from specdec.testing.exhaustive import Exhaustive
+from specdec.testing.exhaustive import Exhaustive, enumerate_outcomes
 from specdec.testing.instances import Instance
+from specdec.testing.output import Output, all_trees, decide, output
 from specdec.testing.shapes import Shape
 from specdec.tree import Tree
 from tests.mutants.mutant import mutant
@@ -19,11 +18,11 @@ ONE = Shape((0,), (True,))
 
 
 class Residual(TopDown):
-    """Corrects by a law of its own once all children were rejected."""
+    """Corrects by probabilities of its own once all children were rejected."""
 
-    def last(self, p, node, dice, law, tree, tried):
-        over = self.over(law(node), self.q, self.token) if tried else law(node)
-        return dice.residual(over if over.sum() > 0 else law(node), node)
+    def last(self, p, node, dice, probs, tree, tried):
+        over = self.over(probs(node), self.q, self.token) if tried else probs(node)
+        return dice.residual(over if over.sum() > 0 else probs(node), node)
 
     def rest(self, p, q, token):
         self.q, self.token = q, token
@@ -91,11 +90,11 @@ def residual_softmaxed():
 
 
 class Unlucky(Chance):
-    """Rejects whatever can be rejected, and draws from nothing that is not a law."""
+    """Rejects whatever can be rejected, and draws from probabilities alone."""
 
     def draw(self, weights, count, key):
-        assert np.isfinite(weights).all(), "NaN where a law should be"
-        assert weights.sum() > 0, "a law without mass"
+        assert np.isfinite(weights).all(), "NaN where a probability should be"
+        assert weights.sum() > 0, "nothing to draw from"
         return [int(token) for token in np.argsort(-weights)[: min(count, np.count_nonzero(weights))]]
 
     def coin(self, accept, of, key):
@@ -106,12 +105,10 @@ def survives_rounding(rule) -> None:
     """A target that is its drafter but for rounding leaves nothing over when it rejects; that must do no harm."""
     q = np.array([0.2, 0.3, 0.5], dtype=np.float32)
     p = np.array([q[0] - np.float32(1.5e-8), q[1], q[2]], dtype=np.float32)
-    tree = Tree.root(torch.tensor([0]))
-    only = Dice(_First(), 0, 0)
-    tree = tree.draw(torch.tensor([[1]]), torch.from_numpy(q)[None, None], [only])
-    walk = rule.walk(tree, 0, lambda node: p.copy(), Dice(Unlucky(), 0, 0))
-    assert 0 <= walk.token < 3, "an id outside the vocabulary"
-    assert p[walk.token] > 0, "a token without probability"
+    tree = Tree.root(0).draw(0, 1, q, Dice(_First(), 0, 0))
+    walk = rule.walk(tree, lambda node: p.copy(), Dice(Unlucky(), 0, 0))
+    assert 0 <= walk.bonus < 3, "an id outside the vocabulary"
+    assert p[walk.bonus] > 0, "a token without probability"
 
 
 class _First(Chance):
@@ -145,8 +142,8 @@ def weight_cancellation():
 @mutant(43, "accept_row_plus1", "ENUM", "TRT-LLM before 15098, HF 28166")
 def accept_row_plus1():
     class Wrong(TopDown):
-        def accepts(self, p, q, token, child, dice, law):
-            return dice.accept(law(child)[token], q[token], child)
+        def accepts(self, p, q, token, child, dice, probs):
+            return dice.accept(probs(child)[token], q[token], child)
 
     return distance(Wrong(), CHAIN)
 
@@ -154,8 +151,8 @@ def accept_row_plus1():
 @mutant(44, "residual_row_plus1", "ENUM", "openvino.genai 4190")
 def residual_row_plus1():
     class Wrong(Residual):
-        def last(self, p, node, dice, law, tree, tried):
-            row = law(min(node + 1, tree.tokens.shape[1] - 1))
+        def last(self, p, node, dice, probs, tree, tried):
+            row = probs(min(node + 1, len(tree) - 1))
             over = np.maximum(row - self.q, 0) if tried else row
             return dice.residual(over if over.sum() else row, node)
 
@@ -165,9 +162,9 @@ def residual_row_plus1():
 @mutant(45, "residual_q_row0", "ENUM")
 def residual_q_row0():
     class Wrong(Residual):
-        def last(self, p, node, dice, law, tree, tried):
-            over = np.maximum(law(node) - tree.proposal(0, 1), 0) if tried else law(node)
-            return dice.residual(over if over.sum() else law(node), node)
+        def last(self, p, node, dice, probs, tree, tried):
+            over = np.maximum(probs(node) - tree.proposal(1), 0) if tried else probs(node)
+            return dice.residual(over if over.sum() else probs(node), node)
 
     return distance(Wrong(), CHAIN)
 
@@ -175,8 +172,8 @@ def residual_q_row0():
 @mutant(46, "bonus_row_minus1", "ENUM")
 def bonus_row_minus1():
     class Wrong(TopDown):
-        def last(self, p, node, dice, law, tree, tried):
-            return dice.residual(p if tried or node == 0 else law(int(tree.parents[0, node])), node)
+        def last(self, p, node, dice, probs, tree, tried):
+            return dice.residual(p if tried or node == 0 else probs(tree.parents[node]), node)
 
     return distance(Wrong(), CHAIN)
 
@@ -196,24 +193,24 @@ def leaves_inputs(rule) -> None:
     instance = Instance.random(3, 1)
     row = instance.p(())
     tree = instance.grow(PLACED, Dice(Exhaustive(), 0, 0))
-    rule.walk(tree, 0, lambda node: row, Dice(Exhaustive([1, 1, 1, 1]), 0, 0))
-    assert (row == instance.p(())).all(), "the target's law was written to"
+    rule.walk(tree, lambda node: row, Dice(Exhaustive([1, 1, 1, 1]), 0, 0))
+    assert (row == instance.p(())).all(), "the target's probabilities were written to"
 
 
 @mutant(49, "bonus_dropped", "LP", "lattice 509, Petals")
 def bonus_dropped():
-    """The law stays right: only the count of tokens tells."""
+    """The probabilities stay right: only the count of tokens tells."""
 
     class Wrong(Match):
-        def walk(self, tree, row, law, dice):
-            walk = super().walk(tree, row, law, dice)
-            if not walk.path or tree.children(row)[walk.path[-1]]:
+        def walk(self, tree, probs, dice):
+            walk = super().walk(tree, probs, dice)
+            if not walk.path or tree.children[walk.path[-1]]:
                 return walk
-            return Walk(walk.path[:-1], int(tree.tokens[row, walk.path[-1]]))
+            return Walk(walk.path[:-1], tree.tokens[walk.path[-1]])
 
     instance = Instance.random(3, 1)
-    trees = grown(instance, lambda of, dice: of.grow(PLACED, dice))
-    right, wrong = (emitted(rule, instance, trees) for rule in (Match(), Wrong()))
+    trees = all_trees(instance, lambda of, dice: of.grow(PLACED, dice))
+    right, wrong = (output(rule, instance, trees) for rule in (Match(), Wrong()))
     assert wrong.error(instance.p) == 0
     return right.expected_tokens - wrong.expected_tokens
 
@@ -221,7 +218,7 @@ def bonus_dropped():
 @mutant(50, "bonus_raw_softmax", "ENUM", "Spec-Bench, EAGLE v1")
 def bonus_raw_softmax():
     class Wrong(TopDown):
-        def last(self, p, node, dice, law, tree, tried):
+        def last(self, p, node, dice, probs, tree, tried):
             return dice.residual(p if tried else p * p, node)
 
     return distance(Wrong(), CHAIN)
@@ -232,24 +229,24 @@ def pad_token_zero():
     """A path that ends early is filled with id 0; the target says 0, and the filling's row, nobody's, is read on."""
 
     class Wrong(TopDown):
-        def last(self, p, node, dice, law, tree, tried):
-            self.token = super().last(p, node, dice, law, tree, tried)
+        def last(self, p, node, dice, probs, tree, tried):
+            self.token = super().last(p, node, dice, probs, tree, tried)
             return self.token
 
     def padded(instance, tree, chance):
-        tokens = said(Wrong(), instance, tree, chance)
+        tokens = decide(Wrong(), instance, tree, chance)
         return (*tokens, int(instance.p(()).argmax())) if tokens[-1] == 0 else tokens
 
     instance = Instance.random(3, 1)
-    trees = grown(instance, lambda of, dice: of.grow(TREE, dice))
-    return _law(instance, trees, padded).distance(instance.p)
+    trees = all_trees(instance, lambda of, dice: of.grow(TREE, dice))
+    return _output(instance, trees, padded).distance(instance.p)
 
 
 @mutant(52, "zero_is_none", "PERM, ENUM", "feifeibear, DSSD; vLLM 38174")
 def zero_is_none():
     class Wrong(TopDown):
-        def last(self, p, node, dice, law, tree, tried):
-            return super().last(p, node, dice, law, tree, tried) or int(p.argmax())
+        def last(self, p, node, dice, probs, tree, tried):
+            return super().last(p, node, dice, probs, tree, tried) or int(p.argmax())
 
     return distance(Wrong(), CHAIN)
 
@@ -262,20 +259,17 @@ def emit_overflow():
         def rest(self, p, q, token):
             return np.maximum(p - q, 0)
 
-        def last(self, p, node, dice, law, tree, tried):
-            return super().last(p, node, dice, law, tree, tried) if p.sum() > 0 else len(p)
+        def last(self, p, node, dice, probs, tree, tried):
+            return super().last(p, node, dice, probs, tree, tried) if p.sum() > 0 else len(p)
 
     survives_rounding(Wrong())
 
 
-def _law(instance, trees, say):
-    from specdec.testing.emitted import Emitted
-    from specdec.testing.exhaustive import enumerate_outcomes
-
-    return Emitted.of(
+def _output(instance, trees, decide):
+    return Output.of(
         (likely * weight, tokens)
         for likely, tree in trees
-        for weight, tokens in enumerate_outcomes(lambda chance, tree=tree: say(instance, tree, chance))
+        for weight, tokens in enumerate_outcomes(lambda chance, tree=tree: decide(instance, tree, chance))
     )
 
 

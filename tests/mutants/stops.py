@@ -1,8 +1,8 @@
-"""63 to 66: rows that end too late, too early, or at the wrong token."""
+"""63 to 66: sequences that end too late, too early, or at the wrong token."""
 
-import torch
 from attrs import evolve
 
+from specdec.context import Context
 from specdec.ends import Ends
 from tests.mutants.engine import STOP, Patch, differs
 from tests.mutants.mutant import mutant
@@ -12,34 +12,37 @@ def _ends(cut) -> Patch:
     return Ends, "cut", cut
 
 
+def _unlimited(context):
+    return evolve(context, limits=[limit + 100 for limit in context.limits])
+
+
 @mutant(63, "past_eos", "JOINT", "EAGLE, UMbreLLa; vLLM 56101; HF 47912")
 def past_eos():
-    def first_end(self, context, row, tokens):
-        return len(tokens) - 1 if set(tokens) & self._tokens else None
-
-    differs((Ends, "_first_end", first_end))
+    differs((Ends, "_end", lambda self, before, tokens: len(tokens) if set(tokens) & self._tokens else None))
 
 
 @mutant(64, "length_overrun", "JOINT, SHAPE", "EAGLE, koboldcpp 1276, SGLang 39826")
 def length_overrun():
+    """Drafts are deeper than there is room for, and nothing cuts what they bring."""
     whole = Ends.cut
 
     def late(self, context, step):
-        step, _ = whole(self, evolve(context, limits=context.limits + 100), step)
-        return step, context.done | (context.lengths + step.lengths >= context.limits)
+        step, done = whole(self, _unlimited(context), step)
+        rows = zip(done, context.tokens, step.tokens, context.limits, strict=True)
+        return step, [ended or len(old) + len(new) >= limit for ended, old, new, limit in rows]
 
-    differs(_ends(late))
+    differs(_ends(late), (Context, "room", property(lambda self: [100] * len(self.tokens))))
 
 
 @mutant(65, "one_token_per_step", "JOINT", "vLLM 26317; SGLang 28180, 33643, 31599")
 def one_token_per_step():
-    """A limit counts steps: rows begin with what they may say still to come."""
+    """A limit counts steps: sequences begin with all of it still to come."""
     whole = Ends.cut
 
     def counted(self, context, step):
-        step, done = whole(self, evolve(context, limits=context.limits + 100), step)
+        step, done = whole(self, _unlimited(context), step)
         self.steps = getattr(self, "steps", 0) + 1
-        return step, done | torch.full_like(done, self.steps >= STOP.max_tokens)
+        return step, [ended or self.steps >= STOP.max_tokens for ended in done]
 
     differs(_ends(counted))
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from specdec.interfaces import Rule, Walk
 from specdec.rules.arithmetic import left_over, normalised
-from specdec.testing.emitted import Emitted, emitted, grown
 from specdec.testing.instances import Instance
+from specdec.testing.output import all_trees, output
 from specdec.testing.shapes import Shape
 
 CHAIN = Shape((0, 1), (True, True))
@@ -19,47 +19,47 @@ PLACED = Shape((0, 0, 1), (False, False, False))
 class TopDown(Rule):
     """Recursive rejection."""
 
-    def walk(self, tree, row, law, dice):
-        children, path, node = tree.children(row), [], 0
+    def walk(self, tree, probs, dice):
+        path, node = [], 0
         while True:
-            p = self.row(law, node, tree)
-            for child in children[node]:
-                token, q = int(tree.tokens[row, child]), tree.proposal(row, child)
-                if self.accepts(p, q, token, child, dice, law):
+            p = self.row(probs, node)
+            for child in tree.children[node]:
+                token, q = tree.tokens[child], tree.proposal(child)
+                if self.accepts(p, q, token, child, dice, probs):
                     break
                 p = self.rest(p, q, token)
             else:
-                return Walk(path, self.last(p, node, dice, law, tree, bool(children[node])))
+                return Walk(path, self.last(p, node, dice, probs, tree, bool(tree.children[node])))
             node = child
             path.append(node)
 
-    def row(self, law, node, tree):
-        return law(node)
+    def row(self, probs, node):
+        return probs(node)
 
-    def accepts(self, p, q, token, child, dice, law):
+    def accepts(self, p, q, token, child, dice, probs):
         return dice.accept(p[token], 1 if q is None else q[token], child)
 
     def rest(self, p, q, token):
         return normalised(left_over(p, q, token), otherwise=p)
 
-    def last(self, p, node, dice, law, tree, tried):
+    def last(self, p, node, dice, probs, tree, tried):
         return dice.residual(p, node)
 
 
 class LeavesFirst(Rule):
     """Traversal."""
 
-    def walk(self, tree, row, law, dice):
-        self.tree, self.of, self.law, self.dice, self.children = tree, row, law, dice, tree.children(row)
-        return self.visit(0, 1) or Walk([], dice.residual(law(0), 0))
+    def walk(self, tree, probs, dice):
+        self.tree, self.probs, self.dice = tree, probs, dice
+        return self.visit(0, 1) or Walk([], dice.residual(probs(0), 0))
 
     def visit(self, node, w):
-        p = self.law(node)
-        for child in self.children[node]:
-            token, q = int(self.tree.tokens[self.of, child]), self.tree.proposal(self.of, child)
-            said = self.visit(child, self.weight(w, p[token], 1 if q is None else q[token]))
-            if said is not None:
-                return Walk([node, *said.path] if node else said.path, said.token)
+        p = self.probs(node)
+        for child in self.tree.children[node]:
+            token, q = self.tree.tokens[child], self.tree.proposal(child)
+            walk = self.visit(child, self.weight(w, p[token], 1 if q is None else q[token]))
+            if walk is not None:
+                return Walk([node, *walk.path] if node else walk.path, walk.bonus)
             left = self.left(w, p, q, token)
             w, p = self.reject(w, left.sum()), normalised(left, otherwise=p)
         if node == 0 or self.dice.accept(w, 1, node):
@@ -79,10 +79,10 @@ class LeavesFirst(Rule):
 class Block(Rule):
     """Block verification as it is written down for a chain (arXiv 2403.10444)."""
 
-    def walk(self, tree, row, law, dice):
-        size = int(tree.nodes[row].sum())
-        p, q = [law(node) for node in range(size)], [tree.proposal(row, node) for node in range(1, size)]
-        x, w = tree.tokens[row].tolist(), [Fraction(1)]
+    def walk(self, tree, probs, dice):
+        size = len(tree)
+        p, q = [probs(node) for node in range(size)], [tree.proposal(node) for node in range(1, size)]
+        x, w = tree.tokens, [Fraction(1)]
         for i in range(size - 1):
             w.append(self.capped(w[i] * p[i][x[i + 1]] / q[i][x[i + 1]]))
         last = 0
@@ -109,25 +109,22 @@ class Block(Rule):
         return np.maximum(w * p - q, 0)
 
 
-def laws(shape, rule, *, seeds=range(6), vocab=3):
-    """Give a rule's exact law on trees of a shape, for several instances."""
+def outputs(shape, rule, *, seeds=range(6), vocab=3):
+    """Give what a rule decides on trees of a shape, for several instances."""
     for seed in seeds:
         instance = Instance.random(vocab, seed)
-        trees = grown(instance, lambda of, dice: of.grow(shape, dice))
-        yield instance, emitted(rule, instance, trees)
+        trees = all_trees(instance, lambda of, dice: of.grow(shape, dice))
+        yield instance, output(rule, instance, trees)
 
 
 def distance(rule, *shapes, seeds=range(6)) -> Fraction:
-    """Give the largest total variation between what a rule says and the target's law."""
-    found = [law.distance(instance.p) for shape in shapes for instance, law in laws(shape, rule, seeds=seeds)]
-    return max(found)
+    """Give the largest total variation between what a rule decides and the target."""
+    return max(
+        decided.distance(instance.p) for shape in shapes for instance, decided in outputs(shape, rule, seeds=seeds)
+    )
 
 
 def distance_of(rule, grow, *, seeds=range(6), vocab=3) -> Fraction:
     """Do the same on trees that are grown in a way of their own."""
-    found = []
-    for seed in seeds:
-        instance = Instance.random(vocab, seed)
-        law: Emitted = emitted(rule, instance, grown(instance, grow))
-        found.append(law.distance(instance.p))
-    return max(found)
+    instances = [Instance.random(vocab, seed) for seed in seeds]
+    return max(output(rule, of, all_trees(of, grow)).distance(of.p) for of in instances)

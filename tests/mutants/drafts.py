@@ -4,10 +4,11 @@ from fractions import Fraction
 
 import numpy as np
 import torch
+from attrs import evolve
 
 from specdec.rules import Rejection
-from specdec.testing.emitted import emitted, grown
-from specdec.testing.instances import ExactTree, Instance, path_tokens
+from specdec.testing.instances import Instance, path_tokens
+from specdec.testing.output import all_trees, output
 from specdec.testing.shapes import Shape
 from specdec.tree import Tree
 from tests.mutants.mutant import mutant
@@ -16,21 +17,17 @@ from tests.mutants.walking import PAIR, TREE, TopDown, distance_of
 RULE = Rejection()
 
 
-class IidTree(ExactTree):
+class IidTree(Tree):
     """Takes its nodes for independent draws."""
 
-    def proposal(self, row, node):
-        law = self._law(self.laws[row, int(self.parents[row, node])])
-        return law / law.sum()
+    def proposal(self, node):
+        return self.probs[self.parents[node]]
 
 
-def declared(tree, instance, kind=ExactTree):
-    """Call every node drawn from the drafter's law."""
-    drawn = torch.zeros_like(tree.tokens, dtype=torch.bool)
-    drawn[:, 1:] = True
-    rows = (instance.draft(path_tokens(tree, 0, node)) for node in range(tree.tokens.shape[1]))
-    laws = {(0, node): np.array(row, dtype=np.float32) for node, row in enumerate(rows)}
-    return kind(tree.tokens, tree.parents, tree.scores, drawn=drawn, laws=laws)
+def declared(tree, instance, kind=Tree):
+    """Call every node drawn from the drafter's probabilities."""
+    probs = {node: instance.q(path_tokens(tree, node)) for node in range(len(tree))}
+    return kind(tree.tokens, tree.parents, tree.scores, tree.depths, probs, frozenset(range(1, len(tree))))
 
 
 def with_draft(instance, change):
@@ -42,31 +39,23 @@ def ranked(row):
     return sorted(range(len(row)), key=lambda token: -row[token])
 
 
-def of_root(instance, tokens):
+def of_root(tokens):
     """Hang tokens under the root."""
-    tree = instance.start()
-    for token in tokens:
-        tree = instance.place(tree, 0, token)
-    return tree
-
-
-def root_law(instance):
-    row = instance.draft(())
-    return np.array([Fraction(x, sum(row)) for x in row], dtype=object)
+    return Tree.root(0).place([(token, 0, 0.0) for token in tokens])
 
 
 def independent(instance, dice, count):
-    return [dice.draft(root_law(instance), 1, node)[0] for node in range(1, count + 1)]
+    return [dice.draft(instance.q(()), 1, node)[0] for node in range(1, count + 1)]
 
 
 @mutant(1, "law_topk_as_sampled", "TYPE, ENUM", "EAGLE-2's text suggests it; TRT-LLM PR 12588")
 def topk_as_sampled():
-    return distance_of(RULE, lambda of, dice: declared(of_root(of, ranked(of.draft(()))[:2]), of))
+    return distance_of(RULE, lambda of, dice: declared(of_root(ranked(of.draft(()))[:2]), of))
 
 
 @mutant(2, "law_argmax_as_softmax", "ENUM", "HF 32867; jaymody 3")
 def argmax_as_softmax():
-    return distance_of(RULE, lambda of, dice: declared(of_root(of, ranked(of.draft(()))[:1]), of))
+    return distance_of(RULE, lambda of, dice: declared(of_root(ranked(of.draft(()))[:1]), of))
 
 
 @mutant(3, "law_raw_for_processed", "ENUM", "HF 47932, 47961; DSSD")
@@ -92,30 +81,26 @@ def wor_as_iid():
 
 @mutant(6, "law_iid_as_wor", "TYPE, ENUM")
 def iid_as_wor():
-    return distance_of(RULE, lambda of, dice: declared(of_root(of, independent(of, dice, 2)), of))
+    return distance_of(RULE, lambda of, dice: declared(of_root(independent(of, dice, 2)), of))
 
 
 @mutant(7, "law_dedupe_as_iid", "ENUM")
 def dedupe_as_iid():
-    return distance_of(
-        RULE, lambda of, dice: declared(of_root(of, dict.fromkeys(independent(of, dice, 3))), of, IidTree)
-    )
+    return distance_of(RULE, lambda of, dice: declared(of_root(dict.fromkeys(independent(of, dice, 3))), of, IidTree))
 
 
 @mutant(8, "law_sorted_siblings", "ENUM")
 def sorted_siblings():
     def grow(of, dice):
-        drawn = of.grow(PAIR, dice).tokens[0, 1:].tolist()
-        return declared(of_root(of, sorted(drawn, key=lambda token: -of.draft(())[token])), of)
+        drawn = of.grow(PAIR, dice).tokens[1:]
+        return declared(of_root(sorted(drawn, key=lambda token: -of.draft(())[token])), of)
 
     return distance_of(RULE, grow)
 
 
 @mutant(9, "law_reversed_wor", "ENUM")
 def reversed_wor():
-    return distance_of(
-        RULE, lambda of, dice: declared(of_root(of, of.grow(PAIR, dice).tokens[0, 1:].tolist()[::-1]), of)
-    )
+    return distance_of(RULE, lambda of, dice: declared(of_root(of.grow(PAIR, dice).tokens[:0:-1]), of))
 
 
 @mutant(10, "law_rerank_prune", "TYPE, ENUM")
@@ -124,11 +109,8 @@ def rerank_prune():
 
     def grow(of, dice):
         tree = of.grow(TREE, dice)
-        keep = torch.zeros_like(tree.nodes)
-        keep[0, [0, *sorted(range(1, tree.tokens.shape[1]), key=lambda n: -float(tree.scores[0, n]))[:2]]] = True
-        keep[0, 0] = True
-        keep &= keep.gather(1, tree.parents.clamp(min=0))
-        return declared(tree.select(keep), of)
+        best = {0, *sorted(range(1, len(tree)), key=lambda node: -tree.scores[node])[:2]}
+        return declared(tree.select({node for node in best if {0, *tree.path(node)} <= best}), of)
 
     return distance_of(RULE, grow)
 
@@ -137,7 +119,7 @@ def rerank_prune():
 def drop_by_value():
     def grow(of, dice):
         tree = of.grow(Shape((0,), (True,)), dice)
-        return tree if root_law(of)[int(tree.tokens[0, -1])] > Fraction(35, 100) else of.start()
+        return tree if of.q(())[tree.tokens[-1]] > Fraction(35, 100) else Tree.root(0)
 
     return distance_of(RULE, grow)
 
@@ -149,8 +131,8 @@ def bf16_draw():
     exact = Instance(3, lambda path: p, lambda path: q, lambda *_: 0)
     coarse = tuple(torch.tensor(q).bfloat16().tolist())
     drawn = Instance(3, lambda path: p, lambda path: coarse, lambda *_: 0)
-    trees = grown(exact, lambda of, dice: declared(drawn.grow(Shape((0,), (True,)), dice), exact))
-    far = emitted(RULE, exact, trees).distance(exact.p)
+    trees = all_trees(exact, lambda of, dice: declared(drawn.grow(Shape((0,), (True,)), dice), exact))
+    far = output(RULE, exact, trees).distance(exact.p)
     between = sum(
         abs(Fraction(a) / Fraction(sum(q)) - Fraction(b) / Fraction(sum(coarse)))
         for a, b in zip(q, coarse, strict=False)
@@ -166,20 +148,20 @@ def bad_q():
 
     def grow(of, dice):
         tree = declared(of.grow(PAIR, dice), of)
-        laws = {place: np.log(law + 0.5) for place, law in tree.laws.items()}
-        return type(tree).of(tree.lists, drawn=tree.drawn, laws=laws)
+        logits = {node: np.log(np.array(of.draft(path_tokens(tree, node))) + 0.5) for node in tree.probs}
+        return evolve(tree, probs=logits)
 
-    class Told(TopDown):
-        def accepts(self, p, q, token, child, dice, law):
+    class Trusting(TopDown):
+        def accepts(self, p, q, token, child, dice, probs):
             return dice.accept(p[token], max(q[token], 0), child)
 
-    return distance_of(Told(), grow)
+    return distance_of(Trusting(), grow)
 
 
 def honest() -> Fraction:
     """The same trees with true labels; nothing is wrong with them."""
 
     def grow(of, dice) -> Tree:
-        return declared(of_root(of, dict.fromkeys(independent(of, dice, 3))), of)
+        return declared(of_root(dict.fromkeys(independent(of, dice, 3))), of)
 
     return distance_of(RULE, grow)
