@@ -19,8 +19,11 @@ GROUPED = "grouped_sdpa"
 class Attention(ABC):
     """Turns a pass over trees into what the attention of a model's layers is given of it."""
 
-    implementations: ClassVar[frozenset[str]]
-    """The `attn_implementation`s of transformers that understand it."""
+    implementations: ClassVar[tuple[str, ...]]
+    """The `attn_implementation`s of transformers that understand it, the usual one first.
+
+    Without a mask, as when an engine looks at a new model, they are causal.
+    """
     finds_slots: ClassVar[bool] = False
     """Whether layers are given the keys and values of all slots, and find the pass's own by `TreePass.slots`."""
 
@@ -35,7 +38,7 @@ class Attention(ABC):
 class DenseMask(Attention):
     """Adds a mask of every node and column: what any model understands."""
 
-    implementations = frozenset({"eager", "sdpa", GROUPED})
+    implementations = ("sdpa", "eager", GROUPED)
 
     def mask(self, tree: TreePass, dtype: torch.dtype, window: int | None) -> Tensor:
         return tree.mask(dtype, window)

@@ -30,11 +30,11 @@ def refuse_unsupported(model: PreTrainedModel, attention: Attention) -> None:
             f"expected a model whose cache can be cut to a prefix, got {name} with {kind}: "
             f"rejected tokens cannot be taken back out of it"
         )
-    implementation, fit = getattr(config, "_attn_implementation", "eager"), sorted(attention.implementations)
+    implementation, fit = getattr(config, "_attn_implementation", "eager"), attention.implementations
     if implementation not in fit:
         raise UnsupportedModel(
             f"expected attn_implementation {' or '.join(fit)}, which can be told of trees, got {implementation}; "
-            f"load {name} with attn_implementation={fit[-1]!r}"
+            f"load {name} with attn_implementation={fit[0]!r}"
         )
     alibi = getattr(config, "alibi", False) or getattr(config, "position_embedding_type", None) == "alibi"
     if alibi or "position_ids" not in inspect.signature(model.base_model.forward).parameters:

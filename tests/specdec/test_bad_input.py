@@ -212,7 +212,7 @@ def with_flash_attention() -> PreTrainedModel:
             ),
             "T5ForConditionalGeneration, which has an encoder",
         ),
-        (with_flash_attention, "eager or sdpa, .* got flash_attention_2; load LlamaForCausalLM with"),
+        (with_flash_attention, "sdpa or eager or .* got flash_attention_2; load LlamaForCausalLM with"),
     ],
     ids=["mamba", "mamba2", "recurrent_gemma", "qwen3_next", "falcon", "bloom", "mpt", "gpt_neo", "t5", "flash"],
 )

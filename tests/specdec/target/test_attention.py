@@ -17,7 +17,7 @@ NAME = "ancestor_bits"
 class AncestorBits(Attention):
     """Hands over each node's ancestors as the bits of a number, and finds keys in the slots by itself."""
 
-    implementations = frozenset({NAME})
+    implementations = (NAME,)
     finds_slots = True
     tree: TreePass
 
