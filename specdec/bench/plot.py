@@ -29,6 +29,8 @@ STYLE: dict[Any, Any] = {
 }
 WIDTH, HEIGHT = 15.0, 4.6
 """Inches of the whole, and of each temperature."""
+LONGEST = 32
+"""Letters of a name; longer ones, as those with a path, would leave the panels no room."""
 
 
 def require(package: str, purpose: str) -> None:
@@ -95,9 +97,11 @@ def _speed(axes: Any, rows: Sequence[Row], colours: dict[str, str]) -> None:
     axes.margins(x=0.3, y=0.15)
     halo = [withStroke(linewidth=3, foreground="white")]
     for (_, x, name), (height, side) in zip(points, _places(points, axes), strict=True):
-        text = f"   {name}" if side == "left" else f"{name}   "
+        text = f"   {_short(name)}" if side == "left" else f"{_short(name)}   "
         axes.text(x, height, text, color=colours[name], ha=side, va="center", path_effects=halo, zorder=5)
-    missing = [f"{row.drafter}: {formatting.speedup(row, row.figures)}" for row in rows if row.figures.speedup is None]
+    missing = [
+        f"{_short(row.drafter)}: {formatting.speedup(row, row.figures)}" for row in rows if row.figures.speedup is None
+    ]
     axes.text(1, 0.02, "\n".join(missing), ha="right", va="bottom", color="grey", size=9, transform=axes.transAxes)
 
 
@@ -110,7 +114,7 @@ def _places(points: Sequence[tuple[float, float, str]], axes: Any) -> list[tuple
     line, letter = (high - low) / 18, (right - left) / 48
     places = list[tuple[float, str]]()
     for y, x, name in points:
-        wide = (len(name) + 4) * letter
+        wide = (len(_short(name)) + 4) * letter
         others = [(other - x, above - y) for above, other, _ in points if (above, other) != (y, x)]
         near = [across for across, up in others if abs(up) < line and abs(across) < wide]
         side = "right" if near and min(near) >= 0 else "left"
@@ -123,6 +127,11 @@ def _places(points: Sequence[tuple[float, float, str]], axes: Any) -> list[tuple
     return places
 
 
+def _short(name: str) -> str:
+    """Leave out the middle of a long name."""
+    return name if len(name) <= LONGEST else f"{name[: LONGEST // 2]}…{name[1 - LONGEST // 2 :]}"
+
+
 def _positions(axes: Any, rows: Sequence[Row], colours: dict[str, str]) -> None:
     axes.set(
         xlabel="drafted token", ylabel="share of steps that accept it", title="Acceptance by position", ylim=(0, 1)
@@ -131,7 +140,12 @@ def _positions(axes: Any, rows: Sequence[Row], colours: dict[str, str]) -> None:
         shares = row.figures.acceptance_by_position
         if shares:
             axes.plot(
-                range(1, len(shares) + 1), shares, "o-", color=colours[row.drafter], label=row.drafter, markersize=4
+                range(1, len(shares) + 1),
+                shares,
+                "o-",
+                color=colours[row.drafter],
+                label=_short(row.drafter),
+                markersize=4,
             )
     axes.xaxis.get_major_locator().set_params(integer=True)
     if axes.lines:
@@ -139,15 +153,16 @@ def _positions(axes: Any, rows: Sequence[Row], colours: dict[str, str]) -> None:
 
 
 def _times(axes: Any, rows: Sequence[Row]) -> None:
-    names = [row.drafter for row in rows]
+    lines = range(len(rows))
     axes.set(xlabel="milliseconds per step", title="Time of a step")
+    axes.set_yticks(lines, [_short(row.drafter) for row in rows])
     left = [0.0] * len(rows)
     for part, colour in PARTS:
         widths = [getattr(row.figures, f"{part}_ms") for row in rows]
-        axes.barh(names, widths, left=left, color=colour, label=part, height=0.65)
+        axes.barh(lines, widths, left=left, color=colour, label=part, height=0.65)
         left = [start + width for start, width in zip(left, widths, strict=True)]
-    for name, end in zip(names, left, strict=True):
-        axes.text(end, name, f" {end:.1f}", va="center")
+    for line, end in zip(lines, left, strict=True):
+        axes.text(end, line, f" {end:.1f}", va="center")
     axes.invert_yaxis()
     axes.margins(x=0.12)
     axes.legend(frameon=False, loc="best")

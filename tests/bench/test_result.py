@@ -5,6 +5,7 @@ import struct
 from io import StringIO
 
 import pytest
+from attrs import evolve
 from rich.console import Console
 
 from specdec.bench import Plan, answers, formatting, plot, report
@@ -77,6 +78,13 @@ def test_a_picture_is_drawn_with_its_size(result):
     assert drawn.startswith(b"\x89PNG\r\n\x1a\n")
     assert width > height > 500
     assert b"<svg" in picture(result, "svg")
+
+
+def test_a_picture_has_room_for_drafters_with_long_paths(result):
+    """Otherwise matplotlib warns that the panels have collapsed."""
+    paths = evolve(result, rows=[evolve(row, drafter=f"moa:{'/folder' * 30}/{row.drafter}") for row in result.rows])
+
+    assert picture(paths).startswith(b"\x89PNG\r\n\x1a\n")
 
 
 def test_the_page_has_the_figures_and_needs_nothing_else(result):
