@@ -12,6 +12,7 @@ and a weight of zero never wins. A choice by scores is the same race in logarith
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -149,6 +150,16 @@ class Dice:
         """Give the noise by which `target` decides after a node at this depth, for drafters to share."""
         noise = self._noise or Noise(self.chance, self.seed)
         return noise.at(self.root + depth + 1, size)
+
+    def scaled_noise(self, depths: Sequence[int], size: int, temperature: float) -> Floats | None:
+        """Multiply the noise after nodes at these depths by the temperature, [len(depths), size]."""
+        scaled = np.empty((len(depths), size), np.float32)
+        for place, depth in enumerate(depths):
+            noise = self.noise(depth, size)
+            if noise is None:
+                return None
+            np.multiply(noise, temperature, out=scaled[place])
+        return scaled
 
 
 def _words(key: Key, count: int) -> np.ndarray[Any, np.dtype[np.uint64]]:

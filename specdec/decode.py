@@ -11,14 +11,14 @@ from transformers import PreTrainedTokenizerBase
 from specdec.chance import Chance, Keyed, Noise
 from specdec.claims import Claim
 from specdec.context import Context, Step
-from specdec.ends import Ends
-from specdec.errors import OptionError, PromptError, VocabularyMismatch
+from specdec.ends import Ends, limits_of
+from specdec.errors import OptionError, VocabularyMismatch
 from specdec.interfaces import Drafter, TreePolicy, Verifier
 from specdec.metrics import Metrics, Summary
 from specdec.observers import observe
 from specdec.options import Sampling, Stop
 from specdec.plugins import load_policy, plugins
-from specdec.text import Prompt, TextStream, batch, encode
+from specdec.text import Prompt, TextStreams, batch, encode
 
 __all__ = ["Decoder", "Generation"]
 
@@ -116,18 +116,19 @@ class Decoder:
         options = sampling.spread(len(encoded)) if isinstance(sampling, Sampling) else tuple(sampling)
         if len(options) != len(encoded):
             raise OptionError(f"expected a sampling for each of {len(encoded)} prompts, got {len(options)}")
-        limits = _limits(encoded, stop, self.verifier.max_length)
+        limits = limits_of(encoded, stop, self.verifier.max_length)
         ends = Ends(stop, self.verifier.end_tokens, self.tokenizer)
-        verifier, self.metrics = self.verifier.view(), Metrics()
-        claim = Claim.of(self.drafter, verifier)
+        verifier = self.verifier.view()
         noise = tuple(Noise(self._chance, one.seed) for one in options)
         step = verifier.prefill(encoded, self.drafter.needs, options)
+        claim = Claim.of(self.drafter, verifier)
         context = Context(encoded, limits, [False] * len(encoded), options, step, noise)
         self.drafter.begin(context)
+        self.metrics = Metrics()
         return self._run(verifier, claim, context, ends, self.metrics), self.metrics
 
     def _run(self, verifier: Verifier, claim: Claim, context: Context, ends: Ends, metrics: Metrics) -> Iterator[Step]:
-        texts = [] if self.tokenizer is None else [TextStream(self.tokenizer) for _ in context.sampling]
+        texts = None if self.tokenizer is None else TextStreams(self.tokenizer, len(context.tokens))
         self._tell("on_begin", context=context)
         while not all(context.done):
             claim.check()
@@ -136,7 +137,7 @@ class Decoder:
             context = context.extend(step, done)
             metrics.observe(trees, step)
             self._tell("on_step", context=context, trees=trees, step=step)
-            yield evolve(step, text=_texts(texts, step, done))
+            yield evolve(step, text=texts.add(step.tokens, done) if texts else None)
         self._tell("on_end", context=context)
         if verifier is not self.verifier:
             verifier.close()
@@ -144,25 +145,3 @@ class Decoder:
     def _tell(self, event: str, **what: Any) -> None:
         for hook in (plugins().hook, self._observers):
             getattr(hook, event)(**what)
-
-
-def _limits(prompts: list[list[int]], stop: Stop, max_length: int | None) -> list[int]:
-    """Work out the lengths that sequences may reach."""
-    if not prompts:
-        raise PromptError("expected at least one prompt, got none")
-    if stop.max_tokens is None and max_length is None:
-        raise OptionError("expected max_tokens, for the target knows no longest sequence; got None")
-    for number, prompt in enumerate(prompts):
-        if max_length is not None and len(prompt) + (stop.max_tokens or 1) > max_length:
-            raise PromptError(
-                f"expected prompt {number} and what follows it to fit the target's {max_length} positions, "
-                f"got {len(prompt)} tokens and {stop.max_tokens or 1} to generate"
-            )
-    return [len(prompt) + stop.max_tokens if stop.max_tokens else max_length or 0 for prompt in prompts]
-
-
-def _texts(texts: list[TextStream], step: Step, done: list[bool]) -> tuple[str, ...] | None:
-    if not texts:
-        return None
-    rows = zip(texts, step.tokens, done, strict=True)
-    return tuple(text.add(tokens, last) if tokens else "" for text, tokens, last in rows)

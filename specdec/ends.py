@@ -7,10 +7,30 @@ from attrs import evolve
 from transformers import PreTrainedTokenizerBase, StopStringCriteria
 
 from specdec.context import Context, Step
-from specdec.errors import OptionError
+from specdec.errors import OptionError, PromptError
 from specdec.options import Stop
 
-__all__ = ["Ends"]
+__all__ = ["Ends", "limits_of"]
+
+
+def limits_of(prompts: Sequence[Sequence[int]], stop: Stop, max_length: int | None) -> list[int]:
+    """Work out the lengths that sequences may reach.
+
+    Raises:
+        PromptError: there is no prompt, or one that leaves no room for what is to be generated.
+        OptionError: neither the stop nor the target knows a limit.
+    """
+    if not prompts:
+        raise PromptError("expected at least one prompt, got none")
+    if stop.max_tokens is None and max_length is None:
+        raise OptionError("expected max_tokens, for the target knows no longest sequence; got None")
+    for number, prompt in enumerate(prompts):
+        if max_length is not None and len(prompt) + (stop.max_tokens or 1) > max_length:
+            raise PromptError(
+                f"expected prompt {number} and what follows it to fit the target's {max_length} positions, "
+                f"got {len(prompt)} tokens and {stop.max_tokens or 1} to generate"
+            )
+    return [len(prompt) + stop.max_tokens if stop.max_tokens else max_length or 0 for prompt in prompts]
 
 
 class Ends:

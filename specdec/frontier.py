@@ -31,7 +31,7 @@ class Frontier:
 
     @cached_property
     def tokens(self) -> Int[Tensor, "R M"]:
-        """Their tokens."""
+        """Their tokens; padding repeats the root's, which does no harm to a model that reads it."""
         return self._numbers[0]
 
     @cached_property
@@ -86,16 +86,14 @@ class Frontier:
     @cached_property
     def _numbers(self) -> Int[Tensor, "3 R M"]:
         """Tokens, depths and parents' columns, made into a tensor at once."""
-        rows: list[list[int]] = []
+        rows, width = list[list[int]](), self.end - self.start
         for tree, nodes in zip(self.trees, self.nodes, strict=True):
-            rows.append([tree.tokens[node] for node in nodes])
+            rows.append([tree.tokens[node] for node in nodes] + tree.tokens[:1] * (width - len(nodes)))
         for tree, nodes in zip(self.trees, self.nodes, strict=True):
             rows.append([tree.depths[node] for node in nodes])
         for tree, nodes, columns in zip(self.trees, self.nodes, self.columns, strict=True):
             rows.append([columns.get(tree.parents[node], 0) for node in nodes])
-        numbers = pad(rows).view(3, len(self.nodes), -1)
-        numbers[1:].clamp_(min=0)
-        return numbers
+        return pad(rows, 0).view(3, len(self.nodes), -1)
 
     @cached_property
     def _seen(self) -> list[dict[int, int]]:

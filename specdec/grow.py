@@ -2,7 +2,6 @@
 
 from math import inf
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -11,14 +10,13 @@ from specdec.chance import Dice
 from specdec.context import Context
 from specdec.frontier import Frontier, Score, Scores
 from specdec.interfaces import TreePolicy
+from specdec.largest import largest
 from specdec.tree import Child, Tree
 
 __all__ = ["Frontier", "Score", "grow"]
 
 Wanted = list[tuple[int, int]]
 """Nodes of a tree, and how many children each is to get."""
-FEW = 8
-"""Up to so many of the largest numbers are found faster one by one, on a CPU."""
 
 
 def grow(context: Context, policy: TreePolicy, score: Score) -> list[Tree | None]:
@@ -70,7 +68,7 @@ def _promising(trees: list[Tree], wanted: list[Wanted], logits: Float[Tensor, "R
             if tree.children[node]:
                 log_q[row, place, [tree.tokens[child] for child in tree.children[node]]] = -inf
     widest = max(width for pairs in wanted for _, width in pairs)
-    gains, tokens = _largest(log_q, min(widest, log_q.shape[-1]))
+    gains, tokens = largest(log_q, min(widest, log_q.shape[-1]))
     return [
         [
             (token, node, tree.scores[node] + gain)
@@ -80,25 +78,6 @@ def _promising(trees: list[Tree], wanted: list[Wanted], logits: Float[Tensor, "R
         ]
         for row, (tree, pairs) in enumerate(zip(trees, wanted, strict=True))
     ]
-
-
-def _largest(log_q: Float[Tensor, "R M V"], count: int) -> tuple[list[list[list[float]]], list[list[list[int]]]]:
-    """Find the largest numbers and their places; `log_q` is used up.
-
-    A few are found one by one on a CPU, which is faster. Of equal numbers the first then comes first, as the target
-    decides too; `topk` puts them in any order.
-    """
-    if count > FEW or log_q.device.type != "cpu":
-        gains, tokens = log_q.topk(count)
-        return gains.tolist(), tokens.tolist()
-    numbers = log_q.numpy()
-    places = np.empty((*numbers.shape[:2], count), np.int64)
-    values = np.empty(places.shape, numbers.dtype)
-    for rank in range(count):
-        places[..., rank] = place = numbers.argmax(-1)
-        values[..., rank] = np.take_along_axis(numbers, place[..., None], -1)[..., 0]
-        np.put_along_axis(numbers, place[..., None], -inf, -1)
-    return values.tolist(), places.tolist()
 
 
 def _draw(
@@ -125,10 +104,9 @@ def _noise(
     depths = [[tree.depths[node] for node in row] for tree, row in zip(trees, nodes, strict=True)]
     if all(depth == row[0] for row in depths for depth in row):
         depths = [row[:1] for row in depths]
-    noise = np.zeros((len(trees), max(map(len, depths)), size), np.float32)
+    noise = torch.zeros(len(trees), max(map(len, depths)), size)
     for row, temperature in enumerate(temperatures):
-        for place, depth in enumerate(depths[row] if temperature > 0 else ()):
-            shared = dice[row].noise(depth, size)
-            if shared is not None:
-                np.multiply(shared, temperature, out=noise[row, place])
-    return torch.from_numpy(noise)
+        scaled = dice[row].scaled_noise(depths[row], size, temperature) if temperature > 0 else None
+        if scaled is not None:
+            noise[row, : len(scaled)] = torch.from_numpy(scaled)
+    return noise

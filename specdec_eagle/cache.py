@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import pad
 
 from specdec.heads import RotaryTable, TargetParts, attend, causal, drafting_copy
-from specdec.target import Layout, SlotCache, Window
+from specdec.target import SlotCache, SlotMapping, TreePass
 from specdec_eagle.model import EagleHead
 
 __all__ = ["EagleCache"]
@@ -72,16 +71,16 @@ class EagleCache:
         return last
 
     def read(
-        self, tokens: Int[Tensor, "R M"], features: Float[Tensor, "R M E"], layout: Layout, sequences: Sequence[int]
+        self, tokens: Int[Tensor, "R M"], features: Float[Tensor, "R M E"], tree: TreePass, sequences: Sequence[int]
     ) -> Float[Tensor, "R M E"]:
-        """Read pairs that stand after `layout.lengths` others, and give the features that they predict."""
+        """Read pairs that stand after `tree.lengths` others, and give the features that they predict."""
         embedded = self._embed(self._to(tokens.clamp(min=0))).to(self._model.dtype)
         inputs, residual = self._model.fuse(embedded, features)
-        queries, own = self._layer.project(inputs, self._rotary(self._to(layout.positions), layout.end))
-        self._cache.reserve(len(self._known), layout.end)
-        self._cache.look(Window(np.array(sequences), layout.columns, layout.end))
+        queries, own = self._layer.project(inputs, self._rotary(self._to(tree.positions), tree.end))
+        self._cache.reserve(len(self._known), tree.end)
+        self._cache.begin(SlotMapping(sequences, tree.columns, tree.end))
         keys_values = self._cache.update(*own, 0)
-        return self._layer.finish(residual, attend(queries, keys_values, self._to(layout.mask(self._model.dtype))))
+        return self._layer.finish(residual, attend(queries, keys_values, self._to(tree.mask(self._model.dtype))))
 
     def _next_unknown(self, sequence: int, start: int) -> int:
         """Find the first column after `start` whose feature is not the target's own."""
@@ -103,9 +102,9 @@ class EagleCache:
             [row[min(column + 1, len(row) - 1)] for column in range(start, start + size)]
             for row, start in zip(tokens, starts, strict=True)
         ]
-        layout = Layout(columns[:, 0], torch.arange(size).expand(len(ids), -1), causal(size).expand(len(ids), -1, -1))
+        tree = TreePass(columns[:, 0], torch.arange(size).expand(len(ids), -1), causal(size).expand(len(ids), -1, -1))
         features = self._features[torch.tensor(sequences)[:, None], columns]
-        outputs = self.read(torch.tensor(ids), features, layout, sequences)
+        outputs = self.read(torch.tensor(ids), features, tree, sequences)
         places = [stop - start - 1 for start, stop in zip(starts, stops, strict=True)]
         last = outputs[range(len(places)), places]
         for row, (sequence, stop) in enumerate(zip(sequences, stops, strict=True)):

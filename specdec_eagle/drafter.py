@@ -9,7 +9,7 @@ from torch import Tensor
 
 from specdec import Context, Encoder, Features, Frontier, Needs, OptionError
 from specdec.heads import HeadDrafter, TargetParts, drafting_copy
-from specdec.target import Layout
+from specdec.target import TreePass
 from specdec_eagle.cache import EagleCache
 from specdec_eagle.model import EagleHead
 from specdec_eagle.model3 import Eagle3Model
@@ -45,9 +45,9 @@ class EagleDrafter(HeadDrafter):
             outputs = self._outputs = self._cache.follow(tokens, frontier.sequences)
         else:
             lengths = torch.tensor([max(len(row) - 2, 0) for row in tokens])
-            layout = Layout(lengths, frontier.read_depths, frontier.visible)
+            tree = TreePass(lengths, frontier.read_depths, frontier.visible)
             above = self._outputs[torch.arange(len(tokens))[:, None], frontier.above]
-            outputs = self._cache.read(frontier.tokens, above, layout, frontier.sequences)
+            outputs = self._cache.read(frontier.tokens, above, tree, frontier.sequences)
             self._outputs = torch.cat([self._outputs, outputs], 1)
         return self.model.score(outputs, self.parts.head)
 

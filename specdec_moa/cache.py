@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from attrs import frozen
 from jaxtyping import Bool, Float, Int
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from specdec import bits, pad
 from specdec.heads import KeysValues, RotaryTable, SplitLayer, TargetParts, attend, drafting_copy, rotate
-from specdec.target import Layout, SlotCache, Window
+from specdec.target import SlotCache, SlotMapping, TreePass
 from specdec_moa.encoder import MoAFeatures
 from specdec_moa.last import LastLayers
 from specdec_moa.model import MoAModel
@@ -71,10 +70,11 @@ class MoACache:
         """Take in what the target computed for `lengths` decided tokens of each sequence, from `starts` on."""
         ends = [start + length for start, length in zip(starts, lengths, strict=True) if length]
         keys, values = features.memory
-        places, spare = np.arange(keys.shape[2]), max(ends)  # one more column takes what means nothing
-        valid = places < np.array(lengths)[:, None]
-        mapping = Window(np.arange(self._size), np.where(valid, np.array(starts)[:, None] + places, spare), spare + 1)
-        rotary = self._cross_rotary(self._to(torch.from_numpy(mapping.columns)), mapping.end)
+        places, spare = torch.arange(keys.shape[2]), max(ends)  # one more column takes what means nothing
+        valid = places < torch.tensor(lengths)[:, None]
+        columns = torch.where(valid, torch.tensor(starts)[:, None] + places, spare)
+        mapping = SlotMapping(range(self._size), columns, spare + 1)
+        rotary = self._cross_rotary(self._to(columns), mapping.end)
         self._begin(self._memory, mapping)
         self._memory.update(rotate(keys, rotary), values, 0)
         if self.parts.layers:
@@ -92,10 +92,10 @@ class MoACache:
         starts = [min(self._read[sequence], end) for sequence, end in zip(sequences, ends, strict=True)]
         chains = pad([row[start:end] for row, start, end in zip(tokens, starts, ends, strict=True)], 0)
         if chains.shape[1]:
-            columns = np.array(starts)[:, None] + np.arange(chains.shape[1])
-            mapping = Window(np.array(sequences), columns, max(starts) + chains.shape[1])
+            columns = torch.tensor(starts)[:, None] + torch.arange(chains.shape[1])
+            mapping = SlotMapping(sequences, columns, max(starts) + chains.shape[1])
             keys, values = self._self_attention.keys_values(self._embed(chains))
-            rotary = self._self_rotary(self._to(torch.from_numpy(columns)), mapping.end)
+            rotary = self._self_rotary(self._to(columns), mapping.end)
             self._begin(self._tokens, mapping)
             self._tokens.update(rotate(keys, rotary), values, 0)
         for sequence, end in zip(sequences, ends, strict=True):
@@ -105,8 +105,8 @@ class MoACache:
         """Gather what some sequences read of the target's memory, until more is learnt."""
         known = [self._known[sequence] for sequence in sequences]
         width = max(number.bit_length() for number in known)
-        slots = np.array(sequences)
-        self._begin(self._memory, Window(slots, slots[:, None][:, :0], width))
+        nowhere = torch.empty(len(sequences), 0, dtype=torch.int64)
+        self._begin(self._memory, SlotMapping(sequences, nowhere, width))
         nothing = self._empty.expand(len(sequences), -1, -1, -1)
         keys_values: KeysValues = self._memory.update(nothing, nothing, 0)
         if width and all(number == (1 << width) - 1 for number in known):
@@ -116,24 +116,24 @@ class MoACache:
         return Memory(sequences, keys_values, visible | blind, blind)
 
     def read(
-        self, tokens: Int[Tensor, "R M"], layout: Layout, memory: Memory, only: Sequence[int] | None = None
+        self, tokens: Int[Tensor, "R M"], tree: TreePass, memory: Memory, only: Sequence[int] | None = None
     ) -> Float[Tensor, "R _ V"]:
-        """Give logits of what follows nodes that stand after `layout.lengths` decided tokens.
+        """Give logits of what follows nodes that stand after `tree.lengths` decided tokens.
 
         With `only` one node per row, by its place among them: the others are read for those after them.
         """
-        positions = self._to(layout.positions)
-        mapping = Window(np.array(memory.sequences), layout.columns, layout.end)
-        masks = _Masks(layout, self._target_dtype, self._device)
+        positions = self._to(tree.positions)
+        mapping = SlotMapping(memory.sequences, tree.columns, tree.end)
+        masks = _Masks(tree, self._target_dtype, self._device)
         embedded = self._embed(tokens.clamp(min=0))
-        queries, own = self._self_attention.project(embedded, self._self_rotary(positions, layout.end))
+        queries, own = self._self_attention.project(embedded, self._self_rotary(positions, tree.end))
         self._begin(self._tokens, mapping)
         read = attend(queries, self._tokens.update(*own, 0), masks(None).to(self._dtype))
         states = self._self_attention.finish(embedded, read)
-        states = self.predict(states, positions, layout.end, memory)
+        states = self.predict(states, positions, tree.end, memory)
         if self.parts.layers:
             self._begin(self._last, mapping)
-            rotary = self._last_rotary(positions, layout.end)
+            rotary = self._last_rotary(positions, tree.end)
             states = self._last_layers(states.to(self._target_dtype), rotary, masks, self._last)
         if only is not None:
             states = states[range(len(only)), only][:, None]
@@ -153,9 +153,9 @@ class MoACache:
         embedded: Tensor = self.parts.embed(self._to(tokens)).to(self._dtype)
         return embedded
 
-    def _begin(self, cache: SlotCache, mapping: Window) -> None:
+    def _begin(self, cache: SlotCache, mapping: SlotMapping) -> None:
         cache.reserve(self._size, mapping.end)
-        cache.look(mapping)
+        cache.begin(mapping)
 
     def _to(self, tensor: Tensor) -> Tensor:
         return tensor.to(self._device, non_blocking=True)
@@ -164,11 +164,11 @@ class MoACache:
 class _Masks:
     """Builds each mask of a pass once."""
 
-    def __init__(self, layout: Layout, dtype: torch.dtype, device: torch.device) -> None:
-        self._layout, self._dtype, self._device = layout, dtype, device
+    def __init__(self, tree: TreePass, dtype: torch.dtype, device: torch.device) -> None:
+        self._tree, self._dtype, self._device = tree, dtype, device
         self._built: dict[int | None, Tensor] = {}
 
     def __call__(self, window: int | None) -> Tensor:
         if window not in self._built:
-            self._built[window] = self._layout.mask(self._dtype, window).to(self._device)
+            self._built[window] = self._tree.mask(self._dtype, window).to(self._device)
         return self._built[window]

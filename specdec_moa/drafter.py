@@ -9,7 +9,7 @@ from torch import Tensor
 
 from specdec import Context, Features, Frontier, Needs, pad
 from specdec.heads import HeadDrafter, TargetParts, causal, drafting_copy
-from specdec.target import Layout
+from specdec.target import TreePass
 from specdec_moa.cache import MoACache
 from specdec_moa.encoder import MoAEncoder
 from specdec_moa.model import MoAModel
@@ -54,8 +54,8 @@ class MoADrafter(HeadDrafter):
             self._memory = self._cache.memory(frontier.sequences)
             return self._read_roots(tokens, frontier.sequences)
         lengths = torch.tensor([len(row) - 1 for row in tokens])
-        layout = Layout(lengths, frontier.read_depths, frontier.visible)
-        return self._cache.read(frontier.tokens, layout, self._memory)
+        tree = TreePass(lengths, frontier.read_depths, frontier.visible)
+        return self._cache.read(frontier.tokens, tree, self._memory)
 
     def _needs(self, cut: str) -> Needs:
         last = int(self.parts.config.num_hidden_layers)
@@ -72,13 +72,13 @@ class MoADrafter(HeadDrafter):
         self._cache.follow(tokens, starts, sequences)
         chains = pad([row[start:] for row, start in zip(tokens, starts, strict=True)])
         size = chains.shape[1]
-        layout = Layout(
+        tree = TreePass(
             torch.tensor(starts),
             torch.arange(size).expand(len(chains), -1),
             causal(size).expand(len(chains), -1, -1),
         )
         only = [end - start for start, end in zip(starts, ends, strict=True)]
-        logits = self._cache.read(chains, layout, self._memory, only)
+        logits = self._cache.read(chains, tree, self._memory, only)
         for sequence, end in zip(sequences, ends, strict=True):
             settled[sequence] = max(settled[sequence], end)
         return logits

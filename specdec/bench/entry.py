@@ -50,7 +50,7 @@ class Entry(ABC):
     policy: str | None = None
     """The shape of its drafts, as it is written on the command line."""
     parameters: int = 0
-    """Weights that drafting needs beside the target's own."""
+    """Weights that drafting needs besides the target's own."""
 
     def shares_noise(self, temperature: int | float) -> bool:
         """Say whether its text must be that of plain decoding with the same seed."""
@@ -149,11 +149,8 @@ class _TimedVerifier(Verifier):
 
     def __init__(self, verifier: Verifier, watch: Stopwatch) -> None:
         self._verifier, self._watch = verifier, watch
-        self.vocab_size, self.max_length, self.end_tokens = (
-            verifier.vocab_size,
-            verifier.max_length,
-            verifier.end_tokens,
-        )
+        self.vocab_size, self.max_length = verifier.vocab_size, verifier.max_length
+        self.end_tokens = verifier.end_tokens
 
     def prefill(self, prompts: Sequence[Sequence[int]], needs: Needs, sampling: Sequence[Sampling]) -> Step:
         return self._verifier.prefill(prompts, needs, sampling)

@@ -32,7 +32,7 @@ DEFINITIONS = (
     "prompt: the mean of each prompt's own.",
     "draft, verify, other: milliseconds per step in the drafter, in the target's passes over trees, and in all else, "
     "which is the target's reading of the prompt and the loop. They add up to the time of a step.",
-    "parameters: the weights that drafting needs beside the target's own.",
+    "parameters: the weights that drafting needs besides the target's own.",
     "looping: fewer than half of the runs of eight tokens in a text are distinct. That is easy to draft; the figures "
     "without such texts stand below.",
 )

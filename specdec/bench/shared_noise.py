@@ -14,6 +14,7 @@ import typer
 from attrs import asdict, frozen
 from rich.console import Console
 from rich.table import Table
+from transformers.utils import logging
 
 from specdec.bench import questions
 from specdec.chance import Chance, Key, Keyed
@@ -106,6 +107,7 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list.")] = False,
 ) -> None:
     """Print acceptance lengths with and without shared noise. Fails if a text depends on it."""
+    logging.disable_progress_bar()
     verifier = Target.from_pretrained(plugins().folder(target))
     drafter, batch = load_drafter("small_model", draft, target=verifier), prompts(file, count)
     gains = [measure(drafter, verifier, *case, batch, tokens) for case in product(POLICIES, TEMPERATURES)]

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -75,22 +74,17 @@ def _follow(tree: Tree, choose: Callable[[int], int]) -> Walk:
 
 def _noise(tree: Tree, prefix: Prefix, logits: Float[Tensor, "R N V"]) -> Float[Tensor, " D #V"] | None:
     """Scale the noise that is added at each depth of a tree; None where there is none to look at, as in a proof."""
-    temperature, dice, size = prefix.sampling.temperature, prefix.dice, logits.shape[-1]
+    temperature, depths = prefix.sampling.temperature, range(tree.depth + 1)
     if temperature == 0:
-        return logits.new_zeros(tree.depth + 1, 1, dtype=torch.float32)
-    scaled = np.empty((tree.depth + 1, size), np.float32)
-    for depth in range(tree.depth + 1):
-        noise = dice.noise(depth, size)
-        if noise is None:
-            return None
-        np.multiply(noise, temperature, out=scaled[depth])
-    return torch.from_numpy(scaled).to(logits.device)
+        return logits.new_zeros(len(depths), 1, dtype=torch.float32)
+    noise = prefix.dice.scaled_noise(depths, logits.shape[-1], temperature)
+    return None if noise is None else torch.from_numpy(noise).to(logits.device)
 
 
 def _choose_all(
     trees: Sequence[Tree],
     logits: Float[Tensor, "R N V"],
-    noises: Sequence[Float[Tensor, " D #V"] | None],
+    noises: Sequence[Float[Tensor, " _ #V"] | None],
     rows: Sequence[int],
 ) -> list[list[int]]:
     """Choose a token after each node of these rows, on the logits' device; -1 where none is finite."""

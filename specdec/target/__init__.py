@@ -1,8 +1,28 @@
 """The target: a transformers model, unmodified, that reads trees."""
 
-from specdec.target.cache import SlotCache, Window
+from specdec.target.attention import Attention, DenseMask
+from specdec.target.cache import SlotCache
 from specdec.target.engine import Engine, Reading, Slot
-from specdec.target.masks import Layout
+from specdec.target.loading import Name, load_model, load_tokenizer
+from specdec.target.sessions import Decision, Session, Sessions
+from specdec.target.slot_mapping import SlotMapping
+from specdec.target.tree_pass import TreePass
 from specdec.target.verifier import Target
 
-__all__ = ["Engine", "Layout", "Reading", "Slot", "SlotCache", "Target", "Window"]
+__all__ = [
+    "Attention",
+    "Decision",
+    "DenseMask",
+    "Engine",
+    "Name",
+    "Reading",
+    "Session",
+    "Sessions",
+    "Slot",
+    "SlotCache",
+    "SlotMapping",
+    "Target",
+    "TreePass",
+    "load_model",
+    "load_tokenizer",
+]

@@ -1,15 +1,44 @@
-"""Attention that reads each key head for all query heads that share it, in place of a copy for each."""
+"""How a model's attention learns what each node may see, and one that reads each key head for all that share it."""
 
-from typing import Any
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from specdec.target.tree_pass import TreePass
+
 GROUPED = "grouped_sdpa"
-"""What transformers knows this attention by."""
+"""What transformers knows the attention by that `use_grouped` chooses."""
+
+
+class Attention(ABC):
+    """Turns a pass over trees into what the attention of a model's layers is given of it."""
+
+    implementations: ClassVar[frozenset[str]]
+    """The `attn_implementation`s of transformers that understand it."""
+    finds_slots: ClassVar[bool] = False
+    """Whether layers are given the keys and values of all slots, and find the pass's own by `TreePass.slots`."""
+
+    @abstractmethod
+    def mask(self, tree: TreePass, dtype: torch.dtype, window: int | None) -> Any:
+        """Build the `attention_mask` of the layers with this sliding window, or with none.
+
+        Transformers hands a tensor of four dimensions to the layers as it is.
+        """
+
+
+class DenseMask(Attention):
+    """Adds a mask of every node and column: what any model understands."""
+
+    implementations = frozenset({"eager", "sdpa", GROUPED})
+
+    def mask(self, tree: TreePass, dtype: torch.dtype, window: int | None) -> Tensor:
+        return tree.mask(dtype, window)
 
 
 def use_grouped(model: PreTrainedModel) -> None:

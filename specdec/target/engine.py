@@ -1,19 +1,23 @@
 """A transformers model that reads trees, its rows in slots that join and leave between passes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-import numpy as np
 import torch
 from attrs import define, frozen
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from specdec.target.cache import SlotCache, Window
-from specdec.target.masks import Layout
+from specdec.target.attention import Attention, DenseMask
+from specdec.target.cache import SlotCache
+from specdec.target.slot_mapping import SlotMapping
 from specdec.target.support import decoder_layers, head_shapes, layer_types, refuse_unsupported, text_config
+from specdec.target.tree_pass import TreePass
+
+BUCKET = 32
+"""Columns to a multiple of which the end of a pass is rounded up: more cost time on a CPU, fewer make more shapes."""
 
 
 @define(eq=False)
@@ -21,15 +25,17 @@ class Slot:
     """One row's place: `length` decided tokens are stored; what was read beyond them counts for nothing."""
 
     index: int
+    room: int = 0
+    """For how many tokens there is room as soon as any are read."""
     length: int = 0
 
 
 @frozen(eq=False)
 class Reading:
-    """What a pass said of each node: logits, if asked for, and the hidden states asked for."""
+    """What a pass computed for each node: logits, if wanted, and the hidden states wanted, by their index."""
 
     logits: Float[Tensor, "R M V"] | None
-    hidden_states: dict[int, Float[Tensor, "R M E"]]
+    hidden_states: Mapping[int, Float[Tensor, "R M E"]]
 
 
 class Engine:
@@ -38,37 +44,43 @@ class Engine:
     Nothing that is read counts until it is kept: a pass may be repeated, or its nodes left to be overwritten.
     """
 
-    def __init__(self, model: PreTrainedModel) -> None:
-        refuse_unsupported(model)
+    def __init__(self, model: PreTrainedModel, attention: Attention | None = None, *, bucket: int = BUCKET) -> None:
+        """Use a loaded model as it is; a pass reads a multiple of `bucket` columns, so that its shapes repeat.
+
+        Raises:
+            UnsupportedModel: its cache cannot be cut to a prefix, or its attention cannot be told of trees.
+        """
+        self.attention = attention or DenseMask()
+        refuse_unsupported(model, self.attention)
         self.model = model.eval()
         self.config = text_config(model)
         self.vocab_size = int(self.config.vocab_size)
         self.max_length: int | None = getattr(self.config, "max_position_embeddings", None)
         self.layers = decoder_layers(model)
+        self.cache = SlotCache(head_shapes(model), model.dtype, model.device)
         self._device, self._dtype = model.device, model.dtype  # transformers looks for them among all weights
-        self._kinds = sorted(set(layer_types(model)))
+        sliding = {"sliding_attention": getattr(self.config, "sliding_window", None)}
+        self._windows = {kind: sliding.get(kind) for kind in layer_types(model)}
+        self._bucket = bucket
         self._slots: list[Slot] = []
-        self.cache = SlotCache(head_shapes(model), self._dtype, self._device)
 
     def open(self, columns: int = 0) -> Slot:
-        """Give a new row an empty slot, with room for this many tokens."""
-        slot = Slot(len(self._slots))
-        self.cache.reserve(slot.index + 1, columns)
-        self.cache.wipe(slot.index)
+        """Give a new row an empty slot, and room for this many tokens when any are read."""
+        slot = Slot(len(self._slots), columns)
         self._slots.append(slot)
         return slot
 
     def close(self, slot: Slot) -> None:
         """Let a row leave; the last slot moves into its place, so that slots stay without gaps.
 
-        What the moved row read and did not keep is lost.
+        Memory that is no longer needed is given back.
         """
         last = self._slots.pop()
         if last is not slot:
-            self.cache.copy(last.index, slot.index, last.length)
-            self.cache.wipe(slot.index, last.length)
+            self.cache.copy(last.index, slot.index)
             self._slots[slot.index] = last
             last.index = slot.index
+        self.cache.release(len(self._slots), max((slot.room for slot in self._slots), default=0))
 
     def read(
         self,
@@ -80,37 +92,43 @@ class Engine:
         hidden_states: Sequence[int] = (),
         logits: bool = True,
     ) -> Reading:
-        """Read nodes behind the decided tokens of their rows, after the `C - M` nodes read before them.
+        """Read nodes after the decided tokens of their rows, and after the `C - M` nodes read before them.
 
-        Slots in the order of their indices are read in place; any other order costs a copy.
+        Every row begins with a token, which is read in place of its padding as well. Slots that are neighbours, in
+        the order of their indices, are read in place; others are gathered.
         """
-        lengths, indices = np.array([(slot.length, slot.index) for slot in slots]).T
-        layout = Layout(torch.from_numpy(lengths), depths, visible)
-        self.cache.reserve(len(self._slots), layout.end)
-        self.cache.look(Window(indices, layout.columns, layout.end))
+        tree = self._begin(slots, depths, visible)
+        tokens = self._to(tokens)
         captured: dict[int, Tensor] = {}
         with torch.inference_mode(), ExitStack() as hooks:
             for index in hidden_states:
                 hooks.callback(self._hook(index, captured).remove)
-            said = self._forward(
+            computed = self._forward(
                 logits,
-                input_ids=self._to(torch.from_numpy(np.maximum(tokens.numpy(), 0))),
-                position_ids=self._to(layout.positions),
-                attention_mask=self._mask(layout),
+                input_ids=torch.where(tokens < 0, tokens[:, :1], tokens),
+                position_ids=tree.positions,
+                attention_mask=self._mask(tree),
                 past_key_values=self.cache,
                 use_cache=True,
             )
-        return Reading(said, captured)
+        return Reading(computed, captured)
 
     def keep(self, slot: Slot, nodes: Sequence[int]) -> None:
         """Count these nodes as decided, in this order, and forget the others."""
-        if list(nodes) != list(range(len(nodes))):
-            self.cache.move(slot.index, self._to(torch.tensor(nodes) + slot.length), slot.length)
-        slot.length += len(nodes)
+        self.keep_all([slot], [nodes])
 
-    def forget(self, slot: Slot) -> None:
-        """Wipe what was read and not kept."""
-        self.cache.wipe(slot.index, slot.length)
+    def keep_all(self, slots: Sequence[Slot], paths: Sequence[Sequence[int]]) -> None:
+        """Count nodes of each slot as decided, in their order, and forget the others; all are moved at once."""
+        moves = [
+            (slot.index, slot.length + node, slot.length + place)
+            for slot, path in zip(slots, paths, strict=True)
+            for place, node in enumerate(path)
+            if node != place
+        ]
+        if moves:
+            self.cache.move(*self._to(torch.tensor(moves).T))
+        for slot, path in zip(slots, paths, strict=True):
+            slot.length += len(path)
 
     def keys_values(
         self, layers: Sequence[int], slots: Sequence[Slot], columns: Int[Tensor, "R K"]
@@ -124,6 +142,21 @@ class Engine:
         indices = self._to(torch.tensor([slot.index for slot in slots]))
         return self.cache.columns([every[layer] for layer in layers], indices, self._to(columns))
 
+    def _begin(self, slots: Sequence[Slot], depths: Int[Tensor, "R C"], visible: Bool[Tensor, "R M C"]) -> TreePass:
+        """Make room, and tell the cache where the pass reads and writes."""
+        stops = [slot.length + depths.shape[1] for slot in slots]
+        for slot, stop in zip(slots, stops, strict=True):
+            slot.room = max(slot.room, stop)
+        end = -(-max(stops) // self._bucket) * self._bucket
+        self.cache.reserve(len(self._slots), max(end, max(slot.room for slot in self._slots)))
+        indices = [slot.index for slot in slots]
+        for index, stop in zip(indices, stops, strict=True):
+            self.cache.clear(index, stop)
+        lengths, rows = self._to(torch.tensor([[slot.length for slot in slots], indices]))
+        tree = TreePass(lengths, self._to(depths), self._to(visible), end, rows)
+        self.cache.begin(SlotMapping(indices, tree.columns, end), whole=self.attention.finds_slots)
+        return tree
+
     def _to(self, tensor: Tensor) -> Tensor:
         return tensor.to(self._device, non_blocking=True)
 
@@ -131,15 +164,13 @@ class Engine:
         if not logits:
             self.model.base_model(**inputs)
             return None
-        said: Tensor = self.model(**inputs).logits
-        return said
+        computed: Tensor = self.model(**inputs).logits
+        return computed
 
-    def _mask(self, layout: Layout) -> Tensor | dict[str, Tensor]:
-        masks = {kind: self._to(layout.mask(self._dtype, self._window(kind))) for kind in self._kinds}
-        return masks if len(masks) > 1 else masks[self._kinds[0]]
-
-    def _window(self, kind: str) -> int | None:
-        return int(self.config.sliding_window) if kind == "sliding_attention" else None
+    def _mask(self, tree: TreePass) -> Any:
+        """Build what layers of each kind are given."""
+        masks = {kind: self.attention.mask(tree, self._dtype, window) for kind, window in self._windows.items()}
+        return masks if len(masks) > 1 else next(iter(masks.values()))
 
     def _hook(self, index: int, captured: dict[int, Tensor]) -> torch.utils.hooks.RemovableHandle:
         """Catch a hidden state as it passes; index i enters layer i, the last leaves the norm."""

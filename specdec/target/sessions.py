@@ -1,13 +1,11 @@
 """Sequences of any number of owners on one engine: each joins, reads, is verified and leaves at its own time."""
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from threading import RLock
 
 import torch
-from attrs import define, field, frozen
-from jaxtyping import Float, Int
-from torch import Tensor
+from attrs import define, field
 
 from specdec.chance import Chance, Keyed, Noise
 from specdec.errors import NonFiniteLogits, TreeError
@@ -18,44 +16,14 @@ from specdec.pack import Packed, pack, pad
 from specdec.prefix import Prefix
 from specdec.rules import Match
 from specdec.target.checks import check_prompt, check_tree
-from specdec.target.engine import Engine, Reading, Slot
+from specdec.target.decisions import Decision, Session, gather_features
+from specdec.target.engine import Engine, Reading
 from specdec.tree import Tree
 
 __all__ = ["CHUNK", "Decision", "Session", "Sessions"]
 
 CHUNK = 512
 """Prompt tokens that are read in one pass, so that a long prompt's mask stays small, and no tree waits long."""
-
-
-@define(eq=False)
-class Session:
-    """One sequence. The first `slot.length` of its decided tokens have been read; the last of them is the root."""
-
-    slot: Slot
-    prefix: Prefix
-    needs: Needs
-
-    @property
-    def unread(self) -> int:
-        """How many tokens before the root are still to be read."""
-        return len(self.prefix.tokens) - 1 - self.slot.length
-
-
-@frozen(eq=False)
-class Decision:
-    """What a pass brought to a session: the tokens that were decided, of which all but the last were drafted.
-
-    Reading a part of a prompt decides nothing. `nodes` are those of the pass that the session keeps, in the cache's
-    columns from `start` on.
-    """
-
-    session: Session
-    tokens: list[int]
-    nodes: Sequence[int]
-    start: int
-    reading: Reading
-    row: int
-    """The session's row in the reading."""
 
 
 @define(eq=False)
@@ -88,7 +56,7 @@ class Sessions:
             return session
 
     def close(self, session: Session) -> None:
-        """Let a sequence leave; one that has left already is none of our business."""
+        """Let a sequence leave; one that has left already stays so."""
         with self._lock:
             if session in self._open:
                 del self._open[session]
@@ -114,7 +82,7 @@ class Sessions:
         The first sessions come first; the budget is shared evenly between as many as it has tokens for.
         """
         with self._lock:
-            sessions = [session for session in sessions if session.unread][: max(budget, 1)]
+            sessions = [session for session in sessions if session in self._open and session.unread][: max(budget, 1)]
             if not sessions:
                 return []
             size = min(max(budget // len(sessions), 1), max(session.unread for session in sessions))
@@ -124,8 +92,7 @@ class Sessions:
             depths = [[*range(len(part)), *[0] * (size - len(part))] for part in parts]
             causal = torch.ones(size, size, dtype=torch.bool).tril().expand(len(rows), -1, -1)
             reading = self._pass(rows, Packed(pad(parts), torch.tensor(depths), causal), logits=False)
-            pairs = enumerate(zip(rows, parts, strict=True))
-            read = {session: self._keep(session, range(len(part)), [], reading, row) for row, (session, part) in pairs}
+            read = self._keep([(row, one, range(len(parts[row])), []) for row, one in enumerate(rows)], reading)
             return [read[session] for session in sessions]
 
     def verify(self, sessions: Sequence[Session], trees: Sequence[Tree]) -> list[Decision | Exception]:
@@ -138,17 +105,14 @@ class Sessions:
             outcomes, valid = dict[Session, Decision | Exception](), dict[Session, Tree]()
             for session, tree in zip(sessions, trees, strict=True):
                 try:
-                    self._check(session, tree)
+                    self._check(session, tree, valid)
                     valid[session] = tree
                 except TreeError as error:
                     outcomes[session] = error
             if valid:
                 reading, walks = self._decide(valid)
-                for row, (session, walk) in enumerate(walks.items()):
-                    if isinstance(walk, Walk):
-                        outcomes[session] = self._accept(session, valid[session], walk, reading, row)
-                    else:
-                        outcomes[session] = walk
+                outcomes |= {session: walk for session, walk in walks.items() if isinstance(walk, Exception)}
+                outcomes |= self._accept(valid, walks, reading)
             return [outcomes[session] for session in sessions]
 
     def verify_together(self, sessions: Sequence[Session], trees: Sequence[Tree]) -> list[Decision]:
@@ -159,19 +123,15 @@ class Sessions:
             NonFiniteLogits: the target gave no usable probabilities.
         """
         with self._lock:
-            valid = dict(zip(sessions, trees, strict=True))
-            for session, tree in valid.items():
-                self._check(session, tree)
+            valid = dict[Session, Tree]()
+            for session, tree in zip(sessions, trees, strict=True):
+                self._check(session, tree, valid)
+                valid[session] = tree
             reading, walks = self._decide(valid)
             for walk in walks.values():
                 if isinstance(walk, Exception):
                     raise walk
-            rows = enumerate(walks.items())
-            decisions = {
-                session: self._accept(session, valid[session], walk, reading, row)
-                for row, (session, walk) in rows
-                if isinstance(walk, Walk)
-            }
+            decisions = self._accept(valid, walks, reading)
             return [decisions[session] for session in sessions]
 
     def features(self, decisions: Sequence[Decision]) -> Features | None:
@@ -179,26 +139,18 @@ class Sessions:
 
         They are to be gathered before the sessions' next pass.
         """
-        needs, reading = decisions[0].session.needs, decisions[0].reading
-        if not needs:
-            return None
         with self._lock:
-            nodes = pad([list(decision.nodes) for decision in decisions], 0)
-            rows, starts = torch.tensor([(decision.row, decision.start) for decision in decisions]).T
-            hidden = [reading.hidden_states[index] for index in needs.hidden_states]
-            states = [_gather(state, rows, nodes) for state in hidden]
-            keys, values = None, None
-            if needs.keys_values:
-                columns = starts[:, None] + torch.arange(nodes.shape[1])
-                slots = [decision.session.slot for decision in decisions]
-                keys, values = self.engine.keys_values(needs.keys_values, slots, columns)
-            raw = Features(torch.stack(states, 2) if states else None, keys, values)
-            if needs.encoder is None:
-                return raw
-            with torch.no_grad():
-                return Features(encoded=needs.encoder.encode(raw))
+            return gather_features(self.engine, decisions)
 
-    def _check(self, session: Session, tree: Tree) -> None:
+    def _check(self, session: Session, tree: Tree, others: Container[Session]) -> None:
+        if session not in self._open:
+            raise TreeError("expected a session that is open, got one that has left")
+        if session in others:
+            raise TreeError("expected one tree of each session, got two of one")
+        if session.unread:
+            raise TreeError(
+                f"expected a session whose prompt has been read, got one with {session.unread} tokens unread"
+            )
         check_tree(tree, session.prefix.tokens, self.engine.vocab_size, self.engine.max_length)
 
     def _decide(self, trees: dict[Session, Tree]) -> tuple[Reading, dict[Session, Walk | Exception]]:
@@ -216,9 +168,6 @@ class Sessions:
         walks = self.rule.decide(forest, reading.logits, [session.prefix for session in rows])
         outcomes = dict(zip(rows, walks, strict=True))
         spoiled = [row for row, walk in outcomes.items() if isinstance(walk, NonFiniteLogits) and len(trees[row]) > 1]
-        for session, walk in outcomes.items():
-            if isinstance(walk, NonFiniteLogits):
-                self.engine.forget(session.slot)  # masked columns must be finite
         if not spoiled:
             return reading, outcomes
         for session in spoiled:
@@ -232,21 +181,31 @@ class Sessions:
             slots, packed.tokens, packed.depths, packed.ancestors, hidden_states=tuple(hidden), logits=logits
         )
 
-    def _accept(self, session: Session, tree: Tree, walk: Walk, reading: Reading, row: int) -> Decision:
-        tokens = [*(tree.tokens[node] for node in walk.path), walk.bonus]
-        return self._keep(session, [0, *walk.path], tokens, reading, row)
+    def _accept(
+        self, trees: Mapping[Session, Tree], walks: Mapping[Session, Walk | Exception], reading: Reading
+    ) -> dict[Session, Decision]:
+        """Keep the paths that were accepted."""
+        kept = []
+        for row, (session, walk) in enumerate(walks.items()):
+            if isinstance(walk, Walk):
+                tokens = [*(trees[session].tokens[node] for node in walk.path), walk.bonus]
+                kept.append((row, session, [0, *walk.path], tokens))
+        return self._keep(kept, reading)
 
-    def _keep(self, session: Session, nodes: Sequence[int], tokens: list[int], reading: Reading, row: int) -> Decision:
-        start = session.slot.length
-        self.engine.keep(session.slot, nodes)
-        session.prefix.tokens.extend(tokens)
-        return Decision(session, tokens, nodes, start, reading, row)
+    def _keep(
+        self, rows: Sequence[tuple[int, Session, Sequence[int], list[int]]], reading: Reading
+    ) -> dict[Session, Decision]:
+        """Keep nodes of some rows of a pass, and append what was decided."""
+        slots = [session.slot for _, session, _, _ in rows]
+        starts = [slot.length for slot in slots]
+        self.engine.keep_all(slots, [nodes for _, _, nodes, _ in rows])
+        decisions = {}
+        for start, (row, session, nodes, tokens) in zip(starts, rows, strict=True):
+            session.prefix.tokens.extend(tokens)
+            decisions[session] = Decision(session, tokens, nodes, start, reading, row)
+        return decisions
 
 
 def _in_place(sessions: Sequence[Session]) -> list[Session]:
     """Sort by slots, for neighbours are read without a copy."""
     return sorted(sessions, key=lambda session: session.slot.index)
-
-
-def _gather(states: Float[Tensor, "R M E"], rows: Int[Tensor, " B"], nodes: Int[Tensor, "B K"]) -> Tensor:
-    return states[rows.to(states.device)[:, None], nodes.to(states.device)]

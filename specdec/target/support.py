@@ -8,15 +8,14 @@ from torch import nn
 from transformers import DynamicCache, PreTrainedModel
 
 from specdec.errors import UnsupportedModel
-from specdec.target.attention import GROUPED
+from specdec.target.attention import Attention
 from specdec.target.cache import HeadShape
 
 WINDOWS = {"full_attention", "sliding_attention"}
-MASKED = {"eager", "sdpa", GROUPED}
 
 
-def refuse_unsupported(model: PreTrainedModel) -> None:
-    """Check that a model's cache can be cut to a prefix and that its attention takes a mask of our own.
+def refuse_unsupported(model: PreTrainedModel, attention: Attention) -> None:
+    """Check that a model's cache can be cut to a prefix and that its attention can be told of trees.
 
     Raises:
         UnsupportedModel: the message says what the model does instead.
@@ -31,11 +30,11 @@ def refuse_unsupported(model: PreTrainedModel) -> None:
             f"expected a model whose cache can be cut to a prefix, got {name} with {kind}: "
             f"rejected tokens cannot be taken back out of it"
         )
-    attention = getattr(config, "_attn_implementation", "eager")
-    if attention not in MASKED:
+    implementation, fit = getattr(config, "_attn_implementation", "eager"), sorted(attention.implementations)
+    if implementation not in fit:
         raise UnsupportedModel(
-            f"expected attn_implementation eager or sdpa, which take a tree's mask, got {attention}; "
-            f"load {name} with attn_implementation='sdpa'"
+            f"expected attn_implementation {' or '.join(fit)}, which can be told of trees, got {implementation}; "
+            f"load {name} with attn_implementation={fit[-1]!r}"
         )
     alibi = getattr(config, "alibi", False) or getattr(config, "position_embedding_type", None) == "alibi"
     if alibi or "position_ids" not in inspect.signature(model.base_model.forward).parameters:

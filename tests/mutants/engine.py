@@ -20,7 +20,7 @@ from specdec.prefix import Prefix
 from specdec.rules import Match
 from specdec.target.cache import SlotCache
 from specdec.target.engine import Engine
-from specdec.target.masks import Layout
+from specdec.target.tree_pass import TreePass
 from tests.mutants.mutant import mutant
 from tests.toys import build
 
@@ -138,14 +138,15 @@ def tie_order():
 
 
 def _keep(change) -> Patch:
-    whole = Engine.keep
+    whole = Engine.keep_all
 
-    def wrong(self, slot, nodes):
-        whole(self, slot, nodes)
-        if len(nodes) > 1 and list(nodes) != list(range(len(nodes))):
-            slot.length += change
+    def wrong(self, slots, paths):
+        whole(self, slots, paths)
+        for slot, path in zip(slots, paths, strict=True):
+            if len(path) > 1 and list(path) != list(range(len(path))):
+                slot.length += change
 
-    return Engine, "keep", wrong
+    return Engine, "keep_all", wrong
 
 
 @mutant(71, "rollback_off_by_one: one lost", "STATE", "mlx-lm 846, 1427, 1446, 1486; llama.cpp 22746; HF 30312")
@@ -186,40 +187,46 @@ def after_abort() -> None:
 
 @mutant(72, "rollback_on_abort", "STATE", "mlx-lm 1528")
 def rollback_on_abort():
-    def trim(self, slot):
-        slot.length -= 1
+    whole = Target.verify
+
+    def trim(self, tree):
+        try:
+            return whole(self, tree)
+        except NonFiniteLogits:
+            self.engine._slots[0].length -= 1
+            raise
 
     plain()
-    with patch.object(Engine, "forget", trim):
+    with patch.object(Target, "verify", trim):
         after_abort()
 
 
 @mutant(73, "kv_wrong_slot: column", "STATE", "vLLM 5412")
 def kv_wrong_column():
     whole = SlotCache.move
-    differs((SlotCache, "move", lambda self, slot, source, start: whole(self, slot, source - 1, start)))
+    differs((SlotCache, "move", lambda self, slots, sources, columns: whole(self, slots, sources - 1, columns)))
 
 
 @mutant(73, "kv_wrong_slot: descending", "STATE", "class of SGLang 15360, 27338")
 def kv_descending():
     """Columns moved in place, last first, write over what is still to be moved."""
 
-    def move(self, slot, source, start):
-        for place, column in reversed(list(enumerate(source.tolist()))):
+    def move(self, slots, sources, columns):
+        for slot, source, column in torch.stack([slots, sources, columns], 1).flip(0).tolist():
             for block in self._blocks.values():
-                block[:, slot, :, start + place] = block[:, slot, :, column]
+                block[:, slot, :, column] = block[:, slot, :, source]
 
     differs((SlotCache, "move", move))
 
 
 @mutant(74, "mask_or_position: sibling seen", "STATE, PATH")
 def sibling_seen():
-    whole = Layout.mask
+    whole = TreePass.mask
 
     def open_mask(self, dtype, window=None):
         return whole(evolve(self, visible=torch.ones_like(self.visible).tril()), dtype, window)
 
-    differs((Layout, "mask", open_mask))
+    differs((TreePass, "mask", open_mask))
 
 
 @mutant(74, "mask_or_position: index", "STATE, PATH")
@@ -227,7 +234,7 @@ def position_is_index():
     def positions(self):
         return self.lengths[:, None] + torch.arange(self.start, self.depths.shape[1])
 
-    differs((Layout, "positions", property(positions)))
+    differs((TreePass, "positions", property(positions)))
 
 
 @mutant(75, "stream_unverified", "SHAPE, PATH", "MoA (217 tokens for 24)")

@@ -176,7 +176,7 @@ def test_stop_strings_without_a_tokenizer() -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_logits_that_are_no_numbers(value: float, temperature: float) -> None:
-    """The error names the position, and the target goes on with other prompts as if nothing had been."""
+    """The error names the position, and the target continues with other prompts as if nothing had been."""
     model = build("llama")
     decoder = Decoder(SmallModel(tiny()), Target(model), Static((2, 2)))
     row = model.get_output_embeddings().weight

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from specdec import Context, Features, Sampling, Step, Target, Tree, pack
 from specdec.policies import Dynamic
-from specdec.target import Layout
+from specdec.target import TreePass
 from specdec_eagle import Eagle3Drafter, EagleDrafter
 from specdec_eagle.cache import EagleCache
 from specdec_eagle.plugin import eagle, eagle3
@@ -81,10 +81,10 @@ def test_fixed_tree(folder: str, golden_target: Target) -> None:
     outputs = cache.follow([[*truth["context_ids"].tolist(), int(truth["root"])]], [0])
     for depth in range(1, tree.depth + 1):
         start, end = (sum(each < bound for each in tree.depths) for bound in (depth, depth + 1))
-        layout = Layout(torch.tensor([count - 1]), packed.depths[:, :end], packed.ancestors[:, start:end, :end])
-        assert torch.equal(layout.positions[0], truth["tree_positions"][start:end])
+        tree_pass = TreePass(torch.tensor([count - 1]), packed.depths[:, :end], packed.ancestors[:, start:end, :end])
+        assert torch.equal(tree_pass.positions[0], truth["tree_positions"][start:end])
         above = outputs[:, tree.parents[start:end]]
-        outputs = torch.cat([outputs, cache.read(packed.tokens[:, start:end], above, layout, [0])], 1)
+        outputs = torch.cat([outputs, cache.read(packed.tokens[:, start:end], above, tree_pass, [0])], 1)
     close(outputs[0], truth["tree.hidden"])
     close(logits(drafter, outputs)[0], truth["tree.logits"])
 

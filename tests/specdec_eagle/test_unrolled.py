@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from specdec.heads import TargetParts
-from specdec.target import Layout
+from specdec.target import TreePass
 from specdec_eagle import unrolled
 from specdec_eagle.cache import EagleCache
 from specdec_eagle.model import EagleHead
@@ -24,9 +24,9 @@ def draft(made: EagleHead, tokens: list[int], features: Tensor, start: int, step
     found = [cache.follow([tokens[: start + 2]], [0])[0, 0]]
     for step in range(1, steps):
         depths, visible = torch.arange(step + 1)[None], torch.ones(1, 1, step + 1, dtype=torch.bool)
-        layout = Layout(torch.tensor([start]), depths, visible)
+        tree_pass = TreePass(torch.tensor([start]), depths, visible)
         token = torch.tensor([[tokens[start + 1 + step]]])
-        found.append(cache.read(token, found[-1][None, None], layout, [0])[0, 0])
+        found.append(cache.read(token, found[-1][None, None], tree_pass, [0])[0, 0])
     return found
 
 

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from specdec import Decoder, Features, Sampling, Stop, Target, Tree, pack
 from specdec.heads import SplitLayer, TargetParts, rotate
 from specdec.policies import Dynamic
-from specdec.target import Layout
+from specdec.target import TreePass
 from specdec.training import Batch, Teacher
 from specdec_moa.blocks import blocks
 from specdec_moa.cache import MoACache
@@ -101,8 +101,8 @@ def draft(cache: MoACache, truth: dict[str, Tensor], cycle: str, length: int) ->
     packed, logits, start = pack([tree]), [], 0
     for depth in range(tree.depth + 1):
         end = start + tree.depths.count(depth)
-        layout = Layout(torch.tensor([length]), packed.depths[:, :end], packed.ancestors[:, start:end, :end])
-        logits.append(cache.read(packed.tokens[:, start:end], layout, cache.memory([0])))
+        tree_pass = TreePass(torch.tensor([length]), packed.depths[:, :end], packed.ancestors[:, start:end, :end])
+        logits.append(cache.read(packed.tokens[:, start:end], tree_pass, cache.memory([0])))
         start = end
     return torch.cat(logits, 1)[0].detach()
 

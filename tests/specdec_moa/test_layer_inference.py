@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from specdec import Tree, pack
 from specdec.heads import SplitLayer, TargetParts, norm
-from specdec.target import Engine, Layout
+from specdec.target import Engine, TreePass
 from specdec_moa.cache import MoACache
 from specdec_moa.encoder import MoAFeatures
 from tests.specdec_moa.heads import FAMILIES, head, target
@@ -71,8 +71,8 @@ def test_reproduces_the_target(kind: str, layers: int, data: st.DataObject) -> N
         while start < size:
             end = data.draw(st.integers(start + 1, size))
             oracle.truth = truth.hidden_states[entering][:, start:end]
-            layout = Layout(lengths, packed.depths[:, :end], packed.ancestors[:, start:end, :end])
-            logits = oracle.read(packed.tokens[:, start:end], layout, oracle.memory(range(ROWS)))
+            tree_pass = TreePass(lengths, packed.depths[:, :end], packed.ancestors[:, start:end, :end])
+            logits = oracle.read(packed.tokens[:, start:end], tree_pass, oracle.memory(range(ROWS)))
             real = packed.tokens[:, start:end] >= 0
             torch.testing.assert_close(logits[real], truth.logits[:, start:end][real])
             start = end

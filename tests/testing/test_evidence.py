@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from attrs import evolve
 
 from specdec import Sampling, sampling
 from specdec.chance import Dice, Keyed
@@ -14,11 +15,11 @@ VOCAB = 32_000
 OPTIONS = Sampling(temperature=0.7, top_p=0.9)
 
 
-def laws(position: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """A target's law, cut by top-p, and a drafter's that ranks the likely tokens the other way round."""
+def probs(position: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """A target cut by top-p, and a drafter that ranks the likely tokens the other way round."""
     generator = torch.Generator().manual_seed(100 * seed + position)
     logits = 2.5 * torch.randn(VOCAB, generator=generator)
-    p = sampling.law(OPTIONS, torch.zeros(1, dtype=torch.int64), logits)
+    p = sampling.probs(OPTIONS, [0], logits)
     top = torch.from_numpy(p).topk(32).indices
     draft = logits.clone()
     draft[top] = logits[top.flip(0)]
@@ -26,20 +27,18 @@ def laws(position: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def evidence(rule, position: int, samples: int, recorded=lambda q: q) -> Evidence:
-    """Collect what a rule says first after two drawn children, one row of laws per position."""
-    p, q = laws(position)
+    """Collect the first token that a rule decides after two drawn children, one pair of distributions per position."""
+    p, q = probs(position)
     groups = bins(p, q)
-    found = Evidence(np.bincount(groups, weights=p, minlength=16).tolist())
+    collected = Evidence(np.bincount(groups, weights=p, minlength=16).tolist())
     for seed in range(samples):
         dice = Dice(Keyed(), seed, position)
-        tree = Tree.root(torch.tensor([0])).draw(torch.tensor([[2]]), torch.from_numpy(q)[None, None].clone(), [dice])
-        tree.laws[0, 0][:] = recorded(q)
-        walk = rule.walk(tree, 0, lambda node: p.copy(), dice)
-        first = int(tree.tokens[0, walk.path[0]]) if walk.path else walk.token
-        found.add(int(groups[first]))
-        if found.rejects():
+        tree = evolve(Tree.root(0).draw(0, 2, q, dice), probs={0: recorded(q)})
+        walk = rule.walk(tree, lambda node: p.copy(), dice)
+        collected.add(int(groups[tree.tokens[walk.path[0]] if walk.path else walk.bonus]))
+        if collected.rejects():
             break
-    return found
+    return collected
 
 
 @pytest.mark.parametrize("rule", [Match(), Rejection(), Traversal()], ids=lambda rule: type(rule).__name__)
@@ -49,8 +48,8 @@ def test_rules_are_not_refuted(rule):
     assert max(together) < 9 * np.log(10)
 
 
-def test_a_drafter_that_records_another_law_is_refuted():
-    """Drawn from the whole law, recorded as if top-p had cut it."""
+def test_a_drafter_that_records_other_probabilities_is_refuted():
+    """Drawn from the whole distribution, recorded as if top-p had cut it."""
 
     def cut(q):
         return np.where(q >= np.partition(q, -200)[-200], q, 1e-9).astype(np.float32)
@@ -62,22 +61,22 @@ def test_a_drafter_that_records_another_law_is_refuted():
 
 
 def test_an_honest_die_is_rarely_doubted():
-    """Ville: at any time of looking, a fair law is refuted with probability at most the rate."""
+    """Ville: at any time of looking, a fair die is refuted with probability at most the rate."""
     highest = []
     for seed in range(300):
-        found, rolls = Evidence([1] * 6), np.random.default_rng(seed).integers(6, size=600)
+        collected, rolls = Evidence([1] * 6), np.random.default_rng(seed).integers(6, size=600)
         highest.append(-np.inf)
         for number, roll in enumerate(rolls.tolist()):
-            found.add(roll)
+            collected.add(roll)
             if number % 20 == 0:
-                highest[-1] = max(highest[-1], found.log_value)
+                highest[-1] = max(highest[-1], collected.log_value)
 
     assert sum(value > np.log(20) for value in highest) <= 300 / 20
     assert max(highest) < 9 * np.log(10)
 
 
 def test_what_cannot_be_is_refuted_at_once():
-    found = Evidence([1, 0])
-    found.add(1)
+    collected = Evidence([1, 0])
+    collected.add(1)
 
-    assert found.rejects()
+    assert collected.rejects()

@@ -1,4 +1,4 @@
-"""The rules that ship have exactly the target's law, on every small tree and many larger ones."""
+"""The rules that ship have exactly the target's probabilities, on every small tree and many larger ones."""
 
 from functools import cache
 
@@ -7,23 +7,24 @@ from hypothesis import given, settings
 
 from specdec.rules import Match, Rejection, Traversal
 from specdec.testing import strategies
-from specdec.testing.emitted import Grown, emitted, grown
 from specdec.testing.growth import Growth
 from specdec.testing.instances import Instance
 from specdec.testing.optimum import optimum
+from specdec.testing.output import Forest, all_trees, output
 from specdec.testing.shapes import Shape, all_shapes
+from specdec.tree import Tree
 
 RULES = (Match(), Rejection(), Traversal())
 
 
 @cache
-def small(vocab: int, nodes: int, duplicates: bool) -> list[tuple[Shape, Instance, Grown]]:
-    """Every tree of so many nodes, with laws of its own."""
-    found = []
+def small(vocab: int, nodes: int, duplicates: bool) -> list[tuple[Shape, Instance, Forest]]:
+    """Every tree of so many nodes, with probabilities of its own."""
+    cases = []
     for seed, shape in enumerate(all_shapes(nodes, smallest=nodes)):
         instance = Instance.random(vocab, seed, duplicates=duplicates)
-        found.append((shape, instance, grown(instance, lambda of, dice, shape=shape: of.grow(shape, dice))))
-    return found
+        cases.append((shape, instance, all_trees(instance, lambda of, dice, shape=shape: of.grow(shape, dice))))
+    return cases
 
 
 @pytest.mark.parametrize("nodes", range(5))
@@ -32,46 +33,46 @@ def small(vocab: int, nodes: int, duplicates: bool) -> list[tuple[Shape, Instanc
 def test_every_small_tree_in_fractions(rule, vocab, nodes):
     """No tolerance: the criterion is met by rational numbers."""
     for shape, instance, trees in small(vocab, nodes, duplicates=False):
-        assert emitted(rule, instance, trees).error(instance.p) == 0, (shape, instance)
+        assert output(rule, instance, trees).error(instance.p) == 0, (shape, instance)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: type(rule).__name__)
 def test_placed_nodes_may_repeat_a_sibling(rule):
     for nodes in (2, 3):
         for shape, instance, trees in small(2, nodes, duplicates=True):
-            assert emitted(rule, instance, trees).error(instance.p) == 0, (shape, instance)
+            assert output(rule, instance, trees).error(instance.p) == 0, (shape, instance)
 
 
 @given(strategies.instances(3), strategies.shapes(5))
 @settings(max_examples=60)
 def test_larger_trees_in_fractions(instance, shape):
-    trees = grown(instance, lambda of, dice: of.grow(shape, dice))
+    trees = all_trees(instance, lambda of, dice: of.grow(shape, dice))
     for rule in RULES:
-        assert emitted(rule, instance, trees).error(instance.p) == 0, rule
+        assert output(rule, instance, trees).error(instance.p) == 0, rule
 
 
 @given(strategies.instances(3), strategies.growths(5))
 @settings(max_examples=60)
 def test_growth_may_depend_on_everything_drawn_so_far(instance, growth: Growth):
-    trees = grown(instance, growth)
+    trees = all_trees(instance, growth)
     for rule in RULES:
-        assert emitted(rule, instance, trees).error(instance.p) == 0, rule
+        assert output(rule, instance, trees).error(instance.p) == 0, rule
 
 
 @given(strategies.instances(4, exact=False), strategies.growths(4))
 @settings(max_examples=40)
 def test_in_double_precision(instance, growth: Growth):
-    trees = grown(instance, growth)
+    trees = all_trees(instance, growth)
     for rule in RULES:
-        assert emitted(rule, instance, trees).error(instance.p) < 1e-12, rule
+        assert output(rule, instance, trees).error(instance.p) < 1e-12, rule
 
 
 @pytest.mark.parametrize("width", [2, 3])
 def test_siblings_drawn_at_once(width):
     instance = Instance.random(3, seed=width)
-    trees = grown(instance, lambda of, dice: of.draw(of.draw(of.start(), 0, dice, width), 1, dice, 2))
+    trees = all_trees(instance, lambda of, dice: of.draw(of.draw(Tree.root(0), 0, dice, width), 1, dice, 2))
     for rule in RULES:
-        assert emitted(rule, instance, trees).error(instance.p) == 0, rule
+        assert output(rule, instance, trees).error(instance.p) == 0, rule
 
 
 def test_what_is_expected_against_the_optimum():
@@ -79,7 +80,7 @@ def test_what_is_expected_against_the_optimum():
     for nodes in range(4):
         for shape, instance, trees in small(3, nodes, duplicates=False):
             best = optimum(instance, trees)
-            match, rejection, traversal = (emitted(rule, instance, trees).expected_tokens for rule in RULES)
+            match, rejection, traversal = (output(rule, instance, trees).expected_tokens for rule in RULES)
             assert max(match, rejection, traversal) <= best + 1e-9, shape
             assert traversal >= rejection, shape
             if shape.is_placed:
@@ -90,29 +91,29 @@ def test_what_is_expected_against_the_optimum():
 
 def test_a_draft_of_the_target_itself_is_accepted():
     """On a chain, and by whoever tests a drawn node against what it was drawn from."""
-    told = Instance.random(3, seed=5)
-    instance = Instance(3, told.target, told.target, told.placed)
-    trees = grown(instance, lambda of, dice: of.grow(Shape((0, 1, 2), (True, True, True)), dice))
+    source = Instance.random(3, seed=5)
+    instance = Instance(3, source.target, source.target, source.placed)
+    trees = all_trees(instance, lambda of, dice: of.grow(Shape((0, 1, 2), (True, True, True)), dice))
 
-    assert emitted(Rejection(), instance, trees).expected_tokens == 4
-    assert emitted(Traversal(), instance, trees).expected_tokens == 4
+    assert output(Rejection(), instance, trees).expected_tokens == 4
+    assert output(Traversal(), instance, trees).expected_tokens == 4
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: type(rule).__name__)
 def test_greedy_is_the_limit_of_low_temperature(rule):
-    """The colder, the nearer to what is said of certainty."""
-    told, shape = Instance.random(3, seed=8), Shape((0, 0, 1), (True, False, True))
+    """The colder, the nearer to certainty."""
+    source, shape = Instance.random(3, seed=8), Shape((0, 0, 1), (True, False, True))
 
     def row(path):
-        return [3 * count + token + 1 for token, count in enumerate(told.target(path))]  # no ties
+        return [3 * count + token + 1 for token, count in enumerate(source.target(path))]  # no ties
 
     def at(power: int) -> Instance:
-        return Instance(3, lambda path: tuple(x**power for x in row(path)), told.draft, told.placed)
+        return Instance(3, lambda path: tuple(x**power for x in row(path)), source.draft, source.placed)
 
     sure = at(4000)
     cold = [at(power) for power in (1, 8, 64, 256)]
-    trees = grown(told, lambda of, dice: of.grow(shape, dice))
-    far = [float(emitted(rule, of, trees).distance(sure.p)) for of in cold]
+    trees = all_trees(source, lambda of, dice: of.grow(shape, dice))
+    far = [float(output(rule, of, trees).distance(sure.p)) for of in cold]
 
     assert far == sorted(far, reverse=True)
     assert far[-1] < 1e-6

@@ -15,10 +15,10 @@ from specdec.plugins import Plugins
 from specdec.policies import Chain, Dynamic, Hybrid, Static
 from specdec.rules import Match, Rejection, Traversal, Typical
 from specdec.testing import Exhaustive, KeyAudit, enumerate_outcomes, toy_model
-from specdec.testing.emitted import Emitted, emitted, grown
 from specdec.testing.exhaustive import KeyReused
 from specdec.testing.instances import Instance
 from specdec.testing.optimum import optimum
+from specdec.testing.output import Output, all_trees, output
 from specdec.testing.shapes import Shape, all_shapes, ordered_trees
 
 KEY = Key(0, 0, Purpose.DRAFT, 1)
@@ -37,14 +37,14 @@ def test_every_outcome_is_walked_once():
 
 def test_several_draws_are_without_replacement():
     weights = np.array([Fraction(1), Fraction(2), Fraction(3)], dtype=object)
-    found = {tuple(drawn): weight for weight, drawn in enumerate_outcomes(lambda chance: chance.draw(weights, 2, KEY))}
+    pairs = {tuple(drawn): weight for weight, drawn in enumerate_outcomes(lambda chance: chance.draw(weights, 2, KEY))}
 
-    assert found[2, 1] == Fraction(3, 6) * Fraction(2, 3)
-    assert sum(found.values()) == 1
-    assert len(found) == 6
+    assert pairs[2, 1] == Fraction(3, 6) * Fraction(2, 3)
+    assert sum(pairs.values()) == 1
+    assert len(pairs) == 6
 
 
-def test_a_key_asked_twice_is_one_chance():
+def test_a_key_used_twice_is_one_chance():
     assert len(list(enumerate_outcomes(lambda chance: (chance.pick(HALVES, KEY), chance.pick(HALVES, KEY))))) == 2
 
     chance = Exhaustive()
@@ -59,21 +59,21 @@ def test_shapes_are_counted_by_catalan():
 
 
 def test_distance_and_criterion_agree():
-    """Both are 0 of the law itself, and the distance is known of a step that always says one token."""
+    """Both are 0 of the target itself, and the distance is known of a step that always decides one token."""
     instance = Instance(2, lambda path: (1, 3), lambda path: (1, 1), lambda *_: 0)
 
-    assert Emitted({(0,): Fraction(1, 4), (1,): Fraction(3, 4)}).error(instance.p) == 0
-    assert Emitted({(0,): Fraction(1)}).distance(instance.p) == Fraction(3, 4)
-    assert Emitted({(0,): Fraction(1)}).error(instance.p) == Fraction(3, 4)
+    assert Output({(0,): Fraction(1, 4), (1,): Fraction(3, 4)}).error(instance.p) == 0
+    assert Output({(0,): Fraction(1)}).distance(instance.p) == Fraction(3, 4)
+    assert Output({(0,): Fraction(1)}).error(instance.p) == Fraction(3, 4)
 
 
 def test_a_known_optimum():
     """The example of two tokens on a chain of two: 10/9 accepted by tokens, 11/9 by blocks, which is optimal."""
     instance = Instance(2, lambda path: (1, 2), lambda path: (2, 1), lambda *_: 0)
-    trees = grown(instance, lambda of, dice: of.grow(Shape((0, 1), (True, True)), dice))
+    trees = all_trees(instance, lambda of, dice: of.grow(Shape((0, 1), (True, True)), dice))
 
-    assert emitted(Rejection(), instance, trees).expected_tokens == 1 + Fraction(10, 9)
-    assert emitted(Traversal(), instance, trees).expected_tokens == 1 + Fraction(11, 9)
+    assert output(Rejection(), instance, trees).expected_tokens == 1 + Fraction(10, 9)
+    assert output(Traversal(), instance, trees).expected_tokens == 1 + Fraction(11, 9)
     assert optimum(instance, trees) == pytest.approx(1 + 11 / 9, abs=1e-9)
 
 
@@ -96,20 +96,21 @@ def test_hybrid_is_optimal_at_a_node():
 
     for seed in range(4):
         instance = Instance.random(5, seed, exact=False)
-        trees = list(enumerate_outcomes(lambda chance, of=instance: draft(of, Hybrid((3,)), chance, 1)))
-        said = emitted(Rejection(), instance, trees)
-        assert said.error(instance.p) < 1e-12
-        assert said.expected_tokens == pytest.approx(optimum(instance, trees), abs=1e-9)
+        trees = list(enumerate_outcomes(lambda chance, of=instance: draft(of, Hybrid((3,)), chance, 1)[0]))
+        decided = output(Rejection(), instance, trees)
+        assert decided.error(instance.p) < 1e-12
+        assert decided.expected_tokens == pytest.approx(optimum(instance, trees), abs=1e-9)
 
 
 def test_audit_tells_exact_from_lossy():
-    found = {(rule, policy): verdict for rule, policy, verdict in verdicts(["match", "typical"], ["chain", "hybrid"])}
+    pairs = verdicts(["match", "typical"], ["chain", "hybrid"])
+    verdict_of = {(rule, policy): verdict for rule, policy, verdict in pairs}
 
-    assert found["match", "chain"].exact
-    assert found["match", "chain"].expected_tokens == pytest.approx(found["match", "chain"].optimum)
-    assert not found["typical", "hybrid"].exact
-    assert not found["typical", "hybrid"].declared_exact
-    assert found["typical", "hybrid"].worst_distance > 0.1
+    assert verdict_of["match", "chain"].exact
+    assert verdict_of["match", "chain"].expected_tokens == pytest.approx(verdict_of["match", "chain"].optimum)
+    assert not verdict_of["typical", "hybrid"].exact
+    assert not verdict_of["typical", "hybrid"].declared_exact
+    assert verdict_of["typical", "hybrid"].worst_distance > 0.1
 
 
 def test_audit_on_the_command_line(capsys):

@@ -1,19 +1,33 @@
-"""The engine: whatever is read, kept, forgotten, opened and closed, the cache holds the decided tokens and no more."""
+"""The engine: whatever is read, kept, opened and closed, the cache holds the decided tokens and no more."""
 
+import gc
+from collections.abc import Callable, Sequence
+from time import thread_time
 from typing import Any
 
 import pytest
 import torch
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
-from specdec.target import Engine, Slot
+from specdec import PADDING
+from specdec.target import Engine, Slot, SlotCache, SlotMapping
 from tests.toys import ARCHITECTURES, VOCAB, build, prompt, tiny
 
 SIZE = 5
+BYTES = 2 * 2 * 2 * 8 * 8
+"""What a token takes: layers, keys and values, heads, head size, bytes of a number."""
+POISON = VOCAB - 1
+"""A token whose embedding is not a number, in models that are poisoned."""
+
+
+def poisoned(kind: str = "llama", **options: Any) -> PreTrainedModel:
+    model = build(kind, **options)
+    model.get_input_embeddings().weight[POISON] = torch.nan
+    return model
 
 
 def rebuilt(model: PreTrainedModel, tokens: list[int]) -> list[tuple[Tensor, Tensor]]:
@@ -66,11 +80,11 @@ def path_to(parents: list[int], node: int) -> list[int]:
 class Engines(RuleBasedStateMachine):
     """Rows come and go; each reads random trees and keeps a random path from the root, or nothing."""
 
-    kind = "llama"
+    model = poisoned()
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.engine = Engine(tiny(self.kind))
+    @initialize(bucket=st.sampled_from([1, 4, 32]))
+    def begin(self, bucket: int) -> None:
+        self.engine = Engine(self.model, bucket=bucket)
         self.rows: list[tuple[Slot, list[int]]] = []
 
     @precondition(lambda self: len(self.rows) < 4)
@@ -85,26 +99,35 @@ class Engines(RuleBasedStateMachine):
         self.engine.close(slot)
 
     @precondition(lambda self: self.rows)
-    @rule(data=st.data(), size=st.integers(1, SIZE), abort=st.booleans())
-    def step(self, data: st.DataObject, size: int, abort: bool) -> None:
-        """Any subset of the rows in any order; keeping the root alone is a rejection, keeping nothing an abort."""
-        chosen = data.draw(st.lists(st.sampled_from(range(len(self.rows))), min_size=1, unique=True))
-        token = st.integers(0, VOCAB - 1)
+    @rule(data=st.data(), size=st.integers(1, SIZE), abort=st.booleans(), leave=st.booleans())
+    def step(self, data: st.DataObject, size: int, abort: bool, leave: bool) -> None:
+        """Any subset of the rows in any order; keeping the root alone is a rejection, keeping nothing an abort.
+
+        A row may leave between what others read and what they keep.
+        """
+        chosen = data.draw(st.lists(st.sampled_from(self.rows), min_size=1, unique_by=id))
+        token = st.integers(0, POISON - 1)
         tokens = [data.draw(st.lists(token, min_size=size, max_size=size)) for _ in chosen]
         parents = [[-1, *(data.draw(st.integers(0, node - 1)) for node in range(1, size))] for _ in chosen]
-        said = self.engine.read([self.rows[row][0] for row in chosen], *tree_inputs(tokens, parents))
-        for index, row in enumerate(chosen):
-            slot, decided = self.rows[row]
-            node = -1 if abort else data.draw(st.integers(0, size - 1))
-            path = path_to(parents[index], node)
-            self._check_logits(said.logits[index], decided, tokens[index], parents[index], max(node, 0))
-            self.engine.keep(slot, path)
-            decided += [tokens[index][step] for step in path]
+        reading = self.engine.read([slot for slot, _ in chosen], *tree_inputs(tokens, parents))
+        nodes = [-1 if abort else data.draw(st.integers(0, size - 1)) for _ in chosen]
+        for index, (_, decided) in enumerate(chosen):
+            self._check_logits(reading.logits[index], decided, tokens[index], parents[index], max(nodes[index], 0))
+        if leave and len(chosen) > 1:
+            row = chosen.pop()
+            self.rows.remove(row)
+            self.engine.close(row[0])
+        paths = [path_to(parents[index], nodes[index]) for index in range(len(chosen))]
+        self.engine.keep_all([slot for slot, _ in chosen], paths)
+        for index, (_, decided) in enumerate(chosen):
+            decided += [tokens[index][step] for step in paths[index]]
 
     @precondition(lambda self: self.rows)
-    @rule(data=st.data())
-    def forget(self, data: st.DataObject) -> None:
-        self.engine.forget(self.rows[data.draw(st.integers(0, len(self.rows) - 1))][0])
+    @rule(data=st.data(), size=st.integers(1, 3 * SIZE))
+    def poison(self, data: st.DataObject, size: int) -> None:
+        """A pass that gives nothing but NaN is given up; what it left must hurt no later one, however short."""
+        slot, _ = data.draw(st.sampled_from(self.rows))
+        assert read_chain(self.engine, slot, [POISON] * size).logits.isnan().all()
 
     @invariant()
     def the_cache_is_that_of_the_decided_tokens(self) -> None:
@@ -122,11 +145,11 @@ class Engines(RuleBasedStateMachine):
 
 
 class EnginesWithWindows(Engines):
-    kind = "mistral"
+    model = poisoned("mistral", sliding_window=11)
 
 
 class EnginesOfGPT2(Engines):
-    kind = "gpt2"
+    model = poisoned("gpt2")
 
 
 TestEngines = Engines.TestCase
@@ -143,25 +166,26 @@ def test_hidden_states_are_those_of_output_hidden_states(kind: str) -> None:
     with torch.no_grad():
         plain = model(torch.tensor([tokens]), output_hidden_states=True).hidden_states
     engine = Engine(model)
-    said = read_chain(engine, engine.open(), tokens, hidden=wanted)
+    reading = read_chain(engine, engine.open(), tokens, hidden_states=wanted)
 
-    for place, index in enumerate(wanted):
-        torch.testing.assert_close(said.hidden[0, :, place], plain[index][0], rtol=0, atol=1e-6)
+    assert reading.hidden_states.keys() == set(wanted)
+    for index in wanted:
+        torch.testing.assert_close(reading.hidden_states[index], plain[index], rtol=0, atol=1e-6)
 
 
 def test_no_hook_stays_on_the_model() -> None:
     model = build("llama")
     engine = Engine(model)
-    read_chain(engine, engine.open(), prompt(3), hidden=(0, 1, -1))
+    read_chain(engine, engine.open(), prompt(3), hidden_states=(0, 1, -1))
 
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
 def test_logits_that_are_not_asked_for_are_not_made() -> None:
     engine = Engine(tiny())
-    said = read_chain(engine, engine.open(), prompt(3), logits=False)
+    reading = read_chain(engine, engine.open(), prompt(3), logits=False)
 
-    assert said.logits is None
+    assert reading.logits is None
 
 
 @pytest.mark.parametrize("kind", ARCHITECTURES)
@@ -182,49 +206,101 @@ def test_nodes_read_in_turns_are_as_if_read_at_once(kind: str) -> None:
     torch.testing.assert_close(torch.cat([part for part in parts if part is not None], 1), whole, rtol=0, atol=1e-6)
 
 
-def test_what_was_not_a_number_and_forgotten_poisons_no_one() -> None:
-    model = build("llama")
-    engine = Engine(model)
-    slots = [engine.open(), engine.open()]
-    engine.read(slots, *(part.repeat(2, *[1] * (part.dim() - 1)) for part in chain(prompt(6))))
-    for slot, count in zip(slots, (2, 6), strict=True):  # the first row is shorter than how far both are read
-        engine.keep(slot, range(count))
-    embedding = model.get_input_embeddings().weight
-    whole = embedding[9].clone()
-    embedding[9] = torch.nan
-    assert read_chain(engine, slots[0], [1, 9, 9, 9]).logits.isnan().any()
-    engine.forget(slots[0])
-    embedding[9] = whole
-    said = engine.read(slots, *(part.repeat(2, *[1] * (part.dim() - 1)) for part in chain([3])))
+def two_rows(tokens: list[int]) -> tuple[Tensor, ...]:
+    return tuple(part.repeat(2, *[1] * (part.dim() - 1)) for part in chain(tokens))
 
-    assert said.logits is not None
-    assert said.logits.isfinite().all()
+
+def test_what_was_not_a_number_and_not_kept_poisons_no_one() -> None:
+    """The shorter row's columns are read as far as the longer row's, and to the end of the bucket."""
+    engine = Engine(poisoned())
+    slots = [engine.open(), engine.open()]
+    engine.read(slots, *two_rows(prompt(6)))
+    engine.keep_all(slots, [range(2), range(6)])
+    assert read_chain(engine, slots[0], [1, *[POISON] * 3]).logits.isnan().any()
+    reading = engine.read(slots, *two_rows([3]))
+
+    assert reading.logits is not None
+    assert reading.logits.isfinite().all()
     for slot, count in zip(slots, (2, 6), strict=True):
         assert_whole(engine, slot, prompt(6)[:count])
 
 
-def test_a_slot_that_held_what_is_not_a_number_may_be_opened_anew() -> None:
-    model = build("llama")
-    engine = Engine(model)
-    embedding = model.get_input_embeddings().weight
-    whole = embedding[9].clone()
-    embedding[9] = torch.nan
-    slot = engine.open()
-    read_chain(engine, slot, [9] * 8)
+def test_a_slot_that_held_what_is_not_a_number_may_be_opened_again() -> None:
+    engine = Engine(poisoned())
+    neighbour, slot = engine.open(), engine.open()
+    read_chain(engine, slot, [POISON] * 8)
     engine.keep(slot, range(8))
     engine.close(slot)
-    embedding[9] = whole
     again = engine.open()
-    said = read_chain(engine, again, prompt(3))
+    reading = read_chain(engine, again, prompt(3))
     engine.keep(again, range(3))
 
-    assert again.index == 0
-    assert said.logits.isfinite().all()
+    assert (neighbour.index, again.index) == (0, 1)
+    assert reading.logits.isfinite().all()
     assert_whole(engine, again, prompt(3))
 
 
-def storage(engine: Engine) -> int:
-    return sum(block.numel() for block in engine.cache._blocks.values())
+def test_padding_is_read_as_a_token_of_its_row() -> None:
+    """A token 0 that is not a number hurts no row without it."""
+    model = build("llama")
+    engine = Engine(model)
+    slots, tokens = [engine.open(), engine.open()], [[5, 3, 4], [9, PADDING, PADDING]]
+    model.get_input_embeddings().weight[0] = torch.nan
+    logits = engine.read(slots, *tree_inputs(tokens, [[-1, 0, 1], [-1, -1, -1]])).logits
+    alone = read_chain(engine, engine.open(), [9]).logits
+
+    assert logits is not None
+    assert logits.isfinite().all()
+    torch.testing.assert_close(logits[1, :1], alone[0], rtol=0, atol=1e-12)
+
+
+def opened(engine: Engine, lengths: Sequence[int]) -> list[Slot]:
+    slots = [engine.open(length) for length in lengths]
+    for slot, length in zip(slots, lengths, strict=True):
+        read_chain(engine, slot, prompt(length))
+        engine.keep(slot, range(length))
+    return slots
+
+
+@pytest.mark.parametrize(("order", "in_place"), [((2, 3, 4), True), ((0,), True), ((0, 2), False), ((4, 3), False)])
+def test_neighbours_are_read_in_place(order: tuple[int, ...], in_place: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever the first is; and what is read does not depend on that."""
+    engine, storages, update = Engine(tiny()), list[int](), SlotCache.update
+
+    def spied(cache: SlotCache, *args: Any) -> tuple[Tensor, Tensor]:
+        states = update(cache, *args)
+        storages.append(states[0].untyped_storage().data_ptr())
+        return states
+
+    slots = opened(engine, (4, 9, 1, 17, 6))
+    trees = tree_inputs([prompt(4, seed) for seed in range(len(order))], [[-1, 0, 0, 1]] * len(order))
+    with monkeypatch.context() as patch:
+        patch.setattr(SlotCache, "update", spied)
+        together = engine.read([slots[row] for row in order], *trees).logits
+    blocks = [block.untyped_storage().data_ptr() for block in engine.cache._blocks.values()]
+    alone = [engine.read([slots[row]], *(part[i : i + 1] for part in trees)).logits for i, row in enumerate(order)]
+
+    assert all((storage in blocks) == in_place for storage in storages)
+    torch.testing.assert_close(together, torch.cat([part for part in alone if part is not None]), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("bucket", "shapes"), [(1, 40), (8, 5), (32, 2), (64, 1)])
+def test_passes_end_at_multiples_of_the_bucket(bucket: int, shapes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    ends, begin = list[int](), SlotCache.begin
+
+    def spied(cache: SlotCache, mapping: SlotMapping, **options: Any) -> None:
+        ends.append(mapping.end)
+        begin(cache, mapping, **options)
+
+    monkeypatch.setattr(SlotCache, "begin", spied)
+    engine = Engine(tiny(), bucket=bucket)
+    slot = engine.open()
+    for token in prompt(40):
+        read_chain(engine, slot, [token])
+        engine.keep(slot, [0])
+
+    assert all(end % bucket == 0 for end in ends)
+    assert len(set(ends)) == shapes
 
 
 def test_memory_does_not_grow_with_the_number_of_steps() -> None:
@@ -234,27 +310,130 @@ def test_memory_does_not_grow_with_the_number_of_steps() -> None:
     read_chain(engine, slot, prompt(8))
     engine.keep(slot, range(8))
     read_chain(engine, slot, prompt(8))
-    before = storage(engine)
+    before = engine.cache.nbytes
     for _ in range(60):
         read_chain(engine, slot, prompt(8))
-    after = storage(engine)
+    after = engine.cache.nbytes
+    sizes = set()
     for _ in range(5):
-        engine.close(engine.open())
-    with_two = storage(engine)
-    for _ in range(5):
-        engine.close(engine.open())
+        other = engine.open()
+        read_chain(engine, other, prompt(8))
+        sizes.add(engine.cache.nbytes)
+        engine.close(other)
+        sizes.add(engine.cache.nbytes)
 
     assert after == before
-    assert with_two == 2 * before
-    assert storage(engine) == with_two
+    assert sizes == {2 * before}
 
 
 def test_memory_grows_with_the_length_at_most_doubling() -> None:
-    engine = Engine(tiny())
+    engine = Engine(tiny(), bucket=1)
     slot = engine.open()
     for token in range(100):
         read_chain(engine, slot, [token % VOCAB])
         engine.keep(slot, [0])
-    one_column = storage(engine) / next(iter(engine.cache._blocks.values())).shape[3]
+    exact = Engine(tiny(), bucket=1)
+    opened(exact, [100])
 
-    assert storage(engine) <= 2 * 100 * one_column
+    assert exact.cache.nbytes <= engine.cache.nbytes <= 2 * exact.cache.nbytes
+
+
+def test_memory_grows_with_the_slots_at_most_doubling() -> None:
+    """So that keys and values are copied six times for 64 rows; those opened before any is read are not copied."""
+    engine, sizes = Engine(tiny()), list[int]()
+    for _ in range(64):
+        opened(engine, [20])
+        sizes.append(engine.cache.nbytes)
+    together = Engine(tiny())
+    slots = [together.open(20) for _ in range(5)]
+    assert together.cache.nbytes == 0
+    read_chain(together, slots[0], prompt(20))
+
+    assert sorted(set(sizes)) == [sizes[0] * 2**times for times in range(7)]
+    assert together.cache.nbytes == 5 * sizes[0]
+
+
+def test_opening_sequences_one_after_the_other_costs_little() -> None:
+    """64 sequences with room for 300 tokens, in at most three times what it takes to read a token of each."""
+
+    def read_one() -> None:
+        engine = Engine(tiny())
+        slot = engine.open(300)
+        for _ in range(64):
+            read_chain(engine, slot, [3])
+
+    def read_each() -> None:
+        engine = Engine(tiny())
+        for _ in range(64):
+            read_chain(engine, engine.open(300), [3])
+        assert engine.cache.nbytes >= 64 * 300 * BYTES
+
+    assert min(timed(read_each) for _ in range(3)) < 3 * min(timed(read_one) for _ in range(3))
+
+
+def timed(function: Callable[[], None]) -> float:
+    start = thread_time()
+    function()
+    return thread_time() - start
+
+
+def memory() -> int:
+    """Bytes of all tensors that are still alive."""
+    tensors = [thing for thing in gc.get_objects() if type(thing) is Tensor]
+    return sum({part.data_ptr(): part.nbytes() for part in (tensor.untyped_storage() for tensor in tensors)}.values())
+
+
+def test_memory_is_given_back() -> None:
+    """All of it with the last row, views of the last pass included; before, all but four times what is needed."""
+    engine = Engine(tiny())
+    before = memory()
+    slots = opened(engine, [40] * 16)
+    full = memory() - before
+    for slot in slots[:14]:
+        engine.close(slot)
+    few, tokens = memory() - before, prompt(40)
+    for slot in slots[14:]:
+        assert_whole(engine, slot, tokens)
+        engine.close(slot)
+
+    assert full >= 16 * 40 * BYTES
+    assert few <= full / 4
+    assert memory() == before
+    assert engine.cache.nbytes == 0
+
+
+def test_a_long_row_gives_back_its_columns() -> None:
+    engine = Engine(tiny())
+    short, long = opened(engine, [10, 120])
+    before = engine.cache.nbytes
+    engine.close(long)
+
+    assert engine.cache.nbytes < before / 4
+    assert_whole(engine, short, prompt(10))
+
+
+def test_a_path_without_gaps_moves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others are moved at once, for all rows."""
+    moves, move = list[list[Tensor]](), SlotCache.move
+
+    def spied(cache: SlotCache, *where: Tensor) -> None:
+        moves.append([*where])
+        move(cache, *where)
+
+    monkeypatch.setattr(SlotCache, "move", spied)
+    engine = Engine(tiny())
+    slots = opened(engine, [3, 7])
+    trees = tree_inputs([prompt(5), prompt(5, 1)], [[-1, 0, 0, 1, 2]] * 2)
+    engine.read(slots, *trees)
+    engine.keep_all(slots, [[0, 1], [0]])
+    assert not moves
+    engine.read(slots, *trees)
+    engine.keep_all(slots, [[0, 1, 3], [0, 2, 4]])
+    ((rows, sources, columns),) = moves
+
+    assert rows.tolist() == [0, 1, 1]
+    assert sources.tolist() == [5 + 3, 8 + 2, 8 + 4]
+    assert columns.tolist() == [5 + 2, 8 + 1, 8 + 2]
+    for slot, seed, text in ((slots[0], 0, [0, 1, 0, 1, 3]), (slots[1], 1, [0, 0, 2, 4])):
+        start = prompt(3 if seed == 0 else 7)
+        assert_whole(engine, slot, [*start, *(prompt(5, seed)[node] for node in text)])

@@ -6,7 +6,6 @@ import pytest
 import torch
 from attrs import frozen
 from jaxtyping import Float
-from transformers import DynamicCache, PreTrainedModel
 
 from specdec import Decoder, Encoder, Features, Needs, Sampling, Step, Stop, Target, Tree
 from specdec.drafters import SmallModel
@@ -14,6 +13,7 @@ from specdec.errors import NonFiniteLogits, PromptError, TreeError
 from specdec.policies import Dynamic
 from specdec.target.sessions import CHUNK
 from tests.plain import decode_plainly
+from tests.specdec.target.features import assert_features, plain_features
 from tests.toys import RAGGED, VOCAB, build, perturbed, prompt, tiny
 
 NOTHING = Needs()
@@ -22,22 +22,6 @@ NEEDS = Needs(hidden_states=(0, 1, -1), keys_values=(1, 0))
 
 def prefill(target: Target, prompts: list[list[int]], needs: Needs = NOTHING) -> Step:
     return target.prefill(prompts, needs, [Sampling()] * len(prompts))
-
-
-def plain_features(model: PreTrainedModel, tokens: list[int]) -> Features:
-    cache = DynamicCache()
-    with torch.no_grad():
-        said = model(torch.tensor([tokens]), past_key_values=cache, output_hidden_states=True, use_cache=True)
-    hidden = torch.stack([said.hidden_states[index] for index in NEEDS.hidden_states], 2)
-    keys = torch.stack([cache.layers[index].keys.transpose(1, 2) for index in NEEDS.keys_values], 2)
-    values = torch.stack([cache.layers[index].values.transpose(1, 2) for index in NEEDS.keys_values], 2)
-    return Features(hidden, keys, values)
-
-
-def assert_features(have: Features, number: int, start: int, count: int, want: Features) -> None:
-    for part in ("hidden", "keys", "values"):
-        mine, plain = getattr(have, part), getattr(want, part)
-        torch.testing.assert_close(mine[number, :count], plain[0, start : start + count], rtol=0, atol=1e-6)
 
 
 def forked(prompts: list[list[int]]) -> list[Tree | None]:
@@ -60,7 +44,7 @@ def test_features_of_the_prompt_belong_to_the_token_before(prompts: list[list[in
     assert step.accepted == [0] * len(prompts)
     assert step.features is not None
     for number, tokens in enumerate(prompts):
-        assert_features(step.features, number, 0, len(tokens) - 1, plain_features(model, tokens))
+        assert_features(step.features, number, 0, len(tokens) - 1, plain_features(model, tokens, NEEDS))
 
 
 def test_features_of_a_step_belong_to_the_token_before() -> None:
@@ -74,7 +58,7 @@ def test_features_of_a_step_belong_to_the_token_before() -> None:
     assert step.features is not None
     for number, tokens in enumerate(RAGGED):
         text = [*tokens, *step.tokens[number]]
-        assert_features(step.features, number, len(tokens) - 1, 3, plain_features(tiny(), text))
+        assert_features(step.features, number, len(tokens) - 1, 3, plain_features(tiny(), text, NEEDS))
 
 
 def test_features_stay_with_their_sequences_when_others_leave() -> None:
@@ -92,9 +76,9 @@ def test_features_stay_with_their_sequences_when_others_leave() -> None:
     assert step.features is not None
     assert last.features is not None
     for number in (1, 3, 4):
-        assert_features(step.features, number, len(RAGGED[number]) - 1, 3, plain_features(tiny(), texts[number]))
+        assert_features(step.features, number, len(RAGGED[number]) - 1, 3, plain_features(tiny(), texts[number], NEEDS))
     for number in (1, 3):
-        assert_features(last.features, number, len(texts[number]) - 1, 1, plain_features(tiny(), texts[number]))
+        assert_features(last.features, number, len(texts[number]) - 1, 1, plain_features(tiny(), texts[number], NEEDS))
 
 
 def test_prompts_of_one_token_have_no_features() -> None:

@@ -1,4 +1,4 @@
-"""The whole decoder under exhaustive chance: its joint law over several steps is the product of the target's laws."""
+"""The whole decoder under exhaustive chance: over several steps, the probability of a text is the target's own."""
 
 from functools import cache
 
@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 from attrs import frozen
-from specdec.testing.emitted import Emitted
 
 from specdec import Chance, Context, Decoder, Drafter, Frontier, Rule, Sampling, Stop, Target, Tree, TreePolicy, grow
 from specdec.policies import Chain, Hybrid, Static
 from specdec.rules import Match, Rejection, Traversal
 from specdec.testing.exhaustive import enumerate_outcomes
+from specdec.testing.output import Output
 from tests.toys import build
 
 PROMPTS = ([1, 3], [2], [0, 1, 2, 2])
@@ -29,13 +29,13 @@ class Bigram(Drafter):
 
     likely: int = 4
 
-    def propose(self, context: Context, policy: TreePolicy) -> Tree:
+    def propose(self, context: Context, policy: TreePolicy) -> list[Tree | None]:
         with torch.random.fork_rng():
             torch.manual_seed(1)
             table = torch.randn(4, 4, dtype=torch.float64)
         table[table < table.topk(self.likely).values[:, -1:]] = -torch.inf
 
-        def score(tree: Tree, frontier: Frontier) -> torch.Tensor:
+        def score(frontier: Frontier) -> torch.Tensor:
             return table[frontier.tokens.clamp(min=0)]
 
         return grow(context, policy, score)
@@ -48,8 +48,8 @@ def decode(chance: Chance, rule: Rule, policy: TreePolicy, drafter: Drafter, opt
 
 
 @cache
-def target_law(prompt: tuple[int, ...], temperature: float, top_k: int | None) -> np.ndarray:
-    """What the target says after a prefix, by no code of specdec's."""
+def target_probs(prompt: tuple[int, ...], temperature: float, top_k: int | None) -> np.ndarray:
+    """The target's probabilities after a prefix, by no code of specdec's."""
     with torch.no_grad():
         logits = model()(torch.tensor([prompt])).logits[0, -1] / temperature
     if top_k:
@@ -57,12 +57,12 @@ def target_law(prompt: tuple[int, ...], temperature: float, top_k: int | None) -
     return logits.softmax(-1).numpy()
 
 
-def error(outcomes, row: int, options: Sampling, length: int) -> float:
-    """Compare what a row says, to its end or its limit, with the product of the target's laws."""
-    said = Emitted.of((weight, tokens[row]) for weight, tokens in outcomes)
-    law = lambda path: target_law((*PROMPTS[row], *path), options.temperature, options.top_k)  # noqa: E731
-    assert all(len(tokens) == length or tokens[-1] == END for tokens in said.said)
-    return float(said.error(law))
+def error(outcomes, number: int, options: Sampling, length: int) -> float:
+    """Compare a sequence's texts, to its end or its limit, with the product of the target's probabilities."""
+    texts = Output.of((weight, tokens[number]) for weight, tokens in outcomes)
+    probs = lambda path: target_probs((*PROMPTS[number], *path), options.temperature, options.top_k)  # noqa: E731
+    assert all(len(tokens) == length or tokens[-1] == END for tokens in texts.probs)
+    return float(texts.error(probs))
 
 
 PLACED = [(Match(), Static((2, 1))), (Match(), Chain(3)), (Rejection(), Static((2, 1)))]
@@ -77,14 +77,14 @@ def named(pair: tuple[Rule, TreePolicy]) -> str:
     return f"{type(pair[0]).__name__}, {pair[1]}"
 
 
-@pytest.mark.parametrize("row", range(3))
-def test_every_text_of_four_tokens(row):
+@pytest.mark.parametrize("number", range(3))
+def test_every_text_of_four_tokens(number):
     """A batch of three, of which one is sampled and the others end where they must."""
-    options = [Sampling(temperature=0 if other != row else 0.9, seed=other) for other in range(3)]
+    options = [Sampling(temperature=0 if other != number else 0.9, seed=other) for other in range(3)]
     run = lambda chance: decode(chance, Match(), Static((2, 1)), Bigram(), options, Stop(4, tokens=(END,)))  # noqa: E731
     outcomes = list(enumerate_outcomes(run))
 
-    assert error(outcomes, row, options[row], 4) < 1e-12
+    assert error(outcomes, number, options[number], 4) < 1e-12
 
 
 @pytest.mark.parametrize("pair", [*PLACED, *DRAWN, (Rejection(), Hybrid((2, 2)))], ids=named)
@@ -98,18 +98,18 @@ def test_every_rule_on_every_kind_of_tree(pair):
     assert error(outcomes, 0, options, length) < 1e-12
 
 
-def test_rows_are_independent():
-    """Two rows sampled at once: their joint law is the product of their own."""
+def test_sequences_are_independent():
+    """Two sequences sampled at once: their joint probability is the product of their own."""
     options = [Sampling(temperature=0.9, top_k=2, seed=seed) for seed in range(2)]
     run = lambda chance: decode(chance, Rejection(), Chain(1, sampled=True), Bigram(2), options, Stop(2, tokens=()))  # noqa: E731
     outcomes = list(enumerate_outcomes(run))
-    together = Emitted.of((weight, one + other) for weight, (one, other) in outcomes)
+    together = Output.of((weight, one + other) for weight, (one, other) in outcomes)
 
-    def law(path):
-        row, said = divmod(len(path), 2)
-        return target_law((*PROMPTS[row], *path[len(path) - said :]), 0.9, 2)
+    def probs(path):
+        number, length = divmod(len(path), 2)
+        return target_probs((*PROMPTS[number], *path[len(path) - length :]), 0.9, 2)
 
-    assert float(together.error(law)) < 1e-12
+    assert float(together.error(probs)) < 1e-12
 
 
 def test_every_text_of_five_tokens():

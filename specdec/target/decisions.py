@@ -1,0 +1,69 @@
+"""What a pass brings to a session, and what a drafter reads of it."""
+
+from collections.abc import Sequence
+
+import torch
+from attrs import define, frozen
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from specdec.features import Features, Needs
+from specdec.pack import pad
+from specdec.prefix import Prefix
+from specdec.target.engine import Engine, Reading, Slot
+
+__all__ = ["Decision", "Session", "gather_features"]
+
+
+@define(eq=False)
+class Session:
+    """One sequence. The first `slot.length` of its decided tokens have been read; the last of them is the root."""
+
+    slot: Slot
+    prefix: Prefix
+    needs: Needs
+
+    @property
+    def unread(self) -> int:
+        """How many tokens before the root are still to be read."""
+        return len(self.prefix.tokens) - 1 - self.slot.length
+
+
+@frozen(eq=False)
+class Decision:
+    """What a pass brought to a session: the tokens that were decided, of which all but the last were drafted.
+
+    Reading a part of a prompt decides nothing. `nodes` are those of the pass that the session keeps, in the cache's
+    columns from `start` on.
+    """
+
+    session: Session
+    tokens: list[int]
+    nodes: Sequence[int]
+    start: int
+    reading: Reading
+    row: int
+    """The session's row in the reading."""
+
+
+def gather_features(engine: Engine, decisions: Sequence[Decision]) -> Features | None:
+    """Gather the features of the nodes that sessions of the same needs kept of one pass, encoded if they are to be."""
+    needs, reading = decisions[0].session.needs, decisions[0].reading
+    if not needs:
+        return None
+    nodes = pad([list(decision.nodes) for decision in decisions], 0)
+    rows, starts = torch.tensor([(decision.row, decision.start) for decision in decisions]).T
+    states = [_pick(reading.hidden_states[index], rows, nodes) for index in needs.hidden_states]
+    keys, values = None, None
+    if needs.keys_values:
+        slots = [decision.session.slot for decision in decisions]
+        keys, values = engine.keys_values(needs.keys_values, slots, starts[:, None] + torch.arange(nodes.shape[1]))
+    raw = Features(torch.stack(states, 2) if states else None, keys, values)
+    if needs.encoder is None:
+        return raw
+    with torch.no_grad():
+        return Features(encoded=needs.encoder.encode(raw))
+
+
+def _pick(states: Float[Tensor, "R M E"], rows: Int[Tensor, " B"], nodes: Int[Tensor, "B K"]) -> Tensor:
+    return states[rows.to(states.device)[:, None], nodes.to(states.device)]

@@ -1,0 +1,71 @@
+"""One pass over trees: where each node stands, and what it may see."""
+
+from functools import cached_property
+
+import torch
+from attrs import field, frozen
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+@frozen(eq=False)
+class TreePass:
+    """Nodes read after the decided tokens of their rows, `lengths` of each; whatever comes after them is ignored.
+
+    `depths` counts each node's edges below its row's root, and `visible` says which nodes each of the last `M` may
+    attend to; nodes of earlier passes come first. All stay on one device, where masks and positions are made. A pass
+    reads `end` columns, by default as many as the longest row fills; more are masked.
+    """
+
+    lengths: Int[Tensor, " R"]
+    depths: Int[Tensor, "R C"]
+    visible: Bool[Tensor, "R M C"]
+    end: int = field()
+    slots: Int[Tensor, " R"] | None = None
+    """Where the rows are stored, for attention that finds them itself."""
+
+    @end.default
+    def _fill(self) -> int:
+        return int(self.lengths.max()) + self.depths.shape[1]
+
+    @cached_property
+    def start(self) -> int:
+        """How many nodes were read in earlier passes."""
+        return self.visible.shape[2] - self.visible.shape[1]
+
+    @cached_property
+    def positions(self) -> Int[Tensor, "R M"]:
+        """Positions of the nodes read now, the root's being the row's length."""
+        return self.lengths[:, None] + self.depths[:, self.start :]
+
+    @cached_property
+    def columns(self) -> Int[Tensor, "R M"]:
+        """Columns that the nodes read now are written to."""
+        return self._places[:, self.start :]
+
+    def mask(self, dtype: torch.dtype, window: int | None = None) -> Float[Tensor, "R 1 M T"]:
+        """Build an additive mask, lowest where nothing may be seen; eager attention adds it as it is.
+
+        A window of w lets a position see itself and the w - 1 before it.
+        """
+        decided: Tensor = torch.arange(self.end, device=self.lengths.device) < self.lengths[:, None, None]
+        nodes: Tensor = self.visible
+        if window is not None and window < self.end:
+            nearest = self.positions[..., None] - window  # of what lies too far back
+            decided = decided & (torch.arange(self.end, device=self.lengths.device) > nearest)
+            nodes = nodes & (self._places_in_text[:, None] > nearest)
+        mask = _additive(decided, dtype).expand(*self.visible.shape[:2], -1).contiguous()
+        return mask.scatter_(2, self._places[:, None].expand_as(nodes), _additive(nodes, dtype))[:, None]
+
+    @cached_property
+    def _places(self) -> Int[Tensor, "R C"]:
+        return self.lengths[:, None] + torch.arange(self.depths.shape[1], device=self.lengths.device)
+
+    @property
+    def _places_in_text(self) -> Int[Tensor, "R C"]:
+        return self.lengths[:, None] + self.depths
+
+
+def _additive(seen: Bool[Tensor, "..."], dtype: torch.dtype) -> Float[Tensor, "..."]:
+    mask: Tensor = torch.zeros((), dtype=dtype, device=seen.device).where(seen, torch.finfo(dtype).min)
+    return mask
