@@ -40,7 +40,7 @@ class MoACache:
     def __init__(self, model: MoAModel, parts: TargetParts) -> None:
         """Use copies of the weights as they are now."""
         self.parts, self._config = parts, model.config
-        self._device, self._dtype = parts.device, model.dtype
+        self._device, self._dtype, self._target_dtype = parts.device, model.dtype, parts.dtype
         self._self_attention = drafting_copy(SplitLayer.of(model.self_attention))
         self._cross_attention = drafting_copy(SplitLayer.of(model.cross_attention))
         self._last_layers = LastLayers(parts, drafting=True)
@@ -57,7 +57,7 @@ class MoACache:
         last = (int(self.parts.config.num_key_value_heads), config.head_dim)
         self._tokens = SlotCache([tokens, tokens], self._dtype, self._device)
         self._memory = SlotCache([memory, memory], self._dtype, self._device)
-        self._last = SlotCache([last, last] * max(len(self.parts.layers), 1), self.parts.dtype, self._device)
+        self._last = SlotCache([last, last] * max(len(self.parts.layers), 1), self._target_dtype, self._device)
         self._empty = torch.empty(1, memory[0], 0, memory[1], dtype=self._dtype, device=self._device)
         self._known = [0] * size
         """Of each sequence, bit n: whether the memory of token n is there."""
@@ -82,7 +82,7 @@ class MoACache:
             self._begin(self._last, mapping)
             for layer in range(len(self.parts.layers)):
                 keys, values = (part[:, :, layer].transpose(1, 2) for part in (features.keys, features.values))
-                self._last.update(keys.to(self.parts.dtype), values.to(self.parts.dtype), layer)
+                self._last.update(keys.to(self._target_dtype), values.to(self._target_dtype), layer)
         for sequence, (start, length) in enumerate(zip(starts, lengths, strict=True)):
             self._known[sequence] |= ((1 << length) - 1) << start
             if length:
@@ -129,7 +129,7 @@ class MoACache:
         """
         positions = self._to(tree.positions)
         mapping = SlotMapping(memory.sequences, tree.columns, tree.end, tree.starts)
-        masks = _Masks(tree, self.parts.dtype, self._device)
+        masks = _Masks(tree, self._target_dtype, self._device)
         embedded = self._embed(tokens.clamp(min=0))
         queries, own = self._self_attention.project(embedded, self._self_rotary(positions, tree.end))
         self._begin(self._tokens, mapping)
@@ -139,10 +139,10 @@ class MoACache:
         if self.parts.layers:
             self._begin(self._last, mapping)
             rotary = self._last_rotary(positions, tree.end)
-            states = self._last_layers(states.to(self.parts.dtype), rotary, masks, self._last)
+            states = self._last_layers(states.to(self._target_dtype), rotary, masks, self._last)
         if only is not None:
             states = states[range(len(only)), only][:, None]
-        logits: Tensor = self.parts.head(states.to(self.parts.dtype))
+        logits: Tensor = self.parts.head(states.to(self._target_dtype))
         return logits
 
     def predict(

@@ -69,10 +69,12 @@ class SplitLayer:
     def project(self, states: Float[Tensor, "B M E"], rotary: Rotary) -> tuple[Float[Tensor, "B H M D"], KeysValues]:
         """Make queries, keys and values."""
         heads = split_heads(self.qkv(states), self.head_dim)
-        queries, keys, values = torch.split(heads, [self.num_heads, self.num_kv_heads, self.num_kv_heads], 1)
+        rotated, values = torch.split(heads, [self.num_heads + self.num_kv_heads, self.num_kv_heads], 1)
         if self.head_norms is not None:
-            queries, keys = self.head_norms[0](queries), self.head_norms[1](keys)
-        return rotate(queries, rotary), (rotate(keys, rotary), values)
+            parts = torch.split(rotated, [self.num_heads, self.num_kv_heads], 1)
+            rotated = torch.cat([norm(part) for norm, part in zip(self.head_norms, parts, strict=True)], 1)
+        queries, keys = torch.split(rotate(rotated, rotary), [self.num_heads, self.num_kv_heads], 1)
+        return queries, (keys, values)
 
     def query(self, states: Float[Tensor, "B M E"], rotary: Rotary) -> Float[Tensor, "B H M D"]:
         """Make queries alone."""

@@ -16,8 +16,7 @@ Rotary = tuple[Float[Tensor, "#B M D"], Float[Tensor, "#B M D"]]
 def rotate(heads: Float[Tensor, "B H M D"], rotary: Rotary) -> Float[Tensor, "B H M D"]:
     """Rotate keys or queries to their positions."""
     cosines, sines = rotary[0][:, None], rotary[1][:, None]
-    rotated: Tensor = heads * cosines + rotate_half(heads) * sines
-    return rotated
+    return torch.addcmul(heads * cosines, rotate_half(heads), sines)
 
 
 class RotaryTable:
