@@ -98,7 +98,7 @@ def test_sharpness_is_that_of_all_that_decides_the_choice(temperature: float, sh
     """Scores are those of logits and noise times the sharpness, and siblings stand as they did."""
     batch, policy = context(2, temperature=temperature), Dynamic(depth=3, width=3, size=VOCAB, sharpness=sharpness)
     for dice, tree in zip(batch.dice, whole(grow(batch, policy, score)), strict=True):
-        noise = [temperature * torch.from_numpy(dice.noise(depth, VOCAB)) for depth in range(3)]
+        noise = [temperature * torch.tensor(dice.noise(depth, VOCAB)) for depth in range(3)]
         for node in range(len(tree)):
             path = tuple(tree.tokens[step] for step in [0, *tree.path(node)])
             above = [logits_after(path[: depth + 1]) + noise[depth] for depth in range(len(path) - 1)]
