@@ -13,8 +13,7 @@ from typing import Annotated, Any
 import typer
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from specdec import Decoder, Sampling, Stop, Target, load_drafter, load_policy
-from specdec.plugins import plugins
+from specdec import Decoder, Sampling, Stop, Target, find_model, load_drafter, load_policy
 
 CROSSINGS = {"tolist", "numpy", "from_numpy", "tensor", "as_tensor", "array", "asarray", "frombuffer", "cpu"}
 
@@ -38,8 +37,8 @@ def main(
     steps: Annotated[int, typer.Option(help="Steps before the one that is counted.")] = 5,
 ) -> None:
     """Count the crossings and the files of one step, with a tree of 12 nodes."""
-    verifier = Target.from_pretrained(plugins().folder(target))
-    draft = load_drafter(drafter, plugins().folder(head) or None, target=verifier)
+    verifier = Target.from_pretrained(find_model(target))
+    draft = load_drafter(drafter, find_model(head) or None, target=verifier)
     decoder = Decoder(draft, verifier, load_policy("dynamic", depth=4, width=4, size=12))
     prompts = ["def quicksort(items):", "class Stack:", "import json", "def main():"] * (sequences // 4 + 1)
     stream = decoder.stream(prompts[:sequences], Sampling(temperature, seed=1), Stop(max_tokens=200))

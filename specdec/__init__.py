@@ -11,7 +11,7 @@ from specdec.interfaces import Drafter, Rule, TargetProbs, Transport, TreePolicy
 from specdec.metrics import Metrics, Summary
 from specdec.options import Sampling, Stop
 from specdec.pack import PADDING, Packed, bits, pack, pad
-from specdec.plugins import load_drafter, load_policy, load_rule, load_transport, load_verifier
+from specdec.plugins import find_model, load_drafter, load_policy, load_rule, load_transport, load_verifier
 from specdec.prefix import Prefix
 from specdec.target import Target
 from specdec.tree import Tree
@@ -54,6 +54,7 @@ __all__ = [
     "Walk",
     "WrongCheckpoint",
     "bits",
+    "find_model",
     "grow",
     "hookimpl",
     "load_drafter",

@@ -19,6 +19,7 @@ from specdec.spec import Spec
 __all__ = [
     "Entry",
     "Plugins",
+    "find_model",
     "load_drafter",
     "load_policy",
     "load_rule",
@@ -180,6 +181,11 @@ def _load(point: EntryPoint) -> object:
 def plugins() -> Plugins:
     """Load the plugins, once per process."""
     return Plugins()
+
+
+def find_model(name: str) -> str:
+    """Give the folder of a registered model; any other name stays as it is, for a folder or for the hub."""
+    return str(plugins().folder(name))
 
 
 def load_drafter(

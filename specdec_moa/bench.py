@@ -20,11 +20,12 @@ from rich.table import Table
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from specdec import Decoder, Stop, Target, load_policy
-from specdec.plugins import plugins
+from specdec import Decoder, Stop, Target, find_model, load_policy
 from specdec.training import Batch, Progress, Teacher, written_sizes
 from specdec_moa.config import MoAConfig
 from specdec_moa.training import method
+
+__all__ = ["Cost", "decoding", "main", "sizes_of", "timed", "tokens", "training"]
 
 TREE = "dynamic:depth=6,width=8,size=62"
 
@@ -103,7 +104,7 @@ def sizes_of(head: str) -> str:
     """Write a trained head's sizes as training takes them; nothing for the published proportions."""
     if not head:
         return ""
-    return written_sizes(MoAConfig.from_pretrained(plugins().folder(head)))
+    return written_sizes(MoAConfig.from_pretrained(find_model(head)))
 
 
 def main(
@@ -114,7 +115,7 @@ def main(
 ) -> None:
     """Print what drafting and training cost, beside the target's own passes."""
     torch.set_num_threads(threads)
-    model, sizes = Target.from_pretrained(plugins().folder(target)).model, sizes_of(head)
+    model, sizes = Target.from_pretrained(find_model(target)).model, sizes_of(head)
     measured = {
         f"draft, TLI {tli}, {length} tokens": decoding(model, tli, sizes, length, steps)
         for tli, length in product((0, 1), (100, 500))

@@ -12,6 +12,8 @@ from specdec.grow import Frontier, grow
 from specdec.interfaces import Drafter, TreePolicy
 from specdec.tree import Tree
 
+__all__ = ["Ngram"]
+
 Tokens = np.ndarray[tuple[int], np.dtype[np.int64]]
 Counts = np.ndarray[tuple[int], np.dtype[np.float64]]
 

@@ -8,6 +8,8 @@ from specdec.interfaces import TreePolicy
 from specdec.policies.checks import above, at_least
 from specdec.tree import Tree
 
+__all__ = ["Dynamic", "likeliest"]
+
 
 @frozen
 class Dynamic(TreePolicy):

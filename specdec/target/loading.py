@@ -10,6 +10,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from specdec.errors import ModelError
 from specdec.target.attention import use_grouped
 
+__all__ = ["Name", "load_model", "load_tokenizer"]
+
 Name = str | PathLike[str]
 """A folder, or a name on the hub."""
 

@@ -14,6 +14,8 @@ from specdec.options import Sampling
 from specdec.testing.instances import Instance, path_tokens
 from specdec.tree import Tree
 
+__all__ = ["draft", "score"]
+
 
 def draft(
     instance: Instance,

@@ -8,6 +8,8 @@ import numpy as np
 from specdec.testing.instances import Instance, Path, path_tokens
 from specdec.testing.output import Forest
 
+__all__ = ["optimum"]
+
 
 def optimum(instance: Instance, trees: Forest) -> float:
     """Give the largest number of tokens that a lossless step can be expected to decide on these trees.

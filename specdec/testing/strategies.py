@@ -13,6 +13,8 @@ from specdec.testing.growth import Action, Growth
 from specdec.testing.instances import Counts, Instance, Path
 from specdec.testing.shapes import Shape
 
+__all__ = ["batches", "counts", "float_probs", "growths", "instances", "pairs", "prompts", "samplings", "shapes"]
+
 Draw = Callable[[SearchStrategy[Any]], Any]
 
 

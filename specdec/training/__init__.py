@@ -8,7 +8,8 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from specdec.plugins import plugins
-from specdec.training.dataset import Examples
+from specdec.training.checkpoints import STATE, last_whole
+from specdec.training.dataset import Example, Examples, collate
 from specdec.training.method import Progress, Recipe, TrainingMethod, chosen_sizes, option, takes, written_sizes
 from specdec.training.schedule import Schedule
 from specdec.training.teacher import Batch, Teacher, TeacherBatch
@@ -25,7 +26,9 @@ def load_method(
 
 
 __all__ = [
+    "STATE",
     "Batch",
+    "Example",
     "Examples",
     "Progress",
     "Recipe",
@@ -34,6 +37,8 @@ __all__ = [
     "TeacherBatch",
     "TrainingMethod",
     "chosen_sizes",
+    "collate",
+    "last_whole",
     "load_method",
     "option",
     "takes",

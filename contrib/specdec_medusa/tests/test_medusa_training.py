@@ -19,8 +19,7 @@ from specdec import Decoder, Needs, Stop, Target, load_drafter
 from specdec.errors import OptionError
 from specdec.policies import Chain
 from specdec.testing import toy_model
-from specdec.training import Batch, Examples, Progress, Teacher, TeacherBatch, load_method
-from specdec.training.dataset import Example, collate
+from specdec.training import Batch, Example, Examples, Progress, Teacher, TeacherBatch, collate, load_method
 from specdec.training.trainer import HeadTrainer, Plan
 
 USUAL = (("logging_steps", 1), ("report_to", "none"), ("use_cpu", True), ("disable_tqdm", True))

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from specdec.training.checkpoints import STATE, last_whole
+from specdec.training import STATE, last_whole
 
 from specdec_zoo import card
 from specdec_zoo.head import BATCH, LENGTH, MUON, Head

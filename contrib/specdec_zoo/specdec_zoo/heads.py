@@ -9,8 +9,7 @@ from typing import Any
 import attrs
 import numpy as np
 import torch
-from specdec.training import Examples, Schedule, TrainingMethod, load_method
-from specdec.training.dataset import Example
+from specdec.training import Example, Examples, Schedule, TrainingMethod, load_method
 from specdec.training.trainer import HeadTrainer, Plan
 from transformers import LlamaForCausalLM, set_seed
 

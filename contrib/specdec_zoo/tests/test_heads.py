@@ -9,7 +9,7 @@ pytest.importorskip("specdec")
 import numpy as np
 import torch
 from specdec import Decoder, Sampling, Stop, load_drafter
-from specdec.drafters.halved import Halved
+from specdec.heads import HalfPrecisionLinear
 from specdec.target import Target
 
 import specdec_zoo
@@ -54,7 +54,7 @@ def test_shipped_heads_draft_with_an_output_head_of_half_the_size(name: str) -> 
     method, target = name.partition("-")[0], Target.from_pretrained(specdec_zoo.path("target"))
     drafter = load_drafter(method, specdec_zoo.path(name), target=target)
     output, states = drafter.parts.head, torch.randn(2, 8, 160)
-    assert isinstance(output, Halved)
+    assert isinstance(output, HalfPrecisionLinear)
     with torch.no_grad():
         torch.testing.assert_close(output(states), output.layer(states), rtol=1e-5, atol=1e-4)
 
