@@ -141,25 +141,26 @@ def tie_order():
 
 
 def _keep(change) -> Patch:
+    """Keep other nodes of the target than those of a path that leaves some out."""
     whole = Engine.keep_all
 
     def wrong(self, slots, paths):
-        whole(self, slots, paths)
-        for slot, path in zip(slots, paths, strict=True):
-            if len(path) > 1 and list(path) != list(range(len(path))):
-                slot.length += change
+        spoiled = self.model is model()
+        whole(self, slots, [change(path) if spoiled and path[-1] != len(path) - 1 else path for path in paths])
 
     return Engine, "keep_all", wrong
 
 
 @mutant(71, "rollback_off_by_one: one lost", "STATE", "mlx-lm 846, 1427, 1446, 1486; llama.cpp 22746; HF 30312")
 def one_entry_lost():
-    differs(_keep(-1))
+    """The last node of the path is cut off, and what stands after the others is taken for it."""
+    differs(_keep(lambda path: [*path[:-1], len(path) - 1]))
 
 
 @mutant(71, "rollback_off_by_one: one too many", "STATE", "mlx-lm, mlx-vlm 1144, 1155")
 def one_entry_kept():
-    differs(_keep(1))
+    """A rejected node stays, and shifts those after it."""
+    differs(_keep(lambda path: [path[0], path[0] + 1, *path[1:]][: len(path)]))
 
 
 class NotYet(LogitsProcessor):
@@ -190,12 +191,14 @@ def after_abort() -> None:
 
 @mutant(72, "rollback_on_abort", "STATE", "mlx-lm 1528")
 def rollback_on_abort():
+    """An aborted step takes the last decided entry with it."""
     whole = Sessions._decide
 
     def trim(self, trees):
         reading, walks = whole(self, trees)
         for session, walk in walks.items():
-            session.slot.length -= isinstance(walk, NonFiniteLogits)
+            if isinstance(walk, NonFiniteLogits):
+                self.engine.cache.clear(session.slot.index, session.slot.length - 1)
         return reading, walks
 
     plain()
