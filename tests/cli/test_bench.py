@@ -153,7 +153,6 @@ def test_without_the_zoo_a_target_is_asked_for(bench, monkeypatch, tmp_path):
     assert "pip install ./contrib/specdec_zoo" in result.stderr
 
 
-@pytest.mark.slow
 def test_the_zoo_is_compared_by_default(tmp_path):
     pytest.importorskip("specdec_zoo")
     out = tmp_path / "out.json"

@@ -46,7 +46,6 @@ def test_families(name: str, kind: str, temperature: float) -> None:
         check_text(name, kind, POLICY, temperature, prompts)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_passes_the_kit(name: str) -> None:
     """With a target of two layers, and the whole vocabulary."""
