@@ -55,7 +55,7 @@ class SmallModel(Drafter):
         self._slots = [self._engine.open(int(length)) for length in context.lengths]
 
     def propose(self, context: Context, policy: TreePolicy) -> Tree:
-        missing = self._catch_up(context)  # before slots move, for what was read but not kept does not move along
+        missing = self._catch_up(context)
         self._leave(context)
         self._read = torch.empty(len(self._slots), 0, dtype=torch.int64)
 
@@ -70,9 +70,7 @@ class SmallModel(Drafter):
         return kept
 
     def close(self) -> None:
-        for slot in self._slots:
-            if slot is not None:
-                self._engine.close(slot)
+        self._engine.close(*[slot for slot in self._slots if slot is not None])
         self._slots, self._tree = [], None
 
     def _leave(self, context: Context) -> None:

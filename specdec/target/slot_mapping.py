@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from attrs import frozen
+from attrs import field, frozen
 from jaxtyping import Int
 from torch import Tensor
 
@@ -17,6 +17,12 @@ class SlotMapping:
     slots: Sequence[int]
     columns: Int[Tensor, "R M"]
     end: int
+    index: Int[Tensor, " R"] = field()
+    """The slots again, where the columns are."""
+
+    @index.default
+    def _from_slots(self) -> Int[Tensor, " R"]:
+        return torch.tensor(self.slots, device=self.columns.device)
 
     @cached_property
     def run(self) -> slice | None:
@@ -33,8 +39,3 @@ class SlotMapping:
         start = int(columns[0, 0]) if columns.size else 0
         stop = start + columns.shape[1]
         return slice(start, stop) if (columns == np.arange(start, stop)).all() else None
-
-    @cached_property
-    def index(self) -> Int[Tensor, " R"]:
-        """The slots as an index."""
-        return torch.tensor(self.slots, device=self.columns.device)

@@ -103,9 +103,7 @@ class Target(Verifier):
         return self._decide(tree, active, walks, self._stacked(said))
 
     def close(self) -> None:
-        for row in self._rows:
-            if row is not None:
-                self.engine.close(row.slot)
+        self.engine.close(*[row.slot for row in self._rows if row is not None])
         self._rows = []
 
     def _read_prompts(self, tokens: Int[Tensor, "B T"], counts: Int[Tensor, " B"]) -> Features | None:
