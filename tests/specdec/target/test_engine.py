@@ -241,6 +241,17 @@ def test_a_slot_that_held_what_is_not_a_number_may_be_opened_again() -> None:
     assert_whole(engine, again, prompt(3))
 
 
+def test_what_was_read_may_be_kept_after_others_have_left() -> None:
+    engine = Engine(tiny())
+    short, long = opened(engine, [1, 6])
+    read_chain(engine, long, [4, 5, 6])
+    engine.close(short)
+    engine.keep(long, range(3))
+
+    assert long.index == 0
+    assert_whole(engine, long, [*prompt(6), 4, 5, 6])
+
+
 def test_what_was_not_a_number_hurts_no_more_once_its_slot_has_moved() -> None:
     engine = Engine(poisoned())
     short, long = opened(engine, [1, 6])
