@@ -67,16 +67,12 @@ class SmallModel(Drafter):
             self._frontier = frontier
             if frontier.before is None:
                 return self._read_roots(context, frontier)
-            roots = torch.tensor([tree.tokens[:1] for tree in frontier.trees])
-            tokens = torch.where(frontier.tokens < 0, roots, frontier.tokens)  # a row may have no node at this level
-            return self._read(frontier.sequences, tokens, frontier.read_depths, frontier.visible)
+            return self._read(frontier.sequences, frontier.tokens, frontier.read_depths, frontier.visible)
 
         return grow(context, policy, score)
 
     def close(self) -> None:
-        for slot in self._slots:
-            if slot is not None:
-                self._engine.close(slot)
+        self._engine.close(*[slot for slot in self._slots if slot is not None])
         self._slots, self._frontier = [], None
 
     def _keep_decided(self, context: Context) -> None:

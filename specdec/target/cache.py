@@ -50,18 +50,16 @@ class SlotCache(Cache):
     def reserve(self, slots: int, columns: int) -> None:
         """Make room; what is stored stays. Both grow by doubling, so this is rarely more than a look."""
         had_slots, had_columns = self._room
-        self._resize(
-            max(slots, 2 * had_slots) if slots > had_slots else had_slots,
-            max(columns, min(2 * had_columns, columns + STEP)) if columns > had_columns else had_columns,
-        )
+        more_slots = max(slots, 2 * had_slots) if slots > had_slots else had_slots
+        more_columns = max(columns, min(2 * had_columns, columns + STEP)) if columns > had_columns else had_columns
+        self._resize(more_slots, more_columns, self._room)
 
     def release(self, slots: int, columns: int) -> None:
-        """Give back all but twice what these need, where they need a quarter of the room or less."""
+        """Give back all but twice what the first slots need, where they need a quarter of the room or less."""
         had_slots, had_columns = self._room
-        self._resize(
-            2 * slots if 4 * slots <= had_slots else had_slots,
-            2 * columns if 4 * columns <= had_columns else had_columns,
-        )
+        fewer_slots = 2 * slots if 4 * slots <= had_slots else had_slots
+        fewer_columns = 2 * columns if 4 * columns <= had_columns else had_columns
+        self._resize(fewer_slots, fewer_columns, (slots, columns))
 
     def update(
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
@@ -157,20 +155,19 @@ class SlotCache(Cache):
             return list(*parts.values())
         return [parts[shape][place] for shape, place in zip(self._shapes, self._places, strict=True)]
 
-    def _resize(self, slots: int, columns: int) -> None:
-        """Move to new storage, of which no more is zeroed than nothing was copied to."""
+    def _resize(self, slots: int, columns: int, stays: tuple[int, int]) -> None:
+        """Move what stays to new storage, and zero no more of it than nothing is copied to."""
         if (slots, columns) == self._room:
             return
-        stays = slice(min(slots, self._room[0])), slice(min(columns, self._room[1]))
+        first, start = stays
         for shape, old in self._blocks.items():
             with torch.inference_mode(False):  # whoever makes it in that mode may write to it outside
                 new = old.new_empty(old.shape[0], slots, old.shape[2], columns, old.shape[4])
-            new[:, stays[0], :, stays[1]] = old[:, stays[0], :, stays[1]]
-            new[:, stays[0], :, stays[1].stop :] = 0
-            new[:, stays[0].stop :] = 0
+            new[:, :first, :, :start] = old[:, :first, :, :start]
+            new[:, :first, :, start:] = 0
+            new[:, first:] = 0
             self._blocks[shape] = new
-        self._written = [min(written, columns) for written in self._written[:slots]]
-        self._written += [0] * (slots - len(self._written))
+        self._written = [min(written, start) for written in self._written[:first]] + [0] * (slots - first)
         self._settle(slots, columns)
 
     def _settle(self, slots: int, columns: int) -> None:

@@ -27,9 +27,9 @@ class Slot:
     """One row's place: `length` decided tokens are stored; what was read beyond them counts for nothing."""
 
     index: int
+    length: int = 0
     room: int = 0
     """For how many tokens there is room as soon as any are read."""
-    length: int = 0
 
 
 @frozen(eq=False)
@@ -68,20 +68,21 @@ class Engine:
 
     def open(self, columns: int = 0) -> Slot:
         """Give a new row an empty slot, and room for this many tokens when any are read."""
-        slot = Slot(len(self._slots), columns)
+        slot = Slot(len(self._slots), room=columns)
         self._slots.append(slot)
         return slot
 
-    def close(self, slot: Slot) -> None:
-        """Let a row leave; the last slot moves into its place, so that slots stay without gaps.
+    def close(self, *slots: Slot) -> None:
+        """Let rows leave; the last slots move into their places, so that slots stay without gaps.
 
         Memory that is no longer needed is given back.
         """
-        last = self._slots.pop()
-        if last is not slot:
-            self.cache.copy(last.index, slot.index)
-            self._slots[slot.index] = last
-            last.index = slot.index
+        for slot in sorted(slots, key=lambda slot: -slot.index):
+            last = self._slots.pop()
+            if last is not slot:
+                self.cache.copy(last.index, slot.index)
+                self._slots[slot.index] = last
+                last.index = slot.index
         self.cache.release(len(self._slots), max((slot.room for slot in self._slots), default=0))
 
     def read(
@@ -157,7 +158,7 @@ class Engine:
         decided = [slot.length for slot in slots]
         lengths, rows = self._to(torch.tensor([decided, indices]))
         tree = TreePass(decided, self._to(depths), self._to(visible), end, lengths, rows)
-        self.cache.begin(SlotMapping(indices, tree.columns, end, tree.starts), whole=self.attention.finds_slots)
+        self.cache.begin(SlotMapping(indices, tree.columns, end, tree.starts, rows), whole=self.attention.finds_slots)
         return tree
 
     def _to(self, tensor: Tensor) -> Tensor:

@@ -55,12 +55,13 @@ class Sessions:
             self._open[session] = None
             return session
 
-    def close(self, session: Session) -> None:
-        """Let a sequence leave; one that has left already stays so."""
+    def close(self, *sessions: Session) -> None:
+        """Let sequences leave; one that has left already stays so."""
         with self._lock:
-            if session in self._open:
+            leaving = [session for session in sessions if session in self._open]
+            for session in leaving:
                 del self._open[session]
-                self.engine.close(session.slot)
+            self.engine.close(*[session.slot for session in leaving])
 
     def abandon(self, sessions: Sequence[Session | None]) -> None:
         """Close these before the next session opens; a garbage collector may call it, even in the middle of a pass."""

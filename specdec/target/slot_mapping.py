@@ -20,6 +20,13 @@ class SlotMapping:
     end: int
     starts: Sequence[int] | None = None
     """At which column each row begins to write without gaps, if all do."""
+    rows: Int[Tensor, " R"] | None = None
+    """The slots again, where the columns are, if they are there already."""
+
+    @cached_property
+    def index(self) -> Int[Tensor, " R"]:
+        """The slots as an index."""
+        return torch.tensor(self.slots, device=self.columns.device) if self.rows is None else self.rows
 
     @cached_property
     def run(self) -> slice | None:
@@ -33,8 +40,3 @@ class SlotMapping:
         if self.starts is None or any(start != self.starts[0] for start in self.starts):
             return None
         return slice(self.starts[0], self.starts[0] + self.columns.shape[1])
-
-    @cached_property
-    def index(self) -> Int[Tensor, " R"]:
-        """The slots as an index."""
-        return torch.tensor(self.slots, device=self.columns.device)

@@ -100,9 +100,7 @@ class Target(Verifier):
         return Step(tokens, accepted, self._features(decisions, numbers))
 
     def close(self) -> None:
-        for session in self._batch:
-            if session is not None:
-                self.sessions.close(session)
+        self.sessions.close(*[session for session in self._batch if session is not None])
         self._batch.clear()
 
     def _check(self, trees: Sequence[Tree | None]) -> list[tuple[int, Session, Tree]]:

@@ -95,8 +95,9 @@ class Engines(RuleBasedStateMachine):
     @precondition(lambda self: self.rows)
     @rule(data=st.data())
     def close(self, data: st.DataObject) -> None:
-        slot, _ = self.rows.pop(data.draw(st.integers(0, len(self.rows) - 1)))
-        self.engine.close(slot)
+        leaving = data.draw(st.lists(st.sampled_from(self.rows), min_size=1, unique_by=id))
+        self.rows = [row for row in self.rows if row not in leaving]
+        self.engine.close(*[slot for slot, _ in leaving])
 
     @precondition(lambda self: self.rows)
     @rule(data=st.data(), size=st.integers(1, SIZE), abort=st.booleans(), leave=st.booleans())
@@ -238,6 +239,47 @@ def test_a_slot_that_held_what_is_not_a_number_may_be_opened_again() -> None:
     assert (neighbour.index, again.index) == (0, 1)
     assert reading.logits.isfinite().all()
     assert_whole(engine, again, prompt(3))
+
+
+def test_what_was_read_may_be_kept_after_others_have_left() -> None:
+    engine = Engine(tiny())
+    short, long = opened(engine, [1, 6])
+    read_chain(engine, long, [4, 5, 6])
+    engine.close(short)
+    engine.keep(long, range(3))
+
+    assert long.index == 0
+    assert_whole(engine, long, [*prompt(6), 4, 5, 6])
+
+
+def test_what_was_not_a_number_hurts_no_more_once_its_slot_has_moved() -> None:
+    engine = Engine(poisoned())
+    short, long = opened(engine, [1, 6])
+    read_chain(engine, long, [4, *[POISON] * 4])
+    engine.close(short)
+
+    assert read_chain(engine, long, [3]).logits.isfinite().all()
+    assert_whole(engine, long, prompt(6))
+
+
+def test_new_memory_holds_nothing_that_hurts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever was in it, as when torch fills it with NaN: after growing in both directions, and after shrinking."""
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        assert torch.empty(1).isnan()
+        engine = Engine(tiny())
+        slots = [slot for length in (3, 40, 1, 70, 9) for slot in opened(engine, [length])]
+        for rows in (slots, slots[:1]):
+            trees = tree_inputs([[3]] * len(rows), [[-1]] * len(rows))
+            logits = engine.read(rows, *trees).logits
+            assert logits is not None
+            assert logits.isfinite().all()
+            engine.close(*slots[1:])
+            del slots[1:]
+    finally:
+        torch.use_deterministic_algorithms(deterministic)
 
 
 def test_padding_is_read_as_a_token_of_its_row() -> None:
@@ -389,8 +431,7 @@ def test_memory_is_given_back() -> None:
     before = memory()
     slots = opened(engine, [40] * 16)
     full = memory() - before
-    for slot in slots[:14]:
-        engine.close(slot)
+    engine.close(*slots[:14])
     few, tokens = memory() - before, prompt(40)
     for slot in slots[14:]:
         assert_whole(engine, slot, tokens)
