@@ -62,7 +62,7 @@ class Checkpoint:
                 )
 
     def load_into(self, model: nn.Module) -> None:
-        """Give a model its tensors.
+        """Give a model its tensors, in the types that they have in the file.
 
         Raises:
             WrongCheckpoint: one is missing, not the model's, or of another shape.
@@ -75,7 +75,7 @@ class Checkpoint:
                     f"expected {name} in {self.path} to be {expected.get(name, 'absent')}, "
                     f"got {shapes.get(name, 'none')}"
                 )
-        model.load_state_dict(self.tensors)
+        model.load_state_dict(self.tensors, assign=True)
 
 
 def fingerprint(target: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase | None = None) -> dict[str, Any]:

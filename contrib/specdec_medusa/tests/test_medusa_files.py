@@ -95,12 +95,12 @@ def test_another_target(untaught: MedusaMethod, tmp_path: Path) -> None:
     untaught.save(str(tmp_path))
     load_drafter("medusa", tmp_path, Target(toy_model()))  # which does not say what its tokens are
     load_drafter("medusa", tmp_path, Target(toy_model(), tokenizer("a")))
-    with pytest.raises(WrongCheckpoint, match=r"vocabulary \w+, got .*, made for \w+"):
+    with pytest.raises(WrongCheckpoint, match=r"vocabulary \w+, got .*, made for vocabulary \w+"):
         load_drafter("medusa", tmp_path, Target(toy_model(), tokenizer("z")))
-    with pytest.raises(WrongCheckpoint, match=r"vocab_size 17, got .*, made for 16"):
+    with pytest.raises(WrongCheckpoint, match=r"vocab_size 17, got .*, made for vocab_size 16"):
         load_drafter("medusa", tmp_path, Target(toy_model(17)))
     narrow = LlamaForCausalLM(LlamaConfig(**{**toy_model().config.to_dict(), "hidden_size": 16, "head_dim": 4}))
-    with pytest.raises(WrongCheckpoint, match=r"hidden_size 16, got .*, made for 32"):
+    with pytest.raises(WrongCheckpoint, match=r"hidden_size 16, got .*, made for hidden_size 32"):
         load_drafter("medusa", tmp_path, Target(narrow))
 
 
