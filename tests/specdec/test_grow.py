@@ -72,7 +72,9 @@ def test_scores_are_log_probabilities_of_paths() -> None:
 
 
 @pytest.mark.parametrize(
-    "policy", [Dynamic(depth=4, width=2, size=20), Static((2, 3, 1)), Adaptive(6, 4, 3), Twice()], ids=repr
+    "policy",
+    [Dynamic(depth=4, width=2, size=20), Static((2, 3, 1)), Adaptive(6, 4, 3), Twice()],
+    ids=lambda policy: type(policy).__name__,
 )
 def test_frontiers_see_their_own_path_in_the_order_of_reading(policy: TreePolicy) -> None:
     """`visible` marks, among all columns read so far, exactly the node's ancestors and itself."""
