@@ -3,9 +3,9 @@
 import pytest
 from jaxtyping import TypeCheckError
 
-from specdec.plugins import parse
+from specdec.spec import Spec
 
 
 def test_what_is_not_of_its_type_is_found() -> None:
-    with pytest.raises(TypeCheckError, match="spec"):
-        parse(3)  # type: ignore[arg-type]
+    with pytest.raises(TypeCheckError, match="text"):
+        Spec.parse(3)  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ import torch
 from specdec import Context, Decoder, Sampling, Step, Stop, Target, Tree, TreePolicy
 from specdec.drafters import SmallModel
 from specdec.policies import Adaptive, Chain, Dynamic, Static
-from tests.specdec.target.test_engine import assert_whole
+from tests.specdec.target.readings import assert_whole
 from tests.specdec.trees import words
 from tests.toys import ARCHITECTURES, RAGGED, perturbed, tiny
 

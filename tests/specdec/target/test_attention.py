@@ -8,7 +8,7 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from specdec.target import Attention, Engine, TreePass
-from tests.specdec.target.test_engine import read_chain, tree_inputs
+from tests.specdec.target.readings import read_chain, tree_inputs
 from tests.toys import build, prompt, tiny
 
 NAME = "ancestor_bits"

@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM
 from specdec.target import Engine
 from specdec.target.attention import GROUPED
 from specdec.target.loading import load_model
-from tests.specdec.target.test_engine import tree_inputs
+from tests.specdec.target.readings import tree_inputs
 from tests.toys import build, prompt
 
 GROUPED_HEADS = ("llama", "qwen3", "mistral", "gemma")
