@@ -9,7 +9,16 @@ from torch import Tensor
 
 from specdec import PADDING
 from specdec.target import Engine, Slot
-from tests.specdec.target.readings import POISON, assert_whole, chain, path_to, poisoned, read_chain, tree_inputs
+from tests.specdec.target.readings import (
+    POISON,
+    assert_whole,
+    chain,
+    opened,
+    path_to,
+    poisoned,
+    read_chain,
+    tree_inputs,
+)
 from tests.toys import ARCHITECTURES, build, prompt, tiny
 
 SIZE = 5
