@@ -5,7 +5,8 @@ from specdec.context import Context, Step
 from specdec.decode import Decoder, Generation
 from specdec.errors import OptionError, WrongCheckpoint
 from specdec.features import Encoder, Features, Needs
-from specdec.grow import Frontier, grow
+from specdec.frontier import Frontier
+from specdec.grow import grow
 from specdec.hookspecs import Register, hookimpl
 from specdec.interfaces import Drafter, Rule, TargetProbs, Transport, TreePolicy, Verifier, Walk
 from specdec.metrics import Metrics, Summary

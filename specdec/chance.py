@@ -21,8 +21,6 @@ from attrs import field, frozen
 
 from specdec.canonical import Floats, Words, exponentials, gumbels
 
-__all__ = ["Chance", "Dice", "Key", "Keyed", "Noise", "Probs", "Purpose"]
-
 Probs = np.ndarray[Any, np.dtype[Any]]
 """Probabilities, one per token: floats, or Fractions where a proof wants them."""
 

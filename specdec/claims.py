@@ -7,8 +7,6 @@ from attrs import frozen
 from specdec.errors import BatchReplaced
 from specdec.interfaces import Drafter, Verifier
 
-__all__ = ["Claim"]
-
 
 @frozen(eq=False)
 class Claim:

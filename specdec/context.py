@@ -8,8 +8,6 @@ from specdec.chance import Dice, Keyed, Noise
 from specdec.features import Features
 from specdec.options import Sampling
 
-__all__ = ["Context", "Step"]
-
 
 @frozen(eq=False)
 class Step:

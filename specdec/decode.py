@@ -21,8 +21,6 @@ from specdec.options import Sampling, Stop
 from specdec.plugins import load_policy, plugins
 from specdec.text import Prompt, TextStreams, batch, encode
 
-__all__ = ["Decoder", "Generation"]
-
 
 @frozen
 class Generation:

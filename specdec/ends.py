@@ -10,8 +10,6 @@ from specdec.context import Context, Step
 from specdec.errors import OptionError, PromptError
 from specdec.options import Stop
 
-__all__ = ["Ends", "limits_of"]
-
 
 def limits_of(prompts: Sequence[Sequence[int]], stop: Stop, max_length: int | None) -> list[int]:
     """Work out the lengths that sequences may reach.

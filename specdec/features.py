@@ -8,8 +8,6 @@ from attrs import field, fields, frozen
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["Encoder", "Features", "Needs"]
-
 
 def _tuple_of_ints(values: Sequence[int]) -> tuple[int, ...]:
     return tuple(int(value) for value in values)

@@ -12,8 +12,6 @@ from torch.nn.functional import pad as pad_columns
 from specdec.pack import PADDING, pad
 from specdec.tree import Tree
 
-__all__ = ["Frontier", "Score", "Scores"]
-
 
 @frozen(eq=False, slots=False)
 class Frontier:

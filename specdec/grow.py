@@ -8,12 +8,10 @@ from torch import Tensor
 
 from specdec.chance import Dice
 from specdec.context import Context
-from specdec.frontier import Frontier, Score, Scores
+from specdec.frontier import Score, Scores
 from specdec.interfaces import TreePolicy
 from specdec.largest import largest
 from specdec.tree import Child, Tree
-
-__all__ = ["Frontier", "Score", "grow"]
 
 Wanted = list[tuple[int, int]]
 """Nodes of a tree, and how many children each is to get."""

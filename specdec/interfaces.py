@@ -15,8 +15,6 @@ from specdec.options import Sampling
 from specdec.prefix import Prefix
 from specdec.tree import Tree
 
-__all__ = ["Drafter", "Rule", "TargetProbs", "Transport", "TreePolicy", "Verifier", "Walk"]
-
 TargetProbs = Callable[[int], Probs]
 """What the target says after a node: probabilities over the vocabulary, [V], all options applied."""
 

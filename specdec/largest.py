@@ -7,8 +7,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["largest"]
-
 FEW = 8
 """Up to so many are found faster one by one, on a CPU."""
 

@@ -12,8 +12,6 @@ from attrs import define, field, frozen
 from specdec.context import Step
 from specdec.tree import Tree
 
-__all__ = ["Metrics", "SequenceMetrics", "Summary"]
-
 
 @define
 class SequenceMetrics:

@@ -8,8 +8,6 @@ import pluggy
 from specdec import hookspecs
 from specdec.errors import OptionError
 
-__all__ = ["observe"]
-
 EVENTS = ("on_begin", "on_step", "on_end")
 
 

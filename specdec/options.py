@@ -8,8 +8,6 @@ from transformers import LogitsProcessor
 
 from specdec.errors import OptionError
 
-__all__ = ["Sampling", "Stop"]
-
 
 def _tokens_or_none(tokens: Sequence[int] | None) -> tuple[int, ...] | None:
     return None if tokens is None else tuple(int(token) for token in tokens)

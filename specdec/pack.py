@@ -9,8 +9,6 @@ from torch import Tensor
 
 from specdec.tree import Tree
 
-__all__ = ["PADDING", "Packed", "bits", "pack", "pad"]
-
 PADDING = -1
 """Fills the places of a tensor that hold no token and no node; never a legal token id."""
 

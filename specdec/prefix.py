@@ -11,8 +11,6 @@ from specdec.options import Sampling
 from specdec.sampling import probs
 from specdec.tree import Tree
 
-__all__ = ["Prefix"]
-
 
 @frozen(eq=False)
 class Prefix:

@@ -18,8 +18,6 @@ from specdec.chance import Probs
 from specdec.errors import NonFiniteLogits
 from specdec.options import Sampling
 
-__all__ = ["StableTopP", "plain", "probs", "require_finite", "scores", "uses_history"]
-
 
 class StableTopP(TopPLogitsWarper):
     """Top-p that keeps the lowest ids of equal scores; transformers' own sorts them in no order."""

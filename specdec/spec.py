@@ -7,8 +7,6 @@ from attrs import frozen
 
 from specdec.errors import OptionError
 
-__all__ = ["Spec", "split"]
-
 OPTIONS = re.compile(r"\w+=[^,]*(,\s*\w+=[^,]*)*")
 
 

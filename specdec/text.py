@@ -8,8 +8,6 @@ from transformers import PreTrainedTokenizerBase
 
 from specdec.errors import PromptError
 
-__all__ = ["Prompt", "TextStream", "TextStreams", "batch", "encode"]
-
 Prompt = str | Sequence[int] | Sequence[Mapping[str, str]]
 """Text, token ids, or the messages of a chat."""
 

@@ -14,8 +14,6 @@ from attrs import evolve, field, frozen
 from specdec.chance import Dice, Probs
 from specdec.errors import TreeError
 
-__all__ = ["Child", "Tree"]
-
 Child = tuple[int, int, float]
 """Token, parent and score of a new node."""
 

@@ -11,8 +11,6 @@ from specdec.heads import RotaryTable, TargetParts, attend, causal, drafting_cop
 from specdec.target import SlotCache, SlotMapping, TreePass
 from specdec_eagle.model import EagleHead
 
-__all__ = ["EagleCache"]
-
 
 class EagleCache:
     """What a head has read.

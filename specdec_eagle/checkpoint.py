@@ -14,8 +14,6 @@ from specdec_eagle.formats import plain
 from specdec_eagle.model import EagleModel
 from specdec_eagle.model3 import Eagle3Model
 
-__all__ = ["load"]
-
 NAMED = ("vocab_size", "hidden_size", "intermediate_size", "num_key_value_heads", "head_dim", "draft_vocab_size")
 """Sizes in which a configuration must agree with the tensors, if it names them."""
 Head = TypeVar("Head", EagleModel, Eagle3Model)

@@ -4,8 +4,6 @@ from typing import Any, no_type_check
 
 from transformers import LlamaConfig, PreTrainedConfig
 
-__all__ = ["Eagle3Config", "EagleConfig", "feature_layers"]
-
 
 @no_type_check  # transformers makes it a dataclass that takes more than its fields
 class EagleConfig(LlamaConfig):

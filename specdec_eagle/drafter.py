@@ -14,8 +14,6 @@ from specdec_eagle.cache import EagleCache
 from specdec_eagle.model import EagleHead
 from specdec_eagle.model3 import Eagle3Model
 
-__all__ = ["Eagle3Drafter", "Eagle3Encoder", "EagleDrafter"]
-
 
 class EagleDrafter(HeadDrafter):
     """Continues from the target's features of decided tokens, and from the head's own below the root.

@@ -5,8 +5,6 @@ from attrs import evolve
 from specdec import WrongCheckpoint
 from specdec.heads import Checkpoint
 
-__all__ = ["plain"]
-
 _RENAMED = {
     "eagle": {"fusion_fc.": "fc.", "transformer.": "layers.0."},
     "eagle3": {"layers.0.": "midlayer."},

@@ -11,8 +11,6 @@ from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaRMS
 from specdec.heads import SplitLayer, attend, joined
 from specdec_eagle.config import EagleConfig
 
-__all__ = ["EagleHead", "EagleModel", "decoder_layer"]
-
 
 class EagleHead(PreTrainedModel):
     """What EAGLE-1/2 and EAGLE-3 have in common.

@@ -8,8 +8,6 @@ from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaRMS
 from specdec_eagle.config import Eagle3Config
 from specdec_eagle.model import EagleHead, decoder_layer
 
-__all__ = ["Eagle3Model"]
-
 
 class Eagle3Model(EagleHead):
     """Reads a mix of the target's states from three depths, and has an output head of its own.

@@ -10,8 +10,6 @@ from specdec_eagle.drafter import Eagle3Drafter, EagleDrafter
 from specdec_eagle.model import EagleModel
 from specdec_eagle.model3 import Eagle3Model
 
-__all__ = ["eagle", "eagle3", "register_drafters", "register_methods"]
-
 Head = TypeVar("Head", EagleModel, Eagle3Model)
 
 

@@ -15,8 +15,6 @@ from specdec_eagle.config import EagleConfig
 from specdec_eagle.drafter import EagleDrafter
 from specdec_eagle.model import EagleModel
 
-__all__ = ["MOA", "EagleMethod", "Options", "draw", "method"]
-
 
 @frozen
 class Options:

@@ -28,8 +28,6 @@ from specdec_eagle.drafter import Eagle3Drafter
 from specdec_eagle.model3 import Eagle3Model
 from specdec_eagle.unrolled import unroll
 
-__all__ = ["Eagle3Method", "Options", "method"]
-
 PUBLISHED = 32_000
 """Size of the published heads' draft vocabularies."""
 

@@ -9,8 +9,6 @@ from torch.utils.checkpoint import checkpoint
 from specdec.heads import KeysValues, attend, causal, joined
 from specdec_eagle.model import EagleHead
 
-__all__ = ["unroll"]
-
 LARGE = 2**26
 """Attention weights per step above which they are computed again in the backward pass instead of stored."""
 

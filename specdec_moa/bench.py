@@ -25,8 +25,6 @@ from specdec.training import Batch, Progress, Teacher, written_sizes
 from specdec_moa.config import MoAConfig
 from specdec_moa.training import method
 
-__all__ = ["Cost", "decoding", "main", "sizes_of", "timed", "tokens", "training"]
-
 TREE = "dynamic:depth=6,width=8,size=62"
 
 

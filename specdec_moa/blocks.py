@@ -9,8 +9,6 @@ from attrs import frozen
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-__all__ = ["Blocks", "blocks"]
-
 
 @frozen(eq=False)
 class Blocks:

@@ -14,8 +14,6 @@ from specdec_moa.encoder import MoAFeatures
 from specdec_moa.last import LastLayers
 from specdec_moa.model import MoAModel
 
-__all__ = ["Memory", "MoACache"]
-
 
 @frozen(eq=False)
 class Memory:

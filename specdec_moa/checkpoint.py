@@ -8,8 +8,6 @@ from specdec.heads import Checkpoint, check_made_for, fingerprint
 from specdec_moa.config import BLOCKS, MoAConfig
 from specdec_moa.model import MoAModel
 
-__all__ = ["load"]
-
 
 def load(path: str, target: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase | None = None) -> MoAModel:
     """Read a head from a folder or the hub, for this target.

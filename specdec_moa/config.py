@@ -6,8 +6,6 @@ from transformers import LlamaConfig, PreTrainedConfig, Qwen2Config
 
 from specdec import OptionError
 
-__all__ = ["BLOCKS", "MoAConfig"]
-
 BLOCKS = ("self_attention", "cross_attention", "layer_self_attention")
 
 

@@ -14,8 +14,6 @@ from specdec_moa.cache import MoACache
 from specdec_moa.encoder import MoAEncoder
 from specdec_moa.model import MoAModel
 
-__all__ = ["MoADrafter"]
-
 
 class MoADrafter(HeadDrafter):
     """Reads drafted tokens with self-attention, and the target's memory of decided ones with cross-attention.

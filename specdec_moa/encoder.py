@@ -9,8 +9,6 @@ from specdec import Encoder, Features, OptionError
 from specdec.heads import KeysValues, SplitLayer, drafting_copy, split_heads
 from specdec_moa.model import MoAModel
 
-__all__ = ["MoAEncoder", "MoAFeatures"]
-
 CHUNK = 256
 """Tokens of all sequences together whose memory is made at a time: each brings keys and values of all layers."""
 CUTS = ("projected", "memory", "raw")

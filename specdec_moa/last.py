@@ -8,8 +8,6 @@ from torch import Tensor
 from specdec.heads import Mask, Rotary, SplitLayer, TargetParts, attend, drafting_copy, joined, norm
 from specdec.target import SlotCache
 
-__all__ = ["LastLayers", "MaskFor"]
-
 MaskFor = Callable[[int | None], Mask]
 """Builds the mask of a layer from the width of its sliding window."""
 

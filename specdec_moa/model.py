@@ -15,8 +15,6 @@ from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer, Qwen2RMS
 from specdec.heads import SplitLayer, attend, joined, rotate
 from specdec_moa.config import MoAConfig
 
-__all__ = ["MoAModel", "pack", "recomputed"]
-
 LARGE = 2**22
 """Numbers in the states of a batch above which training computes each layer over tokens a second time."""
 

@@ -6,8 +6,6 @@ from specdec_moa.checkpoint import load
 from specdec_moa.drafter import MoADrafter
 from specdec_moa.training import method
 
-__all__ = ["moa", "register_drafters", "register_methods"]
-
 
 @hookimpl
 def register_drafters(register: Register) -> None:

@@ -18,8 +18,6 @@ from specdec_moa.drafter import MoADrafter
 from specdec_moa.last import LastLayers
 from specdec_moa.model import MoAModel, recomputed
 
-__all__ = ["MoAMethod", "Options", "draw", "method"]
-
 LARGE = 2**24
 """Numbers per batch in the memory's input above which it is made in parts, each a second time in the backward pass."""
 PART = 2**21

@@ -33,8 +33,6 @@ from specdec import (
 from specdec.heads import Checkpoint, check_made_for, vocabulary_hash
 from specdec.training import Progress, Recipe, Schedule, TeacherBatch, TrainingMethod
 
-__all__ = ["Cosine", "MedusaConfig", "MedusaDrafter", "MedusaMethod", "MedusaModel", "medusa", "method"]
-
 DECAY = 0.8
 """How much less each head counts in training than the one before it."""
 CHUNK = 1024

@@ -15,8 +15,6 @@ from specdec.bench.rows import ALL, as_text
 from specdec.bench.run import Run, by_task
 from specdec.errors import DataError
 
-__all__ = ["Answer", "Choice", "read", "write", "write_result"]
-
 
 def _tuple(values: Sequence[Any]) -> tuple[Any, ...]:
     return tuple(values)

@@ -13,8 +13,6 @@ from specdec.bench.run import Plan, Run, measure, tasks
 from specdec.errors import OptionError
 from specdec.interfaces import Drafter, TreePolicy, Verifier
 
-__all__ = ["CANDIDATES", "Trial", "compare", "tune"]
-
 Prompts = Sequence[str] | Mapping[str, Sequence[Question]]
 """Text, or sets of questions by their names."""
 CANDIDATES = (

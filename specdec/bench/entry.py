@@ -17,8 +17,6 @@ from specdec.options import Sampling, Stop
 from specdec.plugins import load_policy
 from specdec.tree import Tree
 
-__all__ = ["PLAIN", "Clock", "Entry", "Speculative", "Stopwatch", "Trace", "plain"]
-
 Clock = Callable[[], float]
 """Gives seconds: `time.perf_counter`, or `time.thread_time` on a machine that is busy with other things."""
 PLAIN = "none"

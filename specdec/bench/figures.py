@@ -8,8 +8,6 @@ from attrs import frozen
 
 from specdec.bench.run import Run, by_task
 
-__all__ = ["Figures", "by_position", "figures", "loops", "speedups", "typical"]
-
 SAMPLES = 2000
 """Of the bootstrap."""
 INTERVAL = (2.5, 97.5)

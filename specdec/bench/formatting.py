@@ -8,8 +8,6 @@ from specdec.bench.figures import Figures
 from specdec.bench.rows import ALL, Row
 from specdec.bench.run import Plan
 
-__all__ = ["DEFINITIONS", "HEADINGS", "cells", "heading", "loop_cells", "notes", "numbers", "setting", "speedup"]
-
 HEADINGS = (
     "drafter",
     "tokens/s",

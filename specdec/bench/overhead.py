@@ -30,8 +30,6 @@ from specdec.policies import Chain, Dynamic, Static
 from specdec.target import Target
 from specdec.tree import Tree
 
-__all__ = ["Cost", "Free", "llama", "measure", "report", "steps"]
-
 NODES = 16
 WORDS = 64
 SIZES = {"tiny": (64, 2), "small": (256, 8)}

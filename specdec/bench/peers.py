@@ -17,8 +17,6 @@ from specdec.spec import Spec
 from specdec.target import Target
 from specdec.target.loading import load_model
 
-__all__ = ["ASSISTED", "HF", "LOOKUP", "LOOKUP_TOKENS", "PEERS", "Peer"]
-
 HF, ASSISTED, LOOKUP = "hf", "hf-assisted", "hf-lookup"
 PEERS = (HF, ASSISTED, LOOKUP)
 LOOKUP_TOKENS = 10

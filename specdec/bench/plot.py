@@ -14,8 +14,6 @@ from specdec.errors import OptionError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["draw", "picture", "require"]
-
 EXTRA = "bench"
 COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#e45756", "#b279a2", "#9d755d", "#439894", "#d67195", "#3b3b3b")
 PARTS = (("draft", "#f58518"), ("verify", "#4c78a8"), ("other", "#bab0ac"))

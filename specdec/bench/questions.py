@@ -10,8 +10,6 @@ from attrs import field, frozen
 from specdec.errors import PromptError
 from specdec.plugins import plugins
 
-__all__ = ["OWN", "Question", "find", "load", "read", "write"]
-
 OWN = ("question_id", "category", "turns")
 
 

@@ -15,8 +15,6 @@ from specdec.bench.plot import picture, require
 from specdec.bench.result import Result
 from specdec.bench.rows import Row
 
-__all__ = ["WIDTH", "console", "page", "show", "show_trials"]
-
 WIDTH = 120
 """Columns where there is no terminal to ask."""
 TEMPLATE = Path(__file__).with_name("page.html")

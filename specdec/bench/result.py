@@ -18,8 +18,6 @@ from specdec.bench.entry import Clock
 from specdec.bench.rows import ALL, Row
 from specdec.bench.run import Plan, Run
 
-__all__ = ["Result", "machine"]
-
 CLOCKS = {thread_time: "processor time of the thread", perf_counter: "wall"}
 
 

@@ -10,8 +10,6 @@ from specdec.bench.figures import Figures, figures, loops
 from specdec.bench.run import Run
 from specdec.errors import OptionError
 
-__all__ = ["ALL", "Difference", "Row", "as_text", "first_difference", "rows"]
-
 ALL = "all"
 """The row of all sets together, where there are several."""
 AROUND = 8

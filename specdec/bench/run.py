@@ -12,8 +12,6 @@ from specdec.errors import OptionError, PromptError
 from specdec.options import Sampling
 from specdec.text import encode
 
-__all__ = ["Plan", "Run", "Task", "by_task", "measure", "tasks"]
-
 WARM_UP = 16
 
 

@@ -25,8 +25,6 @@ from specdec.plugins import load_drafter, load_policy, plugins
 from specdec.target import Target
 from specdec.text import Prompt
 
-__all__ = ["Gain", "measure", "prompts", "report"]
-
 POLICIES = ("chain:length=5", "dynamic:depth=5,width=4,size=16")
 TEMPERATURES = (0.6, 1.0)
 PYTHON = (

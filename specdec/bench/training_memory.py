@@ -22,8 +22,6 @@ from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 from specdec.training import Batch, Examples, Progress, Teacher, TrainingMethod, load_method
 from specdec.training.dataset import Example, collate
 
-__all__ = ["Cost", "Peak", "measure", "target", "texts"]
-
 GIB = 2**30
 MALLOC = {-8: 1, -1: 0, -3: 65_536}  # glibc's M_ARENA_MAX, M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
 

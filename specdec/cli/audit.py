@@ -10,8 +10,6 @@ import typer
 if TYPE_CHECKING:
     from specdec.testing.audit import Verdict
 
-__all__ = ["audit", "verdicts"]
-
 Rule = Annotated[str | None, typer.Option(metavar="NAME[:k=v,...]", help="One rule; else all that are registered.")]
 Policy = Annotated[str | None, typer.Option(metavar="NAME[:k=v,...]", help="One policy; else all, drawn and placed.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON array and nothing else.")]

@@ -12,8 +12,6 @@ from specdec.cli import options
 from specdec.cli.benchmark import Benchmark, Outputs, temperatures
 from specdec.cli.parts import TARGET
 
-__all__ = ["bench"]
-
 Drafters = Annotated[
     str | None,
     Option(

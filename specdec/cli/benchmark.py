@@ -22,8 +22,6 @@ from specdec.plugins import load_drafter, load_policy
 from specdec.spec import Spec, split
 from specdec.target import Target
 
-__all__ = ["Benchmark", "Outputs", "bar", "temperatures"]
-
 SETS = "functions,classes,tests"
 ZOO_DRAFTERS, DRAFTERS = "moa,ngram,small_model", "ngram"
 TUNED = "tuned"

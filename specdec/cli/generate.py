@@ -11,8 +11,6 @@ from specdec.cli.run import compare as compare_runs
 from specdec.errors import PromptError
 from specdec.options import Sampling, Stop
 
-__all__ = ["generate"]
-
 
 def generate(
     prompt: options.Prompt = None,

@@ -20,8 +20,6 @@ from specdec.errors import SpecdecError
 from specdec.plugins import KINDS
 from specdec.plugins import plugins as load_plugins
 
-__all__ = ["app"]
-
 
 class Commands(TyperGroup):
     """Turns what specdec raises on purpose into one line on standard error."""

@@ -10,8 +10,6 @@ from typer.main import get_command
 from specdec.errors import OptionError, PluginError
 from specdec.plugins import plugins
 
-__all__ = ["PASSED", "MethodCommand", "Own", "options_of"]
-
 PASSED = ("model", "tokenizer", "seed")
 """What every method's factory may take, and so is no option of its own."""
 Own = Annotated[Any, typer.Option(hidden=True, parser=dict)]

@@ -4,25 +4,6 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-__all__ = [
-    "Compare",
-    "Device",
-    "Drafter",
-    "Json",
-    "MaxTokens",
-    "MinP",
-    "Policy",
-    "Prompt",
-    "RepetitionPenalty",
-    "Rule",
-    "Seed",
-    "StopAt",
-    "Target",
-    "Temperature",
-    "TopK",
-    "TopP",
-]
-
 Prompt = Annotated[str | None, Argument(help="The text to continue; read from standard input if there is none.")]
 Target = Annotated[str | None, Option(metavar="NAME|PATH|HUB-ID", help="The model that speaks; else the zoo's.")]
 Drafter = Annotated[

@@ -17,8 +17,6 @@ from specdec.plugins import load_drafter, load_policy, load_rule, plugins
 from specdec.spec import Spec
 from specdec.target import Target
 
-__all__ = ["DRAFT", "TARGET", "Parts", "find_target", "is_zoo", "load", "load_target", "quiet", "read_drafter"]
-
 TARGET, DRAFT = "zoo", "zoo-draft"
 """Models of `contrib/specdec_zoo`; what a drafter loads for this target is called `zoo-NAME` or `zoo-NAME-OPTION`."""
 HEAD, OTHER = "moa", "ngram"

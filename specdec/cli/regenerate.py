@@ -13,8 +13,6 @@ from specdec.options import Sampling
 from specdec.training.regenerate import Lengths, jobs, write
 from specdec.training.report import bar
 
-__all__ = ["regenerate"]
-
 Output = Annotated[Path, Option(metavar="FILE", help="JSONL to write; what is there already is continued.")]
 Drafter = Annotated[str, Option(metavar="NAME[:PATH]", help="What guesses; the answers are the same.")]
 Tokens = Annotated[int, Option(metavar="N", min=1, help="Most tokens of an answer.")]

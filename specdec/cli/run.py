@@ -14,8 +14,6 @@ from specdec.metrics import Summary
 from specdec.options import Sampling, Stop
 from specdec.text import TextStream
 
-__all__ = ["Comparison", "Job", "Run", "Screen", "compare", "run", "warm_up"]
-
 Show = Callable[[str, bool], None]
 """Takes the text that a token completes, and whether it was drafted."""
 

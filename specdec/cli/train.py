@@ -16,8 +16,6 @@ from specdec.errors import OptionError
 from specdec.target.loading import load_model, load_tokenizer
 from specdec.training import Examples, checkpoints, load_method
 
-__all__ = ["Data", "Skip", "train"]
-
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 Name = Annotated[str, Argument(metavar="METHOD", help="What to train: moa, or what a plugin brings.")]

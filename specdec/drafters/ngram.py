@@ -8,11 +8,10 @@ from torch import Tensor
 
 from specdec.context import Context
 from specdec.errors import OptionError
-from specdec.grow import Frontier, grow
+from specdec.frontier import Frontier
+from specdec.grow import grow
 from specdec.interfaces import Drafter, TreePolicy
 from specdec.tree import Tree
-
-__all__ = ["Ngram"]
 
 Tokens = np.ndarray[tuple[int], np.dtype[np.int64]]
 Counts = np.ndarray[tuple[int], np.dtype[np.float64]]

@@ -4,8 +4,6 @@ from specdec.context import Context
 from specdec.interfaces import Drafter, TreePolicy
 from specdec.tree import Tree
 
-__all__ = ["NoDrafter"]
-
 
 class NoDrafter(Drafter):
     """Proposes nothing: one token per pass of the target, to compare with."""

@@ -10,14 +10,13 @@ from transformers import PreTrainedModel
 
 from specdec.context import Context
 from specdec.errors import PromptError
-from specdec.grow import Frontier, grow
+from specdec.frontier import Frontier
+from specdec.grow import grow
 from specdec.interfaces import Drafter, TreePolicy
 from specdec.pack import bits, pad
 from specdec.target.engine import Engine, Slot
 from specdec.target.loading import Name, load_model
 from specdec.tree import Tree
-
-__all__ = ["SmallModel"]
 
 
 class SmallModel(Drafter):

@@ -13,8 +13,6 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 from specdec.errors import WrongCheckpoint
 from specdec.heads.files import find, read_fields, read_tensors
 
-__all__ = ["Checkpoint", "check_made_for", "fingerprint", "vocabulary_hash"]
-
 CONFIG, WEIGHTS = "config.json", ("model.safetensors", "pytorch_model.bin")
 SIZES = ("model_type", "hidden_size", "num_hidden_layers", "num_key_value_heads", "vocab_size")
 

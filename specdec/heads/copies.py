@@ -11,8 +11,6 @@ from torch.nn.functional import linear, rms_norm
 
 from specdec.heads.layer import SplitLayer
 
-__all__ = ["HalfPrecisionLinear", "drafting_copy", "joined"]
-
 SMALL = 2**22
 """Numbers in weights up to which they are joined: products of larger ones are large enough, and copies too large."""
 LARGE = 2**18

@@ -10,12 +10,11 @@ from torch import Tensor
 from specdec.context import Context
 from specdec.errors import PromptError
 from specdec.features import Features
-from specdec.grow import Frontier, grow
+from specdec.frontier import Frontier
+from specdec.grow import grow
 from specdec.heads.parts import TargetParts
 from specdec.interfaces import Drafter, TreePolicy
 from specdec.tree import Tree
-
-__all__ = ["HeadDrafter"]
 
 
 class HeadDrafter(Drafter):

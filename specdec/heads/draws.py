@@ -3,8 +3,6 @@
 import numpy as np
 import torch
 
-__all__ = ["keyed_generator"]
-
 
 def keyed_generator(seed: int, index: int, epoch: int, device: torch.device | str = "cpu") -> torch.Generator:
     """Seed a generator by the run's seed, a text's place in the data and the pass over it, and by nothing else.

@@ -14,8 +14,6 @@ from transformers.utils import cached_file
 
 from specdec.errors import WrongCheckpoint
 
-__all__ = ["find", "read_fields", "read_named", "read_tensors"]
-
 WEIGHTS = "model.safetensors"
 
 

@@ -11,8 +11,6 @@ from torch.nn.functional import rms_norm, scaled_dot_product_attention
 
 from specdec.heads.rotary import Rotary, rotate
 
-__all__ = ["KeysValues", "Mask", "Projection", "SplitLayer", "attend", "norm", "split_heads"]
-
 KeysValues = tuple[Float[Tensor, "B G C D"], Float[Tensor, "B G C D"]]
 """Keys, after rotary embedding unless said otherwise, and values."""
 Mask = Bool[Tensor, "#B 1 #M C"] | Float[Tensor, "#B 1 #M C"] | None

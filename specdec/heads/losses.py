@@ -7,8 +7,6 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import smooth_l1_loss
 
-__all__ = ["feature_loss", "soft_cross_entropies", "soft_cross_entropy"]
-
 CHUNK = 128
 """Tokens whose scores exist at a time: 66 MB of float32 for a vocabulary of 128k, and a few times that in all."""
 SCORES = 2**21

@@ -4,8 +4,6 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-__all__ = ["causal"]
-
 
 def causal(size: int, window: int | None = None, device: torch.device | str = "cpu") -> Bool[Tensor, "M M"]:
     """Let each of `size` tokens see itself and those before it, at most `window` in all."""

@@ -11,8 +11,6 @@ from specdec.errors import ModelError, OptionError, UnsupportedModel, WrongCheck
 from specdec.heads.files import read_named
 from specdec.interfaces import Verifier
 
-__all__ = ["TargetParts", "target_config", "target_parts"]
-
 FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
 
 

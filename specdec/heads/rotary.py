@@ -7,8 +7,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers.models.llama.modeling_llama import rotate_half
 
-__all__ = ["Rotary", "RotaryTable", "rotate"]
-
 Rotary = tuple[Float[Tensor, "#B M D"], Float[Tensor, "#B M D"]]
 """Cosines and sines of the positions at hand, as transformers' modules give them."""
 

@@ -10,8 +10,6 @@ from specdec.policies.checks import above, at_least
 from specdec.policies.dynamic import likeliest
 from specdec.tree import Tree
 
-__all__ = ["Adaptive"]
-
 
 @frozen
 class Adaptive(TreePolicy):

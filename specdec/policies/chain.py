@@ -6,8 +6,6 @@ from specdec.interfaces import TreePolicy
 from specdec.policies.checks import at_least
 from specdec.tree import Tree
 
-__all__ = ["Chain"]
-
 
 @frozen
 class Chain(TreePolicy):

@@ -5,8 +5,6 @@ from typing import Any
 
 from specdec.errors import OptionError
 
-__all__ = ["above", "at_least"]
-
 
 def above(low: int | float) -> Any:
     """Build an attrs validator: a finite number above `low`."""

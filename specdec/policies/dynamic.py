@@ -8,8 +8,6 @@ from specdec.interfaces import TreePolicy
 from specdec.policies.checks import above, at_least
 from specdec.tree import Tree
 
-__all__ = ["Dynamic", "likeliest"]
-
 
 @frozen
 class Dynamic(TreePolicy):

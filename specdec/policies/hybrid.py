@@ -4,8 +4,6 @@ from attrs import field, frozen
 
 from specdec.policies.static import Static
 
-__all__ = ["Hybrid"]
-
 
 @frozen
 class Hybrid(Static):

@@ -10,8 +10,6 @@ from specdec.errors import OptionError
 from specdec.interfaces import TreePolicy
 from specdec.tree import Tree
 
-__all__ = ["TYPICAL_RATES", "Sequoia"]
-
 TYPICAL_RATES = (0.6, 0.14, 0.06, 0.04, 0.02, 0.02, 0.01, 0.01)
 """How often a small draft model's first, second, ... child is the one accepted; measure your own."""
 

@@ -6,8 +6,6 @@ from specdec.errors import OptionError
 from specdec.interfaces import TreePolicy
 from specdec.tree import Tree
 
-__all__ = ["Static"]
-
 
 def _levels(given: object) -> tuple[int, ...]:
     """Read `(4, 2, 1)`, `"4x2x1"`, or a single number."""

@@ -9,8 +9,6 @@ import numpy as np
 
 from specdec.chance import Probs
 
-__all__ = ["left_over", "normalised", "total", "without"]
-
 
 def total(row: Probs) -> Any:
     """Sum a row in double precision, or exactly if it is of Fractions."""

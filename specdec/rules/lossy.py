@@ -11,8 +11,6 @@ from specdec.interfaces import Rule, TargetProbs, Walk
 from specdec.rules.rejection import Rejection
 from specdec.tree import Tree
 
-__all__ = ["Lenient", "Typical"]
-
 
 def _share(_: object, attribute: Any, value: float) -> None:
     if not 0 < value <= 1:

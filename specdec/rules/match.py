@@ -12,8 +12,6 @@ from specdec.prefix import Prefix
 from specdec.sampling import plain, require_finite, scores
 from specdec.tree import Tree
 
-__all__ = ["Match"]
-
 
 class Match(Rule):
     """Go down the tree for as long as it holds what the target itself says: `argmax(scores + temperature * noise)`.

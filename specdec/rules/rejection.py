@@ -7,8 +7,6 @@ from specdec.interfaces import Rule, TargetProbs, Walk
 from specdec.rules.arithmetic import left_over, normalised
 from specdec.tree import Tree
 
-__all__ = ["Rejection"]
-
 
 class Rejection(Rule):
     """Try a node's children in turn, taking from the target's law what each rejection has used up.

@@ -7,8 +7,6 @@ from specdec.interfaces import Rule, TargetProbs, Walk
 from specdec.rules.arithmetic import left_over, total
 from specdec.tree import Tree
 
-__all__ = ["Traversal"]
-
 
 class Traversal(Rule):
     """Decide on a node only when all that hangs under it was rejected, by a coin that remembers the whole path.

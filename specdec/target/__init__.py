@@ -2,9 +2,10 @@
 
 from specdec.target.attention import Attention, DenseMask
 from specdec.target.cache import SlotCache
+from specdec.target.decisions import Decision, Session
 from specdec.target.engine import Engine, Reading, Slot
 from specdec.target.loading import Name, load_model, load_tokenizer
-from specdec.target.sessions import Decision, Session, Sessions
+from specdec.target.sessions import Sessions
 from specdec.target.slot_mapping import SlotMapping
 from specdec.target.tree_pass import TreePass
 from specdec.target.verifier import Target

@@ -12,8 +12,6 @@ from transformers.masking_utils import sdpa_mask
 
 from specdec.target.tree_pass import TreePass
 
-__all__ = ["GROUPED", "Attention", "DenseMask", "use_grouped"]
-
 GROUPED = "grouped_sdpa"
 """What transformers knows the attention by that `use_grouped` chooses."""
 

@@ -12,8 +12,6 @@ from transformers import Cache
 from specdec.errors import UnsupportedModel
 from specdec.target.slot_mapping import SlotMapping
 
-__all__ = ["HeadShape", "SlotCache"]
-
 HeadShape = tuple[int, int]
 """Heads and head size of one layer's keys or values."""
 

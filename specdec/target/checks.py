@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from specdec.errors import PromptError, TreeError
 from specdec.tree import Tree
 
-__all__ = ["check_prompt", "check_tree"]
-
 
 def check_prompt(tokens: Sequence[int], vocab_size: int, max_length: int | None, name: str = "the prompt") -> None:
     """Check that a prompt is there, within the vocabulary, and leaves room for an answer.

@@ -12,8 +12,6 @@ from specdec.pack import pad
 from specdec.prefix import Prefix
 from specdec.target.engine import Engine, Reading, Slot
 
-__all__ = ["Decision", "Session", "gather_features"]
-
 
 @define(eq=False)
 class Session:

@@ -16,8 +16,6 @@ from specdec.target.slot_mapping import SlotMapping
 from specdec.target.support import decoder_layers, head_shapes, layer_types, refuse_unsupported, text_config
 from specdec.target.tree_pass import TreePass
 
-__all__ = ["Engine", "Reading", "Slot"]
-
 BUCKET = 32
 """Columns to a multiple of which the end of a pass is rounded up: more cost time on a CPU, fewer make more shapes."""
 

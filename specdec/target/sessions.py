@@ -20,8 +20,6 @@ from specdec.target.decisions import Decision, Session, gather_features
 from specdec.target.engine import Engine, Reading
 from specdec.tree import Tree
 
-__all__ = ["CHUNK", "Decision", "Session", "Sessions"]
-
 CHUNK = 512
 """Prompt tokens that are read in one pass, so that a long prompt's mask stays small, and no tree waits long."""
 

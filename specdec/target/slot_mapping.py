@@ -8,8 +8,6 @@ from attrs import frozen
 from jaxtyping import Int
 from torch import Tensor
 
-__all__ = ["SlotMapping"]
-
 
 @frozen(eq=False)
 class SlotMapping:

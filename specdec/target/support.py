@@ -11,8 +11,6 @@ from specdec.errors import UnsupportedModel
 from specdec.target.attention import Attention
 from specdec.target.cache import HeadShape
 
-__all__ = ["decoder_layers", "head_shapes", "layer_types", "refuse_unsupported", "text_config"]
-
 WINDOWS = {"full_attention", "sliding_attention"}
 
 

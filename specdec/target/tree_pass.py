@@ -8,8 +8,6 @@ from attrs import field, frozen
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-__all__ = ["TreePass"]
-
 
 @frozen(eq=False)
 class TreePass:

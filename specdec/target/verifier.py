@@ -18,12 +18,11 @@ from specdec.interfaces import Rule, Verifier
 from specdec.options import Sampling
 from specdec.rules import Match
 from specdec.target.checks import check_prompt, check_tree
+from specdec.target.decisions import Decision, Session
 from specdec.target.engine import Engine
 from specdec.target.loading import Name, load_model, load_tokenizer
-from specdec.target.sessions import CHUNK, Decision, Session, Sessions
+from specdec.target.sessions import CHUNK, Sessions
 from specdec.tree import Tree
-
-__all__ = ["Target"]
 
 
 class Target(Verifier):

@@ -13,8 +13,6 @@ from specdec.testing.instances import Instance
 from specdec.testing.optimum import optimum
 from specdec.testing.output import Forest, output
 
-__all__ = ["Case", "Verdict", "audit", "cases"]
-
 SIZES = ((2, 1), (4, 1), (4, 1), (3, 2), (4, 2), (2, 3))
 """Tokens of the vocabulary, and levels of the tree, of each instance that is walked."""
 MOST_TREES = 200

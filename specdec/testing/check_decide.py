@@ -19,8 +19,6 @@ from specdec.testing.instances import Instance
 from specdec.testing.shapes import Shape
 from specdec.tree import Tree
 
-__all__ = ["check_decide"]
-
 VOCAB = 11
 SHAPES = (
     Shape((), ()),

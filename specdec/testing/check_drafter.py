@@ -17,8 +17,6 @@ from specdec.testing.guards import checking, described
 from specdec.testing.toys import toy_model
 from specdec.tree import Tree
 
-__all__ = ["check_drafter"]
-
 POLICIES: tuple[TreePolicy, ...] = (
     Chain(3),
     Chain(3, sampled=True),

@@ -14,8 +14,6 @@ from specdec.testing.instances import Instance
 from specdec.testing.output import Forest, output
 from specdec.tree import Tree
 
-__all__ = ["check_policy"]
-
 MOST_NODES = 512
 MOST_TREES = 100
 SIZES = ((2, 1), (3, 2), (5, 4), (2, 3))

@@ -14,8 +14,6 @@ from specdec.testing.output import Forest, all_trees, output
 from specdec.testing.shapes import Shape, all_shapes
 from specdec.tree import Tree
 
-__all__ = ["check_rule"]
-
 
 def check_rule(factory: Callable[[], Rule], *, nodes: int = 3, vocab: int = 3) -> None:
     """Put a rule through every outcome on every tree of up to so many nodes, placed, drawn and mixed.

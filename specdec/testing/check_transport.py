@@ -7,8 +7,6 @@ from time import monotonic
 from specdec.errors import ConnectionLost, TimedOut
 from specdec.interfaces import Transport
 
-__all__ = ["check_transport"]
-
 SIZES = (0, 1, 2, 125, 126, 127, 65_535, 65_536, 1_000_003)
 """Where framings are known to change, and around."""
 PATIENCE = 20.0

@@ -4,8 +4,6 @@ from collections.abc import Callable
 
 from specdec.interfaces import Verifier
 
-__all__ = ["check_verifier"]
-
 
 def check_verifier(factory: Callable[[], Verifier], *, examples: int = 15, steps: int = 8, shrink: bool = True) -> None:
     """Prefill, verify trees of all kinds, let sequences leave and make mistakes, in any order; needs hypothesis.

@@ -8,13 +8,12 @@ from torch import Tensor
 
 from specdec.chance import Chance, Noise
 from specdec.context import Context, Step
-from specdec.grow import Frontier, Score, grow
+from specdec.frontier import Frontier, Score
+from specdec.grow import grow
 from specdec.interfaces import TreePolicy
 from specdec.options import Sampling
 from specdec.testing.instances import Instance, path_tokens
 from specdec.tree import Tree
-
-__all__ = ["draft", "score"]
 
 
 def draft(

@@ -8,8 +8,6 @@ from attrs import define, field
 
 from specdec.chance import Probs
 
-__all__ = ["Evidence", "bins"]
-
 
 def _normalised(p: Sequence[float]) -> tuple[float, ...]:
     return tuple(float(x) / float(sum(p)) for x in p)

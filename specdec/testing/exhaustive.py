@@ -6,8 +6,6 @@ from typing import Any, TypeVar
 
 from specdec.chance import Chance, Key, Probs
 
-__all__ = ["Exhaustive", "KeyReused", "Weight", "enumerate_outcomes"]
-
 Result = TypeVar("Result")
 
 Weight = Any

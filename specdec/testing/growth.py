@@ -8,8 +8,6 @@ from specdec.chance import Dice
 from specdec.testing.instances import Instance
 from specdec.tree import Tree
 
-__all__ = ["Action", "Growth"]
-
 
 @frozen
 class Action:

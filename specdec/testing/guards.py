@@ -6,8 +6,6 @@ from typing import Any
 
 from specdec.tree import Tree
 
-__all__ = ["checking", "described", "unchanged"]
-
 
 @contextmanager
 def unchanged(tree: Tree, who: str) -> Iterator[None]:

@@ -13,8 +13,6 @@ from specdec.interfaces import TargetProbs
 from specdec.testing.shapes import Shape
 from specdec.tree import Tree
 
-__all__ = ["Counts", "Instance", "Path", "path_tokens"]
-
 Path = tuple[int, ...]
 """The tokens from the root's child down to a node."""
 Counts = tuple[int, ...]

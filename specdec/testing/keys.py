@@ -7,8 +7,6 @@ import numpy as np
 from specdec.chance import Chance, Key, Keyed, Probs, Purpose
 from specdec.testing.exhaustive import KeyReused
 
-__all__ = ["KeyAudit"]
-
 
 class KeyAudit(Chance):
     """Asserts that no key is used for two purposes or in two steps; the sequences must have different seeds.

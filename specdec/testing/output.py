@@ -12,8 +12,6 @@ from specdec.testing.exhaustive import Weight, enumerate_outcomes
 from specdec.testing.instances import Instance, Path, path_tokens
 from specdec.tree import Tree
 
-__all__ = ["Forest", "Output", "all_trees", "decide", "output"]
-
 Forest = list[tuple[Weight, Tree]]
 """All trees that can be grown, with their probabilities."""
 

@@ -6,8 +6,6 @@ from itertools import product
 
 from attrs import frozen
 
-__all__ = ["Shape", "all_shapes", "ordered_trees"]
-
 
 @frozen
 class Shape:

@@ -3,8 +3,6 @@
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-__all__ = ["toy_model"]
-
 
 def toy_model(vocab: int = 16, *, seed: int = 0, noise: float = 0.0) -> LlamaForCausalLM:
     """Make a two-layer Llama in double precision with random weights; `noise` gives one that mostly agrees with it."""

@@ -15,8 +15,6 @@ from specdec.testing.guards import checking, described, unchanged
 from specdec.testing.strategies import batches
 from specdec.tree import Tree
 
-__all__ = ["Batch"]
-
 TEMPERATURES = (0.0, 1.0)
 
 

@@ -9,8 +9,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from specdec.interfaces import Verifier
 from specdec.testing.verifier_batch import Batch
 
-__all__ = ["VerifierMachine"]
-
 MOST_BATCHES = 3
 
 

@@ -7,8 +7,6 @@ from transformers import PreTrainedTokenizerBase
 
 from specdec.errors import DataError
 
-__all__ = ["ANSWERS", "laid_out"]
-
 ANSWERS = "assistant"
 """Whose turns are learnt from."""
 

@@ -10,8 +10,6 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from specdec.errors import OptionError
 
-__all__ = ["STATE", "begin", "last_whole", "remove", "step"]
-
 STATE = "trainer_state.json"
 """The trainer writes it last."""
 SETTINGS = "training.json"

@@ -17,8 +17,6 @@ from specdec.training.chat import ANSWERS, laid_out
 from specdec.training.records import Conversation, Document, Record, Text
 from specdec.training.teacher import Batch
 
-__all__ = ["Example", "Examples", "collate"]
-
 Tokens = np.ndarray[Any, np.dtype[Any]]
 
 

@@ -15,8 +15,6 @@ from specdec.target import Target
 from specdec.text import Prompt
 from specdec.training.method import TrainingMethod
 
-__all__ = ["acceptance"]
-
 POLICIES: dict[str, TreePolicy] = {"eval_acceptance_length": Chain(), "eval_acceptance_length_tree": Dynamic()}
 
 

@@ -18,8 +18,6 @@ from specdec.training.dataset import Examples
 from specdec.training.schedule import Schedule
 from specdec.training.teacher import TeacherBatch
 
-__all__ = ["Progress", "Recipe", "TrainingMethod", "chosen_sizes", "option", "takes", "written_sizes"]
-
 Factory = TypeVar("Factory", bound=Callable[..., Any])
 
 

@@ -9,8 +9,6 @@ from attrs import frozen
 
 from specdec.errors import DataError
 
-__all__ = ["Conversation", "Document", "Record", "Text", "parse", "read"]
-
 _SHAREGPT = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
 _ROLES = ("system", "user", "assistant", "tool")
 Used = TypeVar("Used")

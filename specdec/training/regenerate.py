@@ -17,8 +17,6 @@ from specdec.training import records
 from specdec.training.chat import ANSWERS, laid_out
 from specdec.training.records import Conversation, Document, Record
 
-__all__ = ["Chat", "Continuation", "Job", "Lengths", "jobs", "write"]
-
 
 @frozen
 class Lengths:

@@ -6,8 +6,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from transformers import TrainerCallback
 
-__all__ = ["Report", "bar"]
-
 NAMES = {
     "grad_norm": "norm of the gradient",
     "learning_rate": "rate",

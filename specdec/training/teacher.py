@@ -12,8 +12,6 @@ from transformers import DynamicCache, PreTrainedModel
 
 from specdec.features import Features, Needs
 
-__all__ = ["Batch", "Teacher", "TeacherBatch"]
-
 
 @frozen(eq=False)
 class Batch:
