@@ -53,31 +53,26 @@ class TreePass:
     @cached_property
     def columns(self) -> Int[Tensor, "R M"]:
         """Columns that the nodes read now are written to."""
-        return self._places[:, self.start :]
+        return self._node_columns[:, self.start :]
 
     def mask(self, dtype: torch.dtype, window: int | None = None) -> Float[Tensor, "R 1 M T"]:
         """Build an additive mask, lowest where nothing may be seen; eager attention adds it as it is.
 
         A window of w lets a position see itself and the w - 1 before it.
         """
-        decided: Tensor = torch.arange(self.end, device=self.lengths.device) < self.lengths[:, None, None]
-        nodes: Tensor = self.visible
+        hidden: Tensor = self._all_columns >= self.lengths[:, None, None]
+        nodes: Tensor = ~self.visible
         if window is not None and window < self.end:
             nearest = self.positions[..., None] - window  # of what lies too far back
-            decided = decided & (torch.arange(self.end, device=self.lengths.device) > nearest)
-            nodes = nodes & (self._places_in_text[:, None] > nearest)
-        mask = _additive(decided, dtype).expand(*self.visible.shape[:2], -1).contiguous()
-        return mask.scatter_(2, self._places[:, None].expand_as(nodes), _additive(nodes, dtype))[:, None]
+            hidden = hidden | (self._all_columns <= nearest)
+            nodes = nodes | ((self.lengths[:, None] + self.depths)[:, None] <= nearest)
+        hidden = hidden.expand(*nodes.shape[:2], -1).scatter(2, self._node_columns[:, None].expand_as(nodes), nodes)
+        return hidden[:, None].to(dtype).mul_(torch.finfo(dtype).min)
 
     @cached_property
-    def _places(self) -> Int[Tensor, "R C"]:
-        return self.lengths[:, None] + torch.arange(self.depths.shape[1], device=self.lengths.device)
+    def _all_columns(self) -> Int[Tensor, " T"]:
+        return torch.arange(self.end, device=self.lengths.device)
 
-    @property
-    def _places_in_text(self) -> Int[Tensor, "R C"]:
-        return self.lengths[:, None] + self.depths
-
-
-def _additive(seen: Bool[Tensor, "..."], dtype: torch.dtype) -> Float[Tensor, "..."]:
-    mask: Tensor = torch.zeros((), dtype=dtype, device=seen.device).where(seen, torch.finfo(dtype).min)
-    return mask
+    @cached_property
+    def _node_columns(self) -> Int[Tensor, "R C"]:
+        return self.lengths[:, None] + self._all_columns[: self.depths.shape[1]]
