@@ -40,4 +40,4 @@ def test_drafts_for_it(name: str, options: dict[str, int], precision: torch.dtyp
     decoder = Decoder(load_method(name, model, **options).drafter(), Target(model), Dynamic(3, 3, 8))
     said = decoder.generate([[1, 2, 3, 4], [5, 6, 7]], Sampling(temperature, seed=1), Stop(8, tokens=()))
     assert [len(row) for row in said.tokens] == [8, 8]
-    assert decoder.metrics.rows[0].drafted > 0
+    assert decoder.metrics.sequences[0].drafted > 0
