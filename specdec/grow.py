@@ -13,7 +13,7 @@ from specdec.interfaces import TreePolicy
 from specdec.largest import largest
 from specdec.tree import Child, Tree
 
-Wanted = list[tuple[int, int]]
+Widths = list[tuple[int, int]]
 """Nodes of a tree, and how many children each is to get."""
 
 
@@ -30,47 +30,47 @@ def grow(context: Context, policy: TreePolicy, score: Score) -> list[Tree | None
     temperatures = [context.sampling[i].temperature for i in sequences]
     scores, growing = Scores(score, sequences), set(range(len(trees)))
     while True:
-        wanted = [_wanted(tree, policy, room[i]) if i in growing else [] for i, tree in enumerate(trees)]
-        if not any(wanted):
+        widths = [_widths(tree, policy, room[i]) if i in growing else [] for i, tree in enumerate(trees)]
+        if not any(widths):
             break
-        nodes = [[node for node, _ in row] for row in wanted]
+        nodes = [[node for node, _ in row] for row in widths]
         logits = scores(trees, nodes)
         if policy.sampled and any(temperatures):
-            rows = zip(trees, wanted, logits, dice, temperatures, strict=True)
+            rows = zip(trees, widths, logits, dice, temperatures, strict=True)
             grown = [_draw(policy, *row) for row in rows]
         else:
             if any(temperatures):
                 logits = logits + _noise(trees, nodes, dice, temperatures, logits.shape[-1]).to(logits)
-            grown = _place(trees, wanted, logits * policy.sharpness if policy.sharpness != 1 else logits)
+            grown = _place(trees, widths, logits * policy.sharpness if policy.sharpness != 1 else logits)
         growing = {i for i in growing if len(grown[i]) > len(trees[i])}  # a policy asks the same of the same tree
         trees = grown
-    kept = {i: tree.select(policy.keep(tree)) for i, tree in zip(sequences, trees, strict=True)}
-    return [kept.get(i) for i in range(len(context.tokens))]
+    drafts = {i: tree.select(policy.keep(tree)) for i, tree in zip(sequences, trees, strict=True)}
+    return [drafts.get(i) for i in range(len(context.tokens))]
 
 
-def _wanted(tree: Tree, policy: TreePolicy, room: int) -> Wanted:
+def _widths(tree: Tree, policy: TreePolicy, room: int) -> Widths:
     """List the nodes that get children, best first, so that these come in the order of EAGLE-2's own trees."""
-    wanted = [(node, width) for node, width in policy.widths(tree).items() if width > 0 and tree.depths[node] < room]
-    return sorted(wanted, key=lambda pair: (-tree.scores[pair[0]], pair[0]))
+    widths = [(node, width) for node, width in policy.widths(tree).items() if width > 0 and tree.depths[node] < room]
+    return sorted(widths, key=lambda pair: (-tree.scores[pair[0]], pair[0]))
 
 
-def _place(trees: list[Tree], wanted: list[Wanted], logits: Float[Tensor, "R M V"]) -> list[Tree]:
+def _place(trees: list[Tree], widths: list[Widths], logits: Float[Tensor, "R M V"]) -> list[Tree]:
     """Place the most promising children that each node does not have yet."""
-    return [tree.place(row) for tree, row in zip(trees, _promising(trees, wanted, logits), strict=True)]
+    return [tree.place(row) for tree, row in zip(trees, _promising(trees, widths, logits), strict=True)]
 
 
-def _promising(trees: list[Tree], wanted: list[Wanted], logits: Float[Tensor, "R M V"]) -> list[list[Child]]:
+def _promising(trees: list[Tree], widths: list[Widths], logits: Float[Tensor, "R M V"]) -> list[list[Child]]:
     log_q = logits.log_softmax(-1)
-    for row, (tree, pairs) in enumerate(zip(trees, wanted, strict=True)):
+    for row, (tree, pairs) in enumerate(zip(trees, widths, strict=True)):
         for place, (node, _) in enumerate(pairs):
             if tree.children[node]:
                 log_q[row, place, [tree.tokens[child] for child in tree.children[node]]] = -inf
-    widest = max(width for pairs in wanted for _, width in pairs)
+    widest = max(width for pairs in widths for _, width in pairs)
     best = largest(log_q, min(widest, log_q.shape[-1]))
     return [
         [
             (token, node, tree.scores[node] + gain)
-            for pairs, (node, width) in zip(best[row], wanted[row], strict=False)
+            for pairs, (node, width) in zip(best[row], widths[row], strict=False)
             for token, gain in pairs[:width]
             if gain > -inf
         ]
@@ -79,17 +79,17 @@ def _promising(trees: list[Tree], wanted: list[Wanted], logits: Float[Tensor, "R
 
 
 def _draw(
-    policy: TreePolicy, tree: Tree, wanted: Wanted, logits: Float[Tensor, "M V"], dice: Dice, temperature: float
+    policy: TreePolicy, tree: Tree, widths: Widths, logits: Float[Tensor, "M V"], dice: Dice, temperature: float
 ) -> Tree:
     """Draw children if the sequence is sampled, `policy.draws` of a node at most, and place the likeliest others."""
     most = 0 if temperature == 0 else inf if policy.draws is None else policy.draws
-    placed = [(node, width - int(min(width, most))) for node, width in wanted]
+    placed = [(node, width - int(min(width, most))) for node, width in widths]
     children = _promising([tree], [placed], logits[None])[0] if any(width for _, width in placed) else []
     if most > 0:
         probs = (logits.cpu() / temperature).softmax(-1).nan_to_num_(0.0).numpy()  # zero where nothing can follow
         for token, node, _ in children:
-            probs[[pair[0] for pair in wanted].index(node), token] = 0
-        places = sorted((node, int(min(width, most)), place) for place, (node, width) in enumerate(wanted))
+            probs[[pair[0] for pair in widths].index(node), token] = 0
+        places = sorted((node, int(min(width, most)), place) for place, (node, width) in enumerate(widths))
         for node, width, place in places:
             tree = tree.draw(node, width, probs[place], dice)
     return tree.place(children)

@@ -1,7 +1,7 @@
 """What a plugin may implement: each hook takes as many of its arguments as it names.
 
 Registration hooks are called once, with a `register(name, factory)` to be called for each thing that the plugin brings.
-Events are called as decoding goes on, in the order of this file.
+Events are called during decoding, in the order of this file.
 """
 
 from collections.abc import Callable
@@ -91,4 +91,4 @@ def on_step(context: Context, trees: list[Tree | None], step: Step) -> None:
 
 @hookspec
 def on_end(context: Context) -> None:
-    """Hear that all rows of a batch are done."""
+    """Hear that all sequences of a batch are done."""

@@ -13,8 +13,8 @@ def _tokens_or_none(tokens: Sequence[int] | None) -> tuple[int, ...] | None:
     return None if tokens is None else tuple(int(token) for token in tokens)
 
 
-def _strings(given: str | Sequence[str]) -> tuple[str, ...]:
-    return (given,) if isinstance(given, str) else tuple(given)
+def _strings(strings: str | Sequence[str]) -> tuple[str, ...]:
+    return (strings,) if isinstance(strings, str) else tuple(strings)
 
 
 def _check(name: str, low: int | float, high: int | float, *, above: bool = False, whole: bool = False) -> Any:
@@ -40,7 +40,7 @@ _LARGEST_FLOAT = 3.4e38
 
 @frozen(cache_hash=True)
 class Sampling:
-    """How the target is sampled; the law is that of transformers' `generate` with these options.
+    """How the target is sampled; the distribution is that of transformers' `generate` with these options.
 
     Temperature 0 is greedy. `processors` are transformers' own or yours, applied after the repetition penalty
     and before temperature, top-k, top-p and min-p; each must be a pure function of the row's tokens

@@ -116,8 +116,8 @@ class Plugins:
             raise UnknownName(f"no {kind} is called {name!r}; there are: {known}")
         return entry
 
-    def make(self, kind: str, spec: str, given: dict[str, Any], options: dict[str, Any]) -> Any:
-        """Call a factory with what it names of `given`, and with all options: those of the spec, and `options`.
+    def make(self, kind: str, spec: str, parts: dict[str, Any], options: dict[str, Any]) -> Any:
+        """Call a factory with those of `parts` that it names, and with all options: those of the spec, and `options`.
 
         Raises:
             UnknownName: nothing is registered under that name.
@@ -125,20 +125,20 @@ class Plugins:
         """
         parsed = Spec.parse(spec)
         name, options, entry = parsed.name, parsed.options | options, self.entry(kind, parsed.name)
-        taken = inspect.signature(entry.factory).parameters
-        given = given | {"path": self.folder(given.get("path") or parsed.path)}
-        listed = ", ".join(option for option in taken if option not in given) or "none"
-        if given["path"] is not None and "path" not in taken:
-            raise OptionError(f"{kind} {name!r} takes no path, got {given['path']!r}; its options are: {listed}")
-        unknown = [option for option in options if option not in taken]
-        if unknown and not any(p.kind is p.VAR_KEYWORD for p in taken.values()):
-            raise OptionError(f"{kind} {name!r} has no option {unknown[0]!r}; there are: {listed}")
-        offered = {key: value for key, value in given.items() if key in taken and value is not None} | options
-        missing = [key for key, parameter in taken.items() if key not in offered and _required(parameter)]
+        parameters = inspect.signature(entry.factory).parameters
+        parts = parts | {"path": self.folder(parts.get("path") or parsed.path)}
+        names = ", ".join(name for name in parameters if name not in parts) or "none"
+        if parts["path"] is not None and "path" not in parameters:
+            raise OptionError(f"{kind} {name!r} takes no path, got {parts['path']!r}; its options are: {names}")
+        unknown = [option for option in options if option not in parameters]
+        if unknown and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+            raise OptionError(f"{kind} {name!r} has no option {unknown[0]!r}; there are: {names}")
+        arguments = {key: value for key, value in parts.items() if key in parameters and value is not None} | options
+        missing = [key for key, parameter in parameters.items() if key not in arguments and _required(parameter)]
         if missing:
             raise OptionError(f"{kind} {name!r} needs {missing[0]!r}, got none")
         try:
-            return entry.factory(**offered)
+            return entry.factory(**arguments)
         except (TypeError, ValueError) as error:
             if isinstance(error, SpecdecError) or not options:
                 raise
@@ -148,14 +148,14 @@ class Plugins:
     def folder(self, name: Any) -> Any:
         """Give the folder of a registered model; anything else is a folder, or a name on the hub, already."""
         entry = self._entries.get(("model", name))
-        found = name if entry is None else entry.factory()
-        return str(found) if isinstance(found, PathLike) else found
+        folder = name if entry is None else entry.factory()
+        return str(folder) if isinstance(folder, PathLike) else folder
 
     def _register(self, kind: str, distribution: str, name: str, factory: Callable[..., Any]) -> None:
-        taken = self._entries.get((kind, name))
-        if taken is not None:
+        earlier = self._entries.get((kind, name))
+        if earlier is not None:
             raise DuplicateName(
-                f"{kind} {name!r} is registered by {taken.distribution} and by {distribution}; "
+                f"{kind} {name!r} is registered by {earlier.distribution} and by {distribution}; "
                 f"set SPECDEC_DISABLED_PLUGINS to the one to leave out"
             )
         self._entries[kind, name] = Entry(kind, name, factory, distribution)
@@ -173,7 +173,7 @@ def _load(point: EntryPoint) -> object:
         return point.load()
     except Exception as error:
         raise PluginError(
-            f"plugin {point.name!r} cannot be loaded: {error}; SPECDEC_DISABLED_PLUGINS={point.name} goes on without it"
+            f"plugin {point.name!r} cannot be loaded: {error}; SPECDEC_DISABLED_PLUGINS={point.name} leaves it out"
         ) from error
 
 

@@ -87,10 +87,10 @@ def require_finite(chosen: float, logits: Float[Tensor, " V"], position: int) ->
     if isfinite(chosen):
         return
     largest = logits.max().item()
-    what, found = ("processed", chosen) if isfinite(largest) else ("model's", largest)
+    what, value = ("processed", chosen) if isfinite(largest) else ("model's", largest)
     raise NonFiniteLogits(
         f"expected the {what} logits at position {position} to be finite somewhere and nowhere NaN or infinite, "
-        f"got a largest of {found}"
+        f"got a largest of {value}"
     )
 
 

@@ -92,7 +92,7 @@ def helps():
 
 
 def test_the_help_that_is_shown_is_the_real_one():
-    """If not, `python docs/commands.py` writes it anew."""
+    """If not, `python docs/commands.py` writes it again."""
     spec = spec_from_file_location("commands", ROOT / "docs/commands.py")
     commands = module_from_spec(spec)
     spec.loader.exec_module(commands)

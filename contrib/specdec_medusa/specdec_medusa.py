@@ -207,15 +207,15 @@ def medusa(path: str | PathLike[str], target: Verifier) -> MedusaDrafter:
     """
     head, model = load(path), getattr(target, "model", None)
     made_for = {name: getattr(head.config, name) for name in ("vocab_size", "hidden_size", "vocabulary")}
-    found: dict[str, Any] = {"vocab_size": target.vocab_size}
+    properties: dict[str, Any] = {"vocab_size": target.vocab_size}
     if target.tokenizer is not None and head.config.vocabulary is not None:
-        found["vocabulary"] = vocabulary_hash(target.tokenizer)
+        properties["vocabulary"] = vocabulary_hash(target.tokenizer)
     if isinstance(model, PreTrainedModel):
-        found["hidden_size"] = model.config.get_text_config().hidden_size
+        properties["hidden_size"] = model.config.get_text_config().hidden_size
         head = head.to(model.device, model.dtype)
     elif not head.config.own_output:
         raise OptionError(f"expected a target on this machine to take the output layer from, got {target!r}")
-    check_made_for(made_for, found, str(path))
+    check_made_for(made_for, properties, str(path))
     return MedusaDrafter(head, shared_output(head, model))
 
 

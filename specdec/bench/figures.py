@@ -79,8 +79,8 @@ def speedups(runs: Sequence[Run], plain: Sequence[Run]) -> tuple[float, float | 
     before, after = seconds.sum(0)
     if len(seconds) < 2:
         return float(before / after), None, None
-    drawn = np.random.default_rng(0).integers(len(seconds), size=(SAMPLES, len(seconds)))
-    resampled = seconds[drawn].sum(1)  # [SAMPLES, 2]
+    samples = np.random.default_rng(0).integers(len(seconds), size=(SAMPLES, len(seconds)))
+    resampled = seconds[samples].sum(1)  # [SAMPLES, 2]
     low, high = np.percentile(resampled[:, 0] / resampled[:, 1], INTERVAL)
     return float(before / after), float(low), float(high)
 

@@ -85,9 +85,9 @@ def _speed(axes: Any, rows: Sequence[Row], colours: dict[str, str]) -> None:
 
     axes.axhline(1, color="grey", linewidth=1, linestyle="--")
     axes.set(xlabel="acceptance length, tokens per step", ylabel="times as fast as plain decoding")
-    shown = [row for row in rows if row.figures.speedup is not None]
-    points = sorted((row.figures.speedup or 0, row.figures.acceptance_length, row.drafter) for row in shown)
-    for row in shown:
+    comparable = [row for row in rows if row.figures.speedup is not None]
+    points = sorted((row.figures.speedup or 0, row.figures.acceptance_length, row.drafter) for row in comparable)
+    for row in comparable:
         one, colour = row.figures, colours[row.drafter]
         axes.plot(one.acceptance_length, one.speedup, "o", color=colour, markersize=8)
         if one.speedup_low is not None and row.drafter != PLAIN:
@@ -116,12 +116,12 @@ def _places(points: Sequence[tuple[float, float, str]], axes: Any) -> list[tuple
         others = [(other - x, above - y) for above, other, _ in points if (above, other) != (y, x)]
         near = [across for across, up in others if abs(up) < line and abs(across) < wide]
         side = "right" if near and min(near) >= 0 else "left"
-        taken = [
+        heights = [
             height
             for (height, of), (_, other, _) in zip(places, points, strict=False)
             if of == side and abs(other - x) < 2 * wide
         ]
-        places.append((max([y, *(height + line for height in taken)]), side))
+        places.append((max([y, *(height + line for height in heights)]), side))
     return places
 
 

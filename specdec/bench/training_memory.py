@@ -117,8 +117,8 @@ def measure(model: PreTrainedModel, method: TrainingMethod, batch: Batch) -> Cos
 
 def texts(vocabulary: int, tokens: int) -> Batch:
     """Draw one text; three quarters of it are learnt from."""
-    drawn = np.random.default_rng(0).integers(vocabulary, size=tokens, dtype=np.int32)
-    batch: Any = collate([Examples([Example(drawn, np.arange(tokens) >= tokens // 4)])[0]])
+    text = np.random.default_rng(0).integers(vocabulary, size=tokens, dtype=np.int32)
+    batch: Any = collate([Examples([Example(text, np.arange(tokens) >= tokens // 4)])[0]])
     return batch["batch"]  # type: ignore[no-any-return]
 
 

@@ -16,7 +16,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON array and not
 
 
 def audit(rule: Rule = None, policy: Policy = None, as_json: Json = False) -> None:
-    """Walk every outcome of rules on trees of small vocabularies, and compare with the target's law.
+    """Walk every outcome of rules on trees of small vocabularies, and compare with the target's distribution.
 
     Plugins are audited as built-ins are. Fails if a rule that declares itself exact is not.
     """

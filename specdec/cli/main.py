@@ -35,12 +35,12 @@ class Commands(TyperGroup):
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
-def _print_version(wanted: bool) -> bool:
+def _print_version(value: bool) -> bool:
     """Print it and leave, whatever else is on the command line."""
-    if wanted:
+    if value:
         print(f"specdec {__version__}")
         raise typer.Exit
-    return wanted
+    return value
 
 
 VERSION = typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")

@@ -43,8 +43,8 @@ class MethodCommand(TyperCommand):
         """List the command's own parameters, then the method's."""
         own = super().get_params(ctx)
         name, more = ctx.meta.get(_METHOD, ("", []))
-        if taken := {param.name for param in own} & {param.name for param in more}:
-            raise PluginError(f"method {name!r} has an option {min(taken)!r}, and so has `specdec train` itself")
+        if clashes := {param.name for param in own} & {param.name for param in more}:
+            raise PluginError(f"method {name!r} has an option {min(clashes)!r}, and so has `specdec train` itself")
         return [*own, *more]
 
     def invoke(self, ctx: Any) -> Any:
@@ -73,9 +73,12 @@ def options_of(method: str) -> list[Any]:
     def stand_in() -> None: ...
 
     factory = plugins().entry("method", method).factory
-    taken = [parameter for parameter in inspect.signature(factory).parameters.values() if parameter.name not in PASSED]
-    named = [p for p in taken if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    parameters = [p.replace(kind=p.KEYWORD_ONLY, annotation=_described(p, method)) for p in named]
+    options = [
+        p
+        for p in inspect.signature(factory).parameters.values()
+        if p.name not in PASSED and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+    ]
+    parameters = [p.replace(kind=p.KEYWORD_ONLY, annotation=_described(p, method)) for p in options]
     stand_in.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     app = typer.Typer(add_completion=False)
     app.command()(stand_in)

@@ -50,7 +50,7 @@ def regenerate(
     console.print(f"{len(todo)} prompts, {skipped} malformed lines skipped")
     if restart:
         output.unlink(missing_ok=True)
-    with bar("prompts", console) as shown:
-        task = shown.add_task("", total=len(todo))
-        write(decoder, todo, output, sampling, max_tokens, batch, lambda done: shown.update(task, completed=done))
+    with bar("prompts", console) as progress:
+        task = progress.add_task("", total=len(todo))
+        write(decoder, todo, output, sampling, max_tokens, batch, lambda done: progress.update(task, completed=done))
     console.print(f"the answers are in {output}: specdec train METHOD --data {output}")

@@ -42,8 +42,8 @@ class Checkpoint:
             WrongCheckpoint: there is none of this name.
         """
         if name not in self.tensors or self.tensors[name].dim() != 2:
-            found = tuple(self.tensors[name].shape) if name in self.tensors else "none"
-            raise WrongCheckpoint(f"expected a matrix {name} in {self.path}, got {found}")
+            shape = tuple(self.tensors[name].shape) if name in self.tensors else "none"
+            raise WrongCheckpoint(f"expected a matrix {name} in {self.path}, got {shape}")
         rows, columns = self.tensors[name].shape
         return rows, columns
 

@@ -42,10 +42,10 @@ def soft_cross_entropies(
 
     With `tokens`, the target's ids of a draft vocabulary, p is restricted to these; where the target's likeliest token
     is none of them, nothing is learnt. Tokens of weight zero cost nothing. Gradients, of the head as well if it is
-    trained, are worked out as the loss is, chunk by chunk.
+    trained, are computed with the loss, chunk by chunk.
     """
-    weight, wanted = next(head.parameters()), (weights > 0).any(0)
-    states, truth, weights = states[:, wanted].to(weight.dtype), truth[wanted].detach(), weights[:, wanted].detach()
+    weight, counted = next(head.parameters()), (weights > 0).any(0)
+    states, truth, weights = states[:, counted].to(weight.dtype), truth[counted].detach(), weights[:, counted].detach()
     chunk = chunk or max(CHUNK, SCORES // (len(states) * len(weight)))
     trained = [parameter for parameter in head.parameters() if parameter.requires_grad]
     total, each = _Chunked.apply(head, target_head, tokens, chunk, truth, weights, states, *trained)  # type: ignore[no-untyped-call]

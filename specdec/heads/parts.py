@@ -55,8 +55,8 @@ class TargetParts:
             model = AutoModelForCausalLM.from_config(config).eval().requires_grad_(False)
         parts = cls.of(model, layers)
         tied = parts.head.weight is parts.embed.weight
-        wanted = [parts.embed, *parts.layers, parts.norm, *(() if tied else (parts.head,))]
-        _fill({name: module for name, module in model.named_modules() if module in wanted}, path, torch.device(device))
+        modules = [parts.embed, *parts.layers, parts.norm, *(() if tied else (parts.head,))]
+        _fill({name: module for name, module in model.named_modules() if module in modules}, path, torch.device(device))
         if tied:
             parts.head.weight = parts.embed.weight
         with torch.device(device):
@@ -141,13 +141,13 @@ def _read_config(path: str | PathLike[str]) -> PreTrainedConfig:
 
 def _fill(modules: dict[str, nn.Module], path: str | PathLike[str], device: torch.device) -> None:
     """Give modules without storage their tensors, by their names in the model."""
-    wanted = {
+    shapes = {
         f"{prefix}.{name}": tuple(tensor.shape)
         for prefix, module in modules.items()
         for name, tensor in module.state_dict().items()
     }
-    tensors = read_named(path, wanted)
-    for name, shape in wanted.items():
+    tensors = read_named(path, shapes)
+    for name, shape in shapes.items():
         tensor = tensors[name]
         if tensor.shape != shape:
             raise WrongCheckpoint(f"expected {name} in {path} to be {shape}, got {tuple(tensor.shape)}")

@@ -7,15 +7,15 @@ from specdec.interfaces import TreePolicy
 from specdec.tree import Tree
 
 
-def _levels(given: object) -> tuple[int, ...]:
+def _levels(value: object) -> tuple[int, ...]:
     """Read `(4, 2, 1)`, `"4x2x1"`, or a single number."""
-    parts = str(given).split("x") if isinstance(given, str | int) else list(given)  # type: ignore[call-overload]
+    parts = str(value).split("x") if isinstance(value, str | int) else list(value)  # type: ignore[call-overload]
     try:
         levels = tuple(int(part) for part in parts)
     except ValueError:
-        raise OptionError(f"expected levels such as 4x2x1, got {given!r}") from None
+        raise OptionError(f"expected levels such as 4x2x1, got {value!r}") from None
     if not levels or min(levels) < 1:
-        raise OptionError(f"expected levels of at least 1 child each, got {given!r}")
+        raise OptionError(f"expected levels of at least 1 child each, got {value!r}")
     return levels
 
 

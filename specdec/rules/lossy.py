@@ -1,4 +1,4 @@
-"""Rules that trade the target's law for speed, and say so: `exact` is False, and they are asked for by name alone."""
+"""Rules that trade the target's distribution for speed: `exact` is False, and they are used only when named."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ class Typical(Rule):
         best, waiting = (0, 0.0, list[int]()), [(0.0, list[int]())]
         while waiting:
             score, path = waiting.pop()
-            best = max(best, (len(path), score, path), key=lambda found: found[:2])
+            best = max(best, (len(path), score, path), key=lambda candidate: candidate[:2])
             node = path[-1] if path else 0
             p = probs(node).astype(float) if children[node] else np.ones(0)
             limit = min(self.threshold, self.alpha * np.exp(-_entropy(p)))

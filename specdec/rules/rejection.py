@@ -9,7 +9,7 @@ from specdec.tree import Tree
 
 
 class Rejection(Rule):
-    """Try a node's children in turn, taking from the target's law what each rejection has used up.
+    """Try a node's children in turn, taking from the target's probabilities what each rejection has used up.
 
     A placed child is accepted with probability p, a drawn one with p/q where q is what it was drawn from. Exact
     for any mixture of the two (Leviathan et al., arXiv 2211.17192; without replacement: Jeon et al.,

@@ -49,7 +49,7 @@ def _ratio(numerator: Any, denominator: Any) -> Any:
 
 
 def _rest(w: Any, p: Probs, left: Probs) -> tuple[Any, Probs]:
-    """Weight and law of a node once a child has been rejected: `left` is what the child left of `w p`."""
+    """Weight and probabilities of a node once a child has been rejected: `left` is what the child left of `w p`."""
     mass = total(left)
     if mass > 0:
         return mass / (mass + (1 - w)), left / mass  # not mass + 1 - w, which loses a small mass next to one

@@ -1,4 +1,4 @@
-"""A transformers model that reads trees, its rows in slots that join and leave between passes."""
+"""A transformers model that reads trees, of sequences that join and leave between passes."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -22,7 +22,7 @@ BUCKET = 32
 
 @define(eq=False)
 class Slot:
-    """One row's place: `length` decided tokens are stored; what was read beyond them counts for nothing."""
+    """One sequence's place: `length` decided tokens are stored; what was read beyond them counts for nothing."""
 
     index: int
     length: int = 0
@@ -65,13 +65,13 @@ class Engine:
         self._slots: list[Slot] = []
 
     def open(self, columns: int = 0) -> Slot:
-        """Give a new row an empty slot, and room for this many tokens when any are read."""
+        """Give a new sequence an empty slot, and room for this many tokens when any are read."""
         slot = Slot(len(self._slots), room=columns)
         self._slots.append(slot)
         return slot
 
     def close(self, *slots: Slot) -> None:
-        """Let rows leave; the last slots move into their places, so that slots stay without gaps.
+        """Let sequences leave; the last slots move into their places, so that slots stay without gaps.
 
         Memory that is no longer needed is given back.
         """
@@ -93,7 +93,7 @@ class Engine:
         hidden_states: Sequence[int] = (),
         logits: bool = True,
     ) -> Reading:
-        """Read nodes after the decided tokens of their rows, and after the `C - M` nodes read before them.
+        """Read nodes after the decided tokens of their sequences, and after the `C - M` nodes read before them.
 
         Every row begins with a token, which is read in place of its padding as well. Slots that are neighbours, in
         the order of their indices, are read in place; others are gathered.

@@ -91,8 +91,8 @@ class Sessions:
             depths = [[*range(len(part)), *[0] * (size - len(part))] for part in parts]
             causal = torch.ones(size, size, dtype=torch.bool).tril().expand(len(rows), -1, -1)
             reading = self._pass(rows, Packed(pad(parts), torch.tensor(depths), causal), logits=False)
-            read = self._keep([(row, one, range(len(parts[row])), []) for row, one in enumerate(rows)], reading)
-            return [read[session] for session in sessions]
+            decisions = self._keep([(row, one, range(len(parts[row])), []) for row, one in enumerate(rows)], reading)
+            return [decisions[session] for session in sessions]
 
     def verify(self, sessions: Sequence[Session], trees: Sequence[Tree]) -> list[Decision | Exception]:
         """Read a tree of each session in one pass, and keep the path that the rule accepts.
@@ -184,12 +184,12 @@ class Sessions:
         self, trees: Mapping[Session, Tree], walks: Mapping[Session, Walk | Exception], reading: Reading
     ) -> dict[Session, Decision]:
         """Keep the paths that were accepted."""
-        kept = []
+        paths = []
         for row, (session, walk) in enumerate(walks.items()):
             if isinstance(walk, Walk):
                 tokens = [*(trees[session].tokens[node] for node in walk.path), walk.bonus]
-                kept.append((row, session, [0, *walk.path], tokens))
-        return self._keep(kept, reading)
+                paths.append((row, session, [0, *walk.path], tokens))
+        return self._keep(paths, reading)
 
     def _keep(
         self, rows: Sequence[tuple[int, Session, Sequence[int], list[int]]], reading: Reading

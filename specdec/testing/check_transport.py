@@ -18,7 +18,7 @@ def check_transport(factory: Callable[[], tuple[Transport, Transport]]) -> None:
 
     Messages arrive whole and in order, both ways at once, empty and large ones too; waiting ends on time with
     `TimedOut` and leaves the pipe whole; what was sent before an end closed may still arrive, then both ends say
-    `ConnectionLost`, and go on saying it.
+    `ConnectionLost`, and do so again at every call.
 
     Raises:
         AssertionError: the message says which promise was broken.

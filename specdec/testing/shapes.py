@@ -31,10 +31,10 @@ class Shape:
 @cache
 def ordered_trees(nodes: int) -> tuple[tuple[int, ...], ...]:
     """List all ordered trees of a root and so many nodes, each as its nodes' parents in level order."""
-    found: dict[tuple[int, ...], None] = {(): None}
+    trees: dict[tuple[int, ...], None] = {(): None}
     for _ in range(nodes):
-        found = {(*parents, above): None for parents in found for above in range(len(parents) + 1)}
-    return tuple(parents for parents in found if list(parents) == sorted(parents))
+        trees = {(*parents, above): None for parents in trees for above in range(len(parents) + 1)}
+    return tuple(parents for parents in trees if list(parents) == sorted(parents))
 
 
 def all_shapes(largest: int, smallest: int = 0) -> Iterator[Shape]:

@@ -85,8 +85,10 @@ def parse(line: str) -> Record:
 
 def _text(value: dict[str, Any], key: str) -> str:
     if key not in value:
-        wanted = "'messages', 'conversations', a 'prompt' with a 'response', or a 'text'"
-        raise DataError(f"expected {wanted}, got the keys {sorted(value)}")
+        raise DataError(
+            "expected 'messages', 'conversations', a 'prompt' with a 'response', or a 'text', "
+            f"got the keys {sorted(value)}"
+        )
     text = value[key]
     if not isinstance(text, str) or not text:
         raise DataError(f"expected a {key!r} of at least one character, got {_short(text)}")

@@ -133,14 +133,14 @@ def write(
     sampling: Sampling,
     answer: int,
     batch: int,
-    seen: Callable[[int], None] = lambda done: None,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> None:
     """Write the records with their answers as JSONL, and continue after the whole batches that are there already.
 
-    Record i is sampled with `seed + i`. `seen` is told how many are written.
+    Record i is sampled with `seed + i`. `progress` is called with the number of records written.
     """
     done = _written(output, batch, len(todo))
-    seen(done)
+    progress(done)
     with output.open("a", encoding="utf-8") as file:
         for start in range(done, len(todo), batch):
             part = todo[start : start + batch]
@@ -148,7 +148,7 @@ def write(
             _answer(decoder, part, samplings, Stop(answer))
             file.write("".join(json.dumps(job.line(), ensure_ascii=False) + "\n" for job in part))
             file.flush()
-            seen(start + len(part))
+            progress(start + len(part))
 
 
 def _answer(decoder: Decoder, part: Sequence[Job], samplings: Sequence[Sampling], stop: Stop) -> None:

@@ -5,20 +5,20 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from specdec import PADDING, pack
+from specdec import pack
 from specdec.pack import bits, pad
 from tests.specdec.trees import Node, lineage, node_lists, tree_of
 
 
 @given(st.lists(node_lists(most=20), min_size=1, max_size=4))
 def test_packed_trees_are_padded_rows_that_see_their_ancestors(forest: list[list[Node]]) -> None:
-    """Padding has depth 0, and sees itself alone."""
+    """Padding repeats the root at depth 0, and sees itself alone."""
     packed = pack([tree_of(nodes) for nodes in forest])
     size = max(map(len, forest))
 
     for row, nodes in enumerate(forest):
         gap = size - len(nodes)
-        assert packed.tokens[row].tolist() == [token for token, _ in nodes] + [PADDING] * gap
+        assert packed.tokens[row].tolist() == [token for token, _ in nodes] + [nodes[0][0]] * gap
         assert packed.depths[row].tolist() == [len(lineage(nodes, n)) - 1 for n in range(len(nodes))] + [0] * gap
         for node in range(size):
             seen = packed.ancestors[row, node].nonzero()[:, 0].tolist()

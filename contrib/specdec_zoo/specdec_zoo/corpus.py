@@ -72,10 +72,10 @@ def _readable(roots: dict[str, Path]) -> Iterator[Document]:
 
 def _unique(documents: Iterator[Document]) -> Iterator[Document]:
     """Drops a file whose text was seen; the copy that is held out wins, so that no text is on both sides."""
-    seen: set[str] = set()
+    texts: set[str] = set()
     for document in sorted(documents, key=lambda document: (not document.held_out, document.key)):
-        if document.text not in seen:
-            seen.add(document.text)
+        if document.text not in texts:
+            texts.add(document.text)
             yield document
 
 
@@ -83,14 +83,14 @@ def _capped(documents: list[Document], cap: int) -> list[Document]:
     """At most `cap` bytes of each top-level package, chosen and ordered by chance with a fixed seed."""
     shuffled = list(documents)
     random.Random(0).shuffle(shuffled)
-    taken: Counter[str] = Counter()
-    kept = []
+    sizes: Counter[str] = Counter()
+    selection = []
     for document in shuffled:
         package = _package(document.key)
-        if taken[package] < cap:
-            taken[package] += len(document.text.encode())
-            kept.append(document)
-    return kept
+        if sizes[package] < cap:
+            sizes[package] += len(document.text.encode())
+            selection.append(document)
+    return selection
 
 
 def _package(key: str) -> str:

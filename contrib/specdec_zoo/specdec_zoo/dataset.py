@@ -22,8 +22,8 @@ class Blocks(Dataset[dict[str, torch.Tensor]]):
             raise ValueError(
                 f"{stream.name} holds {len(self.tokens)} tokens, too few for a block of {length}"
             )
-        kept = min(count, limit or count)
-        self.starts = length * (np.arange(kept) * count // kept)
+        blocks = min(count, limit or count)
+        self.starts = length * (np.arange(blocks) * count // blocks)
 
     def __len__(self) -> int:
         return len(self.starts)

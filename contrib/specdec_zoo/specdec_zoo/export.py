@@ -19,7 +19,7 @@ STAGES = ("", "-unloop")
 def export(workspace: Workspace, name: str, blocks: int | None = None, length: int = 512) -> measure.Quality:
     """Writes `models/<name>`; measures on `blocks` held-out blocks, or on all of them."""
     runs = [workspace.run(name + suffix) for suffix in STAGES]
-    checkpoints = [found for run in runs if run.exists() and (found := get_last_checkpoint(str(run)))]
+    checkpoints = [last for run in runs if run.exists() and (last := get_last_checkpoint(str(run)))]
     if not checkpoints:
         raise FileNotFoundError(f"no checkpoint of {name} in {workspace.root}; train it first")
     folder = workspace.model(name)

@@ -90,7 +90,7 @@ def find(name: str) -> Head:
 
 
 def train(name: str, stream: Path, output: Path, tokens: int | None = None) -> TrainingMethod:
-    """Trains a head for the target that ships; goes on from the last checkpoint in `output`."""
+    """Trains a head for the target that ships; continues from the last checkpoint in `output`."""
     set_seed(0)
     head, bpe = find(name), tokenizer.load(path("target"))
     target = LlamaForCausalLM.from_pretrained(path("target"))

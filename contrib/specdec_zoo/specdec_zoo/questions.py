@@ -27,21 +27,22 @@ def write(
     tuning_size: int = TUNING_SIZE,
 ) -> dict[str, int]:
     """Writes the sets and returns how many prompts each holds; tuning shares no file with the others."""
-    found = [
+    candidates = [
         snippet
         for document in documents
         if document.held_out
         for snippet in snippets(document.key, document.text)
         if snippet.category in CATEGORIES
     ]
-    found.sort(key=lambda snippet: stable_hash(f"{snippet.key}:{snippet.prompt}"))
+    candidates.sort(key=lambda snippet: stable_hash(f"{snippet.key}:{snippet.prompt}"))
     fits = _fits(tokenizer, [document.text for document in documents if not document.held_out])
-    for_tests = [snippet for snippet in found if not _for_tuning(snippet.key)]
+    for_tests = [snippet for snippet in candidates if not _for_tuning(snippet.key)]
     sets = {
         category: _choose((snippet for snippet in for_tests if snippet.category == category), size, fits)
         for category in CATEGORIES
     }
-    sets["tuning"] = _choose((snippet for snippet in found if _for_tuning(snippet.key)), tuning_size, fits)
+    for_tuning = [snippet for snippet in candidates if _for_tuning(snippet.key)]
+    sets["tuning"] = _choose(for_tuning, tuning_size, fits)
     _write_sets(sets, folder)
     return {name: len(chosen) for name, chosen in sets.items()}
 
@@ -63,17 +64,17 @@ def _fits(tokenizer: PreTrainedTokenizerFast, training: Sequence[str]) -> Callab
 
 
 def _choose(candidates: Iterable[Snippet], size: int, fits: Callable[[Snippet], bool]) -> list[Snippet]:
-    chosen: list[Snippet] = []
+    selection: list[Snippet] = []
     per_file: Counter[str] = Counter()
-    seen: set[str] = set()
+    prompts: set[str] = set()
     for snippet in candidates:
-        if len(chosen) == size:
+        if len(selection) == size:
             break
-        if per_file[snippet.key] < MAX_PER_FILE and snippet.prompt not in seen and fits(snippet):
+        if per_file[snippet.key] < MAX_PER_FILE and snippet.prompt not in prompts and fits(snippet):
             per_file[snippet.key] += 1
-            seen.add(snippet.prompt)
-            chosen.append(snippet)
-    return chosen
+            prompts.add(snippet.prompt)
+            selection.append(snippet)
+    return selection
 
 
 def _write_sets(sets: dict[str, list[Snippet]], folder: Path) -> None:

@@ -63,13 +63,13 @@ def _category(key: str, node: Definition) -> str:
 
 
 def _imports(module: ast.Module, lines: list[str]) -> list[str]:
-    found: list[str] = []
+    imports: list[str] = []
     for node in module.body:
         if isinstance(node, ast.Import | ast.ImportFrom):
-            found += lines[node.lineno - 1 : node.end_lineno]
-            if len(found) >= MAX_IMPORT_LINES:
+            imports += lines[node.lineno - 1 : node.end_lineno]
+            if len(imports) >= MAX_IMPORT_LINES:
                 break
-    return found if len(found) <= MAX_IMPORT_LINES else []
+    return imports if len(imports) <= MAX_IMPORT_LINES else []
 
 
 def _first_line(node: Definition) -> int:

@@ -138,7 +138,7 @@ def test_logits_that_are_not_asked_for_are_not_made() -> None:
 
 @pytest.mark.parametrize("kind", ARCHITECTURES)
 def test_nodes_read_in_turns_are_as_if_read_at_once(kind: str) -> None:
-    """A drafter reads level by level, behind what it read before."""
+    """A drafter reads level by level, after what it read before."""
     tokens, parents = [[1, 2, 3, 4, 5]], [[-1, 0, 0, 1, 2]]
     engine = Engine(tiny(kind))
     once, turns = engine.open(), engine.open()
