@@ -2,7 +2,6 @@
 
 from io import StringIO
 
-import torch
 from rich.console import Console
 
 from specdec import Decoder, Stop, Target
@@ -44,7 +43,7 @@ def test_a_pipe_is_given_the_text_as_it_is():
 def test_a_character_of_several_tokens_comes_whole_with_its_last():
     tokenizer = byte_tokenizer()
     tokens = tokenizer("aéb")["input_ids"]
-    step = Step(torch.tensor([tokens]), torch.tensor([len(tokens)]), torch.tensor([2]))
+    step = Step([tokens], [2])
     pieces = list(_pieces(TextStream(tokenizer), step))
 
     assert pieces == [("a", True), ("", True), ("é", False), ("b", False)]

@@ -6,13 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from attrs import frozen
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 from transformers import LogitsProcessor, LogitsProcessorList, TopPLogitsWarper
 
-from specdec import Dice, Key, Keyed, Purpose, Sampling
+from specdec import Dice, Key, Keyed, Purpose, Sampling, Tree
 from specdec.chance import Noise
 from specdec.errors import NonFiniteLogits
 from specdec.prefix import Prefix
@@ -52,21 +51,10 @@ def test_scores_and_probabilities_are_those_from_which_generate_samples(name: st
         np.testing.assert_allclose(probs(sampling, history, logits[0]), exact, rtol=1e-5, atol=1e-9)
 
 
-@frozen
-class Nodes:
-    """As much of a tree as has a path."""
-
-    tokens: list[int]
-    parents: list[int]
-
-    def path(self, node: int) -> list[int]:
-        return [*self.path(self.parents[node]), node] if node else []
-
-
 @pytest.mark.parametrize("name", SAMPLINGS)
 def test_each_node_is_given_its_own_history(name: str) -> None:
     """The sequence's tokens, then those on the way to the node, and none of its siblings'."""
-    tree = Nodes([4, 5, 6, 7, 7, 8], [-1, 0, 0, 1, 2, 4])
+    tree = Tree.of([4, 5, 6, 7, 7, 8], [-1, 0, 0, 1, 2, 4])
     logits = torch.randn(6, VOCAB, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     prefix = Prefix([3, 9, 4], SAMPLINGS[name], Noise(Keyed(), 0))
     histories = [[3, 9, 4], [3, 9, 4, 5], [3, 9, 4, 6], [3, 9, 4, 5, 7], [3, 9, 4, 6, 7], [3, 9, 4, 6, 7, 8]]
