@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 LAYERS = [
-    {"errors", "canonical", "chance", "options", "features", "tree", "pack", "sampling", "prefix", "context"},
+    {"errors", "bounds", "canonical", "chance", "options", "features", "tree", "pack", "sampling", "prefix", "context"},
     {"interfaces"},
     {"rules", "frontier", "largest", "grow", "hookspecs", "observers", "metrics", "text", "ends", "claims", "spec"},
     {"plugins", "builtin", "target", "policies", "drafters"},

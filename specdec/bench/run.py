@@ -1,23 +1,18 @@
 """The runs of a benchmark: every prompt by all entries in turn."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from attrs import evolve, field, frozen
 from transformers import PreTrainedTokenizerBase
 
 from specdec.bench.entry import Entry, Trace
 from specdec.bench.questions import Question
+from specdec.bounds import bounds
 from specdec.errors import OptionError, PromptError
 from specdec.options import Sampling
 from specdec.text import encode
 
 WARM_UP = 16
-
-
-def _at_least_1(_: object, attribute: Any, value: int) -> None:
-    if value < 1:
-        raise OptionError(f"expected {attribute.name} of at least 1, got {value}")
 
 
 def _temperatures(values: Sequence[int | float]) -> tuple[float, ...]:
@@ -33,8 +28,8 @@ class Plan:
     """
 
     temperatures: tuple[float, ...] = field(default=(0.0,), converter=_temperatures)
-    max_tokens: int = field(default=128, validator=_at_least_1)
-    repeats: int = field(default=3, validator=_at_least_1)
+    max_tokens: int = field(default=128, validator=bounds(1))
+    repeats: int = field(default=3, validator=bounds(1))
     seed: int = 0
 
     @temperatures.validator

@@ -5,8 +5,8 @@ from math import exp
 
 from attrs import field, frozen
 
+from specdec.bounds import bounds
 from specdec.interfaces import TreePolicy
-from specdec.policies.checks import above, at_least
 from specdec.policies.dynamic import likeliest
 from specdec.tree import Tree
 
@@ -19,11 +19,11 @@ class Adaptive(TreePolicy):
     node of a level that is among the `size` likeliest gets `width` children; `depth` is a limit.
     """
 
-    size: int = field(default=16, validator=at_least(1))
-    depth: int = field(default=10, validator=at_least(1))
-    width: int = field(default=4, validator=at_least(1))
-    gain: float = field(default=0.15, validator=at_least(0))
-    sharpness: float = field(default=1.0, validator=above(0))
+    size: int = field(default=16, validator=bounds(1))
+    depth: int = field(default=10, validator=bounds(1))
+    width: int = field(default=4, validator=bounds(1))
+    gain: float = field(default=0.15, validator=bounds(0))
+    sharpness: float = field(default=1.0, validator=bounds(0, above=True))
 
     def widths(self, tree: Tree) -> dict[int, int]:
         if tree.depth >= self.depth or not self._gains(tree):

@@ -2,8 +2,8 @@
 
 from attrs import field, frozen
 
+from specdec.bounds import bounds
 from specdec.interfaces import TreePolicy
-from specdec.policies.checks import at_least
 from specdec.tree import Tree
 
 
@@ -11,7 +11,7 @@ from specdec.tree import Tree
 class Chain(TreePolicy):
     """A single path of `length` tokens, drawn if `sampled`, else the likeliest."""
 
-    length: int = field(default=4, validator=at_least(1))
+    length: int = field(default=4, validator=bounds(1))
     sampled: bool = False
 
     def widths(self, tree: Tree) -> dict[int, int]:

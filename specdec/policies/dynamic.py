@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from attrs import field, frozen
 
+from specdec.bounds import bounds
 from specdec.interfaces import TreePolicy
-from specdec.policies.checks import above, at_least
 from specdec.tree import Tree
 
 
@@ -21,10 +21,10 @@ class Dynamic(TreePolicy):
     EAGLE-2 takes the drafter's probabilities as they are, `sharpness=1`. More makes trees deeper and narrower.
     """
 
-    depth: int = field(default=6, validator=at_least(1))
-    width: int = field(default=8, validator=at_least(1))
-    size: int = field(default=62, validator=at_least(1))
-    sharpness: float = field(default=1.0, validator=above(0))
+    depth: int = field(default=6, validator=bounds(1))
+    width: int = field(default=8, validator=bounds(1))
+    size: int = field(default=62, validator=bounds(1))
+    sharpness: float = field(default=1.0, validator=bounds(0, above=True))
 
     def widths(self, tree: Tree) -> dict[int, int]:
         if tree.depth >= self.depth:

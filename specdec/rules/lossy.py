@@ -5,16 +5,11 @@ from typing import Any
 import numpy as np
 from attrs import field, frozen
 
+from specdec.bounds import bounds
 from specdec.chance import Dice, Probs
-from specdec.errors import OptionError
 from specdec.interfaces import Rule, TargetProbs, Walk
 from specdec.rules.rejection import Rejection
 from specdec.tree import Tree
-
-
-def _share(_: object, attribute: Any, value: float) -> None:
-    if not 0 < value <= 1:
-        raise OptionError(f"expected a {attribute.name} above 0 and at most 1, got {value}")
 
 
 @frozen
@@ -26,8 +21,8 @@ class Typical(Rule):
     """
 
     exact = False
-    threshold: float = field(default=0.09, validator=_share)
-    alpha: float = field(default=0.3, validator=_share)
+    threshold: float = field(default=0.09, validator=bounds(0, 1, above=True))
+    alpha: float = field(default=0.3, validator=bounds(0, 1, above=True))
 
     def walk(self, tree: Tree, probs: TargetProbs, dice: Dice) -> Walk:
         children, tokens = tree.children, tree.tokens
@@ -49,7 +44,7 @@ class Lenient(Rejection):
     """Accept as `rejection` does, but as if the draft had been `factor` times as likely (arXiv 2211.17192, A.5)."""
 
     exact = False
-    factor: float = field(default=0.7, validator=_share)
+    factor: float = field(default=0.7, validator=bounds(0, 1, above=True))
 
     def _accepts(self, p: Any, q: Any, child: int, dice: Dice) -> bool:
         return dice.accept(float(p), self.factor * float(q), child)
