@@ -1,7 +1,6 @@
 """Answers by the target itself, in place of those that a data set came with."""
 
 import json
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
@@ -39,25 +38,9 @@ class Lengths:
         return self.room is None or len(tokens) + self.answer <= self.room
 
 
-class Job(ABC):
-    """A record whose answers are generated one after the other."""
-
-    @abstractmethod
-    def prompt(self) -> list[int] | None:
-        """Give what the next answer continues; None when all are there."""
-
-    @abstractmethod
-    def take(self, tokens: Sequence[int], text: str) -> None:
-        """Take the next answer."""
-
-    @abstractmethod
-    def line(self) -> dict[str, Any]:
-        """Give the record with the answers."""
-
-
 @define
-class Chat(Job):
-    """A conversation; where no further answer fits, it ends with the last that did."""
+class Chat:
+    """A conversation whose answers are generated in turn; where no further one fits, it ends with the last that did."""
 
     tokenizer: PreTrainedTokenizerBase
     turns: list[dict[str, str]]
@@ -65,15 +48,18 @@ class Chat(Job):
     answered: list[dict[str, str]] = field(factory=list)
 
     def prompt(self) -> list[int] | None:
+        """Give what the next answer continues; None when all are there."""
         if not any(turn["role"] == ANSWERS for turn in self.turns[len(self.answered) :]):
             return None
         tokens = laid_out(self.answered + self._next_turns(), self.tokenizer, asking=True)
         return tokens if self.lengths.fits(tokens) else None
 
     def take(self, tokens: Sequence[int], text: str) -> None:
+        """Take the next answer."""
         self.answered += [*self._next_turns(), {"role": ANSWERS, "content": text}]
 
     def line(self) -> dict[str, Any]:
+        """Give the record with the answers."""
         return {"messages": self.answered}
 
     def _next_turns(self) -> list[dict[str, str]]:
@@ -82,7 +68,7 @@ class Chat(Job):
 
 
 @define
-class Continuation(Job):
+class Continuation:
     """A text to continue; the response keeps special tokens, the end of the text among them."""
 
     tokenizer: PreTrainedTokenizerBase
@@ -102,6 +88,10 @@ class Continuation(Job):
     def _decode(self, tokens: list[int]) -> str:
         text: str = self.tokenizer.decode(tokens, clean_up_tokenization_spaces=False)
         return text
+
+
+Job = Chat | Continuation
+"""A record whose answers are generated one after the other."""
 
 
 def jobs(
