@@ -1,6 +1,7 @@
 """Keys and values of a batch's sequences, filled by position."""
 
 from collections.abc import Sequence
+from functools import cache
 
 import torch
 from attrs import frozen
@@ -127,7 +128,7 @@ class MoACache:
         """
         positions = self._to(tree.positions)
         mapping = SlotMapping(memory.sequences, tree.columns, tree.end, tree.starts)
-        masks = _Masks(tree, self._target_dtype, self._device)
+        masks = cache(lambda window: self._to(tree.mask(self._target_dtype, window)))
         embedded = self._embed(tokens.clamp(min=0))
         queries, own = self._self_attention.project(embedded, self._self_rotary(positions, tree.end))
         self._begin(self._tokens, mapping)
@@ -162,16 +163,3 @@ class MoACache:
 
     def _to(self, tensor: Tensor) -> Tensor:
         return tensor.to(self._device, non_blocking=True)
-
-
-class _Masks:
-    """Builds each mask of a pass once."""
-
-    def __init__(self, tree: TreePass, dtype: torch.dtype, device: torch.device) -> None:
-        self._tree, self._dtype, self._device = tree, dtype, device
-        self._built: dict[int | None, Tensor] = {}
-
-    def __call__(self, window: int | None) -> Tensor:
-        if window not in self._built:
-            self._built[window] = self._tree.mask(self._dtype, window).to(self._device)
-        return self._built[window]
