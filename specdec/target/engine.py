@@ -1,7 +1,6 @@
 """A transformers model that reads trees, of sequences that join and leave between passes."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -13,7 +12,7 @@ from transformers import PreTrainedModel
 from specdec.target.attention import Attention, DenseMask
 from specdec.target.cache import SlotCache
 from specdec.target.slot_mapping import SlotMapping
-from specdec.target.support import decoder_layers, head_shapes, layer_types, refuse_unsupported, text_config
+from specdec.target.support import capture, decoder_layers, head_shapes, layer_types, refuse_unsupported, text_config
 from specdec.target.tree_pass import TreePass
 
 BUCKET = 32
@@ -100,10 +99,7 @@ class Engine:
         """
         tree = self._begin(slots, depths, visible)
         tokens = self._to(tokens)
-        captured: dict[int, Tensor] = {}
-        with torch.inference_mode(), ExitStack() as hooks:
-            for index in hidden_states:
-                hooks.callback(self._hook(index, captured).remove)
+        with torch.inference_mode(), capture(self.model, self.layers, hidden_states) as captured:
             computed = self._forward(
                 logits,
                 input_ids=torch.where(tokens < 0, tokens[:, :1], tokens),
@@ -173,18 +169,3 @@ class Engine:
         """Build what layers of each kind are given."""
         masks = {kind: self.attention.mask(tree, self._dtype, window) for kind, window in self._windows.items()}
         return masks if len(masks) > 1 else next(iter(masks.values()))
-
-    def _hook(self, index: int, captured: dict[int, Tensor]) -> torch.utils.hooks.RemovableHandle:
-        """Catch a hidden state as it passes; index i enters layer i, the last leaves the norm."""
-        layer = range(len(self.layers) + 1)[index]
-
-        def enter(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            captured[index] = args[0] if args else kwargs["hidden_states"]
-
-        def leave(_: Any, __: Any, output: Any) -> None:
-            captured[index] = output[0]
-
-        if layer < len(self.layers):
-            return self.layers[layer].register_forward_pre_hook(enter, with_kwargs=True)
-        norm: torch.nn.Module = self.model.base_model
-        return norm.register_forward_hook(leave)

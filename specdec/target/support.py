@@ -1,6 +1,8 @@
 """What a transformers model must be like to read trees, and where its parts are."""
 
 import inspect
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -65,6 +67,30 @@ def decoder_layers(model: PreTrainedModel) -> list[nn.Module]:
         if isinstance(module, nn.ModuleList) and len(module) == count:
             return list(module)
     raise UnsupportedModel(f"expected a list of {count} layers in {type(model).__name__}, found none")
+
+
+@contextmanager
+def capture(
+    model: PreTrainedModel, layers: Sequence[nn.Module], indices: Sequence[int]
+) -> Iterator[dict[int, torch.Tensor]]:
+    """Catch hidden states as they pass; index i enters layer i, the last leaves the norm."""
+    captured: dict[int, torch.Tensor] = {}
+    with ExitStack() as hooks:
+        for index in indices:
+
+            def enter(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any], index: int = index) -> None:
+                captured[index] = args[0] if args else kwargs["hidden_states"]
+
+            def leave(_: Any, __: Any, output: Any, index: int = index) -> None:
+                captured[index] = output[0]
+
+            place = range(len(layers) + 1)[index]
+            if place < len(layers):
+                hook = layers[place].register_forward_pre_hook(enter, with_kwargs=True)
+            else:
+                hook = model.base_model.register_forward_hook(leave)
+            hooks.callback(hook.remove)
+        yield captured
 
 
 def head_shapes(model: PreTrainedModel) -> list[HeadShape]:

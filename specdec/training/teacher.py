@@ -1,7 +1,6 @@
 """What a head learns from: a batch of texts, and what the target computed of them."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from specdec.features import Features, Needs
+from specdec.target.support import capture, decoder_layers
 
 
 @frozen(eq=False)
@@ -49,36 +49,19 @@ class Teacher:
 
     def __init__(self, model: PreTrainedModel, needs: Needs) -> None:
         self.model = model.eval().requires_grad_(False)
-        layers = int(model.config.get_text_config().num_hidden_layers)
-        self._hidden = [range(layers + 1)[index] for index in needs.hidden_states]
-        self._layers = [range(layers)[layer] for layer in needs.keys_values]
-        self._last = layers
+        self._layers, self._hidden = decoder_layers(model), needs.hidden_states
+        self._recorded = [range(len(self._layers))[layer] for layer in needs.keys_values]
 
     @torch.no_grad()
     def read(self, batch: Batch) -> TeacherBatch:
         """Run the target over a batch, without its output head."""
-        cache = _Recorder(self._layers)
-        with self._capture() as captured:  # padding stands last, so that nothing but padding could see it
-            last = self.model.base_model(
-                input_ids=batch.tokens, past_key_values=cache if self._layers else None, use_cache=bool(self._layers)
+        cache, recorded = _Recorder(self._recorded), bool(self._recorded)
+        with capture(self.model, self._layers, self._hidden) as captured:
+            last = self.model.base_model(  # padding stands last, so that nothing but padding could see it
+                input_ids=batch.tokens, past_key_values=cache if recorded else None, use_cache=recorded
             ).last_hidden_state
-        captured[self._last] = last
         hidden = torch.stack([captured[index] for index in self._hidden], 2) if self._hidden else None
         return TeacherBatch(batch, Features(hidden, cache.keys, cache.values), last)
-
-    @contextmanager
-    def _capture(self) -> Iterator[dict[int, Tensor]]:
-        """Capture the hidden states that are needed as they enter their layers."""
-        captured: dict[int, Tensor] = {}
-        layers: Any = self.model.base_model.layers
-        with ExitStack() as hooks:
-            for index in set(self._hidden) - {self._last}:
-
-                def enter(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any], index: int = index) -> None:
-                    captured[index] = args[0] if args else kwargs["hidden_states"]
-
-                hooks.callback(layers[index].register_forward_pre_hook(enter, with_kwargs=True).remove)
-            yield captured
 
 
 class _Recorder(DynamicCache):
