@@ -40,10 +40,10 @@ class Answer:
     """A line of such a file."""
 
     question_id: int | str
-    answer_id: str
-    model_id: str
-    choices: tuple[Choice, ...]
-    tstamp: float
+    answer_id: str = ""
+    model_id: str = ""
+    choices: tuple[Choice, ...] = ()
+    tstamp: float = 0.0
     category: str = ""
 
 
@@ -65,15 +65,8 @@ def read(file: Path) -> list[Answer]:
 
 
 def _answer(line: dict[str, Any]) -> Answer:
-    choices = [_known(Choice, {"decoding_steps": each.get("idxs", ()), **each}) for each in line["choices"]]
-    line = {
-        "answer_id": "",
-        "model_id": "",
-        "tstamp": 0.0,
-        **line,
-        "choices": tuple(Choice(**each) for each in choices),
-    }
-    return Answer(**_known(Answer, line))
+    choices = [Choice(**_known(Choice, {"decoding_steps": each.get("idxs", ()), **each})) for each in line["choices"]]
+    return Answer(**_known(Answer, {**line, "choices": tuple(choices)}))
 
 
 def _known(kind: type[Any], values: dict[str, Any]) -> dict[str, Any]:
