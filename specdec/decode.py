@@ -19,7 +19,7 @@ from specdec.metrics import Metrics, Summary
 from specdec.observers import observe
 from specdec.options import Sampling, Stop
 from specdec.plugins import load_policy, plugins
-from specdec.text import Prompt, TextStreams, batch, encode
+from specdec.text import Prompt, TextStream, batch, encode
 
 
 @frozen
@@ -127,7 +127,7 @@ class Decoder:
         return self._run(verifier, claim, context, ends, self.metrics), self.metrics
 
     def _run(self, verifier: Verifier, claim: Claim, context: Context, ends: Ends, metrics: Metrics) -> Iterator[Step]:
-        texts = None if self.tokenizer is None else TextStreams(self.tokenizer, len(context.tokens))
+        texts = [TextStream(self.tokenizer) for _ in context.tokens] if self.tokenizer else []
         relays = (plugins().hook, self._observers)
         _tell(relays, "on_begin", context=context)
         while not all(context.done):
@@ -137,7 +137,8 @@ class Decoder:
             context = context.extend(step, done)
             metrics.observe(trees, step)
             _tell(relays, "on_step", context=context, trees=trees, step=step)
-            yield evolve(step, text=texts.add(step.tokens, done) if texts else None)
+            text = [one.add(new, last) if new else "" for one, new, last in zip(texts, step.tokens, done, strict=False)]
+            yield evolve(step, text=tuple(text) if texts else None)
         _tell(relays, "on_end", context=context)
         if verifier is not self.verifier:
             verifier.close()

@@ -64,15 +64,3 @@ class TextStream:
     def _decode(self, tokens: list[int]) -> str:
         text: str = self.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return text
-
-
-class TextStreams:
-    """The texts of a batch."""
-
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, count: int) -> None:
-        self._streams = [TextStream(tokenizer) for _ in range(count)]
-
-    def add(self, tokens: Sequence[Sequence[int]], done: Sequence[bool]) -> tuple[str, ...]:
-        """Give what each text gains by its new tokens; all that is left where it is done."""
-        rows = zip(self._streams, tokens, done, strict=True)
-        return tuple(stream.add(new, last) if new else "" for stream, new, last in rows)
