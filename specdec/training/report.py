@@ -18,8 +18,8 @@ LEFT_OUT = {"epoch", "total_flos"}
 class Report(TrainerCallback):
     """Shows the steps of a run; of several processes, the first alone speaks."""
 
-    def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(highlight=False, soft_wrap=True)
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.console = Console(highlight=False, soft_wrap=True, quiet=quiet)
         self._bar = bar("steps", self.console)
         self._task = self._bar.add_task("", total=None)
 
@@ -57,7 +57,7 @@ class Report(TrainerCallback):
 def bar(unit: str, console: Console) -> Progress:
     """Make a bar that shows nothing where the console is no terminal."""
     columns = TextColumn(unit), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
-    return Progress(*columns, console=console, disable=not console.is_terminal)
+    return Progress(*columns, console=console, disable=console.quiet or not console.is_terminal)
 
 
 def _name(name: str) -> str:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from attrs import frozen
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
@@ -72,7 +71,6 @@ class HeadTrainer(Trainer):
             train_dataset=examples,
             eval_dataset=list(prompts) or None,
             data_collator=collate,
-            callbacks=[_Moments(evaluated=bool(prompts))],
         )
         self.method, self.plan, self.prompts, self.tokenizer = method, plan, list(prompts), tokenizer
         self.teacher = Teacher(model.to(arguments.device), method.needs)
@@ -81,13 +79,11 @@ class HeadTrainer(Trainer):
         self.lr_scheduler: Any
         self.control: Any
         self._parts: dict[str, list[Tensor]] = {}
-        self._report = None if arguments.disable_tqdm else Report()
+        self._report = Report(quiet=arguments.disable_tqdm)
         for callback in (PrinterCallback, ProgressCallback):
             self.remove_callback(callback)
-        if self._report:
-            self.add_callback(self._report)
-        if method.recipe.clip_value:
-            self.add_callback(_Clip(self.accelerator, method))
+        for own in (_Moments(self), self._report):
+            self.add_callback(own)
         for callback in self.callback_handler.callbacks:
             if isinstance(callback, TensorBoardCallback):
                 callback.logging_dir = str(Path(plan.output) / LOGS)
@@ -102,14 +98,13 @@ class HeadTrainer(Trainer):
         last = checkpoints.last_whole(self.plan.output) if self.plan.resume else None
         if last and checkpoints.step(last) >= self.steps:
             self._load_from_checkpoint(last)
-            if self._report and self.args.should_save:
+            if self.args.should_save:
                 self._report.nothing_left(self.steps)
         else:
             try:
                 self.train(resume_from_checkpoint=last)
             finally:
-                if self._report:
-                    self._report.stop()
+                self._report.stop()
         if self.args.should_save:
             self.method.save(self.plan.output)
 
@@ -175,25 +170,23 @@ class HeadTrainer(Trainer):
 
 
 class _Moments(TrainerCallback):
-    """Measures at the end, and logs when saving, so that a run that is continued has its means over the same steps."""
+    """Bounds each gradient by itself before a step, and says what happens after it.
 
-    def __init__(self, *, evaluated: bool) -> None:
-        self._evaluated = evaluated
+    It measures at the end, and logs when saving, so that a run that is continued has its means over the same steps.
+    """
+
+    def __init__(self, trainer: HeadTrainer) -> None:
+        self._trainer = trainer
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        method, accelerator = self._trainer.method, self._trainer.accelerator
+        if method.recipe.clip_value:
+            accelerator.clip_grad_value_(method.parameters(), method.recipe.clip_value)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         last = state.global_step >= state.max_steps
         control.should_log = control.should_log or control.should_save or last
-        control.should_evaluate = control.should_evaluate or (last and self._evaluated)
-
-
-class _Clip(TrainerCallback):
-    """Bounds each gradient by itself."""
-
-    def __init__(self, accelerator: Accelerator, method: TrainingMethod) -> None:
-        self._accelerator, self._method = accelerator, method
-
-    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._accelerator.clip_grad_value_(self._method.parameters(), self._method.recipe.clip_value)
+        control.should_evaluate = control.should_evaluate or (last and bool(self._trainer.prompts))
 
 
 def _arguments(method: TrainingMethod, plan: Plan, *, evaluated: bool) -> TrainingArguments:
