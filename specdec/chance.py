@@ -15,6 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
 
 import numpy as np
 from attrs import field, frozen
@@ -92,7 +93,16 @@ class Keyed(Chance):
         return word * 2.0**-53 * float(of) < float(accept)
 
     def noise(self, key: Key, size: int) -> Floats:
-        return gumbels(_halves(key, size))
+        """Give the noise, read-only; while a sequence holds it, drafter and target are given the same array."""
+        noise = _HELD.get((key, size))
+        if noise is None:
+            noise = _HELD[key, size] = gumbels(_halves(key, size))
+            noise.flags.writeable = False
+        return noise
+
+
+_HELD: WeakValueDictionary[tuple[Key, int], Floats] = WeakValueDictionary()
+"""The noise that some sequence holds."""
 
 
 class Noise:
@@ -105,11 +115,7 @@ class Noise:
     def at(self, position: int, size: int) -> Floats | None:
         """Give the noise by which the token at this position is chosen, read-only; None if there is none to share."""
         if (position, size) not in self._ahead:
-            noise = self.chance.noise(Key(self.seed, position, Purpose.TARGET), size)
-            if noise is not None:
-                noise = noise.view()
-                noise.flags.writeable = False
-            self._ahead[position, size] = noise
+            self._ahead[position, size] = self.chance.noise(Key(self.seed, position, Purpose.TARGET), size)
         return self._ahead[position, size]
 
     def dice(self, root: int) -> "Dice":

@@ -17,6 +17,7 @@ class KeyAudit(Chance):
 
     def __init__(self, chance: Chance | None = None) -> None:
         self.used: dict[Key, tuple[int, object]] = {}
+        self.shared: set[Key] = set()
         self._chance, self._step = chance or Keyed(), 0
 
     def draw(self, weights: Probs, count: int, key: Key) -> list[int]:
@@ -32,6 +33,7 @@ class KeyAudit(Chance):
     def noise(self, key: Key, size: int) -> np.ndarray[Any, np.dtype[np.float32]] | None:
         if key.purpose is not Purpose.TARGET:
             raise KeyReused(f"expected only the target's noise to be shared, got {key}")
+        self.shared.add(key)
         return self._chance.noise(key, size)
 
     def next_step(self) -> None:
