@@ -35,7 +35,7 @@ class SmallModel(Drafter):
         """
         self._engine = Engine(model)
         self.vocab_size = self._engine.vocab_size
-        self._slots: list[Slot | None] = []
+        self._slots: dict[int, Slot] = {}
         self._frontier: Frontier | None = None
         """The last nodes read, of trees that are not decided yet."""
 
@@ -56,7 +56,7 @@ class SmallModel(Drafter):
                 f"expected sequences within the draft model's {limit} positions, got a limit of {longest}"
             )
         self.close()
-        self._slots = [self._engine.open(len(tokens)) for tokens in context.tokens]
+        self._slots = {number: self._engine.open(len(tokens)) for number, tokens in enumerate(context.tokens)}
 
     def propose(self, context: Context, policy: TreePolicy) -> list[Tree | None]:
         self._keep_decided(context)  # before slots move, for what was read but not kept does not move along
@@ -71,8 +71,8 @@ class SmallModel(Drafter):
         return grow(context, policy, score)
 
     def close(self) -> None:
-        self._engine.close(*[slot for slot in self._slots if slot is not None])
-        self._slots, self._frontier = [], None
+        self._engine.close(*self._slots.values())
+        self._slots, self._frontier = {}, None
 
     def _keep_decided(self, context: Context) -> None:
         """Keep what was read of the path that was decided."""
@@ -80,7 +80,7 @@ class SmallModel(Drafter):
             return
         rows = zip(self._frontier.sequences, self._frontier.trees, self._frontier.columns, strict=True)
         for number, tree, columns in rows:
-            slot = self._slot(number)
+            slot = self._slots[number]
             decided = context.tokens[number][slot.length :]  # the old root first, the new one last
             if columns and decided and decided[0] == tree.tokens[0]:
                 path = [0, *(node for node in tree.follow(decided[1:-1]) if node in columns)]
@@ -89,28 +89,24 @@ class SmallModel(Drafter):
 
     def _leave(self, context: Context) -> None:
         """Free the slots of sequences that are done."""
-        for number, done in enumerate(context.done):
-            slot = self._slots[number]
-            if done and slot is not None:
-                self._engine.close(slot)
-                self._slots[number] = None
+        self._engine.close(*[self._slots.pop(number) for number in self._slots.keys() - set(context.active)])
 
     def _read_roots(self, context: Context, frontier: Frontier) -> Float[Tensor, "R 1 V"]:
         """Read the roots, and before them in the same pass what is missing; all but the roots is kept."""
-        chains = [context.tokens[number][self._slot(number).length :] for number in frontier.sequences]
+        chains = [context.tokens[number][self._slots[number].length :] for number in frontier.sequences]
         size = max(map(len, chains))
         depths = [[*range(len(chain)), *[0] * (size - len(chain))] for chain in chains]
         causal = bits([[(1 << place + 1) - 1 for place in range(size)]] * len(chains), size)
         logits = self._read(frontier.sequences, pad(chains), torch.tensor(depths), causal)
         for number, chain in zip(frontier.sequences, chains, strict=True):
-            self._engine.keep(self._slot(number), range(len(chain) - 1))
+            self._engine.keep(self._slots[number], range(len(chain) - 1))
         return logits[range(len(chains)), [len(chain) - 1 for chain in chains]][:, None]
 
     def _read(
         self, sequences: Sequence[int], tokens: Tensor, depths: Tensor, visible: Tensor
     ) -> Float[Tensor, "R M V"]:
         """Read in the order of the slots, which needs no copy where they are neighbours."""
-        slots = [self._slot(number) for number in sequences]
+        slots = [self._slots[number] for number in sequences]
         order = sorted(range(len(slots)), key=lambda row: slots[row].index)
         if order != list(range(len(slots))):
             tokens, depths, visible = tokens[order], depths[order], visible[order]
@@ -118,9 +114,3 @@ class SmallModel(Drafter):
         if logits is None:
             raise RuntimeError("a pass over a tree gives logits")
         return logits if order == list(range(len(slots))) else logits[torch.tensor(order).argsort()]
-
-    def _slot(self, number: int) -> Slot:
-        slot = self._slots[number]
-        if slot is None:
-            raise RuntimeError("only sequences that are not done are read")
-        return slot

@@ -29,7 +29,7 @@ class Watched(SmallModel):
 
     def propose(self, context: Context, policy: TreePolicy) -> list[Tree | None]:
         trees = super().propose(context, policy)
-        for number, slot in enumerate(self._slots):
+        for number, slot in self._slots.items():
             if slot is not None:
                 drafting = context.room[number] > 0  # else nothing is read for it, for nothing is drafted
                 assert_whole(self._engine, slot, context.tokens[number][: -1 if drafting else slot.length])
