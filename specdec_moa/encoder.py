@@ -1,7 +1,7 @@
 """The part of a head that runs beside the target: layer self-attention, and what crosses over of it."""
 
 import torch
-from attrs import field, frozen
+from attrs import frozen
 from jaxtyping import Float
 from torch import Tensor
 
@@ -26,7 +26,6 @@ class MoAFeatures:
     values: Float[Tensor, "B K N H D"]
 
 
-@frozen(eq=False)
 class MoAEncoder(Encoder):
     """Packs, for each token, the memory and the keys and values of the last `layers` target layers.
 
@@ -34,25 +33,18 @@ class MoAEncoder(Encoder):
     these are 1,024 and 4,096 numbers per token, where keys and values of all layers are 65,536.
     """
 
-    model: MoAModel
-    layers: int = 0
-    cut: str = "projected"
-    _cross_attention: SplitLayer = field(init=False)
-    _layer_self_attention: SplitLayer | None = field(init=False)
+    def __init__(self, model: MoAModel, layers: int = 0, cut: str = "projected") -> None:
+        """Use copies of the weights as they are now.
 
-    @_cross_attention.default
-    def _(self) -> SplitLayer:
-        return drafting_copy(SplitLayer.of(self.model.cross_attention))
-
-    @_layer_self_attention.default
-    def _(self) -> SplitLayer | None:
-        if self.model.config.disable_LSA:
-            return None
-        return drafting_copy(SplitLayer.of(self.model.layer_self_attention))
-
-    def __attrs_post_init__(self) -> None:
-        if self.cut not in CUTS:
-            raise OptionError(f"expected a cut of {', '.join(CUTS)}, got {self.cut!r}")
+        Raises:
+            OptionError: there is no such cut.
+        """
+        if cut not in CUTS:
+            raise OptionError(f"expected a cut of {', '.join(CUTS)}, got {cut!r}")
+        self.model, self.layers, self.cut = model, layers, cut
+        self._cross_attention = drafting_copy(SplitLayer.of(model.cross_attention))
+        layer = None if model.config.disable_LSA else SplitLayer.of(model.layer_self_attention)
+        self._layer_self_attention = layer and drafting_copy(layer)
 
     def encode(self, features: Features) -> Float[Tensor, "B K W"]:
         memory = self.remember(features)
