@@ -72,11 +72,8 @@ class MoADrafter(HeadDrafter):
         chains = pad([row[start:] for row, start in zip(tokens, starts, strict=True)])
         size = chains.shape[1]
         positions, before = torch.arange(size).expand(len(chains), -1), causal(size).expand(len(chains), -1, -1)
-        tree = (
-            TreePass(starts, positions, before)
-            if starts is not ends
-            else TreePass(ends, positions, before, lengths=self._lengths)
-        )
+        lengths = self._lengths if starts is ends else torch.tensor(starts)
+        tree = TreePass(starts, positions, before, lengths=lengths)
         only = [end - start for start, end in zip(starts, ends, strict=True)]
         logits = self._cache.read(chains, tree, self._memory, only)
         for sequence, end in zip(sequences, ends, strict=True):

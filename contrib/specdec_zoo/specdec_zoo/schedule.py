@@ -33,9 +33,7 @@ class Clock(TrainerCallback):
     def progress(self, step: int, steps: int) -> float:
         return step / steps if self.budget is None else self.seconds / self.budget
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
+    def on_train_begin(self, *_: Any, **__: Any) -> None:
         self.start = time.monotonic()
 
     def on_step_end(
@@ -45,7 +43,5 @@ class Clock(TrainerCallback):
             control.should_training_stop = True
             control.should_save = True
 
-    def on_save(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
+    def on_save(self, *_: Any, **__: Any) -> None:
         self.file.write_text(json.dumps({"seconds": self.seconds}))
