@@ -6,11 +6,12 @@ from typing import Annotated
 
 from typer import Exit, Option
 
-from specdec.bench import Plan
+from specdec.bench import Plan, questions
 from specdec.bench.report import console, show
 from specdec.cli import options
-from specdec.cli.benchmark import Benchmark, Outputs, temperatures
-from specdec.cli.parts import TARGET
+from specdec.cli.benchmark import SETS, TUNED, TUNING_PROMPTS, Benchmark, Outputs, read_drafters, temperatures
+from specdec.cli.parts import TARGET, find_target, load_target
+from specdec.plugins import load_policy
 
 Drafters = Annotated[
     str | None,
@@ -70,8 +71,12 @@ def bench(
     outputs, screen, clock = Outputs(json, plot, html, answers), console(), thread_time if cpu else perf_counter
     outputs.check()
     plan = Plan(temperatures(temperature), max_tokens, repeat, seed)
-    tuning = tuning_prompts if tune else None
-    benchmark = Benchmark.load(drafters, target, prompts, policy, rule, limit, tuning, device, clock)
+    specs, sets = read_drafters(drafters, target), questions.load((prompts or SETS).split(","), limit)
+    tuning = questions.load([tuning_prompts] if tune else [], min(TUNING_PROMPTS, limit or TUNING_PROMPTS))
+    if policy != TUNED:
+        load_policy(policy)  # whose errors come before a model is loaded
+    model = load_target(find_target(target), rule, device)
+    benchmark = Benchmark(model, specs, sets, [one for group in tuning.values() for one in group], policy, clock)
     result = benchmark.run(plan, screen, target or TARGET, rule)
     show(result, screen)
     outputs.write(result)

@@ -8,7 +8,7 @@ from attrs import evolve, frozen
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from specdec.bench import answers, peers, questions, report
+from specdec.bench import answers, peers, report
 from specdec.bench.compare import CANDIDATES, Trial, compare, tune
 from specdec.bench.entry import PLAIN, Clock, Entry, Speculative
 from specdec.bench.plot import picture, require
@@ -18,7 +18,7 @@ from specdec.bench.run import Plan, Run
 from specdec.cli import parts
 from specdec.errors import OptionError
 from specdec.interfaces import Drafter
-from specdec.plugins import load_drafter, load_policy
+from specdec.plugins import load_drafter
 from specdec.spec import Spec, split
 from specdec.target import Target
 
@@ -34,56 +34,23 @@ class Benchmark:
     """What is to be measured; `policy` is the spec of one for all drafters, or `tuned`: what suits each."""
 
     target: Target
-    drafters: Mapping[str, Drafter]
-    peers: Mapping[str, Entry]
+    drafters: Sequence[Spec]
     sets: Mapping[str, Sequence[Question]]
     tuning: Sequence[Question]
     policy: str
     clock: Clock
 
-    @classmethod
-    def load(
-        cls,
-        drafters: str | None,
-        target: str | None,
-        prompts: str | None,
-        policy: str,
-        rule: str,
-        limit: int | None,
-        tuning: str | None,
-        device: str | None,
-        clock: Clock,
-    ) -> "Benchmark":
-        """Load everything; `tuning` names the set to tune on, if that is to be done.
-
-        Raises:
-            SpecdecError: something that was named is not there, or does not fit.
-        """
-        specs = _drafters(drafters, target)
-        sets = questions.load((prompts or SETS).split(","), limit)
-        most = min(TUNING_PROMPTS, limit or TUNING_PROMPTS)
-        tuned_on = [] if tuning is None else next(iter(questions.load([tuning], most).values()))
-        if policy != TUNED:
-            load_policy(policy)
-        model = parts.load_target(parts.find_target(target), rule, device)
-        own = {
-            spec.text: load_drafter(spec.name, spec.path, model, **spec.options)
-            for spec in specs
-            if spec.name not in peers.PEERS
-        }
-        others = {spec.text: peers.Peer.load(spec, model, clock) for spec in specs if spec.text not in own}
-        return cls(model, own, others, sets, tuned_on, policy, clock)
-
     def run(self, plan: Plan, screen: Console, target: str, rule: str) -> Result:
         """Tune if there is what to tune on, and compare; a result has the names of target and rule."""
-        trials = self._tune(plan) if self.tuning and self.drafters else []
+        own, others = self._load()
+        trials = self._tune(plan, own) if self.tuning and own else []
         report.show_trials(trials, screen)
         shapes = {trial.drafter: trial.policy for trial in trials if trial.chosen}
         policy = None if self.policy == TUNED else self.policy
         entries: dict[str, Entry] = {
             name: Speculative(name, drafter, self.target, shapes.get(name, policy), self.clock)
-            for name, drafter in self.drafters.items()
-        } | dict(self.peers)
+            for name, drafter in own.items()
+        } | others
         with bar("comparing", (1 + len(entries)) * _decodings(plan, self.sets)) as on_run:
             rows = compare(self.target, entries, self.sets, plan=plan, clock=self.clock, on_run=on_run)
         return Result(
@@ -97,11 +64,21 @@ class Benchmark:
             tokenizer=self.target.tokenizer,
         )
 
-    def _tune(self, plan: Plan) -> list[Trial]:
+    def _load(self) -> tuple[dict[str, Drafter], dict[str, Entry]]:
+        """Load specdec's own drafters, and those of transformers."""
+        own, others = dict[str, Drafter](), dict[str, Entry]()
+        for spec in self.drafters:
+            if spec.name in peers.PEERS:
+                others[spec.text] = peers.Peer.load(spec, self.target, self.clock)
+            else:
+                own[spec.text] = load_drafter(spec.name, spec.path, self.target, **spec.options)
+        return own, others
+
+    def _tune(self, plan: Plan, drafters: Mapping[str, Drafter]) -> list[Trial]:
         once = evolve(plan, repeats=1)
-        runs = len(self.drafters) * len(CANDIDATES) * _decodings(once, {"tuning": self.tuning})
+        runs = len(drafters) * len(CANDIDATES) * _decodings(once, {"tuning": self.tuning})
         with bar("tuning", runs) as on_run:
-            return tune(self.target, self.drafters, self.tuning, once, CANDIDATES, self.clock, on_run)
+            return tune(self.target, drafters, self.tuning, once, CANDIDATES, self.clock, on_run)
 
 
 @frozen
@@ -173,8 +150,13 @@ def temperatures(text: str) -> tuple[float, ...]:
         raise OptionError(f"expected temperatures as 0,1, got {text!r}") from None
 
 
-def _drafters(drafters: str | None, target: str | None) -> list[Spec]:
-    """Read the drafters; plain decoding need not be among them."""
+def read_drafters(drafters: str | None, target: str | None) -> list[Spec]:
+    """Read the drafters, by default those that the target has; plain decoding need not be among them.
+
+    Raises:
+        OptionError: one is named twice, or has no name.
+        ModelError: one needs a model, and the zoo has none for it.
+    """
     texts = split(drafters or (ZOO_DRAFTERS if parts.is_zoo(target) else DRAFTERS))
     specs = [parts.read_drafter(text, target) for text in texts if text != PLAIN]
     double = next((text for text in texts if text != PLAIN and texts.count(text) > 1), None)
