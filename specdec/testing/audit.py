@@ -2,13 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
-from itertools import islice
 
 from attrs import frozen
 
 from specdec.interfaces import Rule, TreePolicy
-from specdec.testing.drafting import draft
-from specdec.testing.exhaustive import enumerate_outcomes
+from specdec.testing.drafting import drafts
 from specdec.testing.instances import Instance
 from specdec.testing.optimum import optimum
 from specdec.testing.output import Forest, output
@@ -55,7 +53,7 @@ def cases(policy: TreePolicy, sizes: Iterable[tuple[int, int]] = SIZES) -> list[
     walked = []
     for seed, (vocab, depth) in enumerate(sizes):
         instance = Instance.random(vocab, seed, exact=False)
-        trees = _trees(instance, policy, depth)
+        trees = drafts(instance, policy, depth, MOST_TREES)
         if len(trees) <= MOST_TREES:
             best = optimum(instance, trees) if find_spec("scipy") else None
             walked.append(Case(instance, trees, best))
@@ -75,8 +73,3 @@ def audit(rule: Rule, cases: Sequence[Case]) -> Verdict:
         optimum=sum(best) / len(best) if best else None,
         instances=len(outputs),
     )
-
-
-def _trees(instance: Instance, policy: TreePolicy, depth: int) -> Forest:
-    outcomes = enumerate_outcomes(lambda chance: draft(instance, policy, chance, depth)[0])
-    return list(islice(outcomes, MOST_TREES + 1))

@@ -1,17 +1,15 @@
 """Does a policy give shapes that can be grown, and nothing but shapes?"""
 
 from collections.abc import Callable, Collection, Mapping
-from itertools import islice
 from numbers import Integral
 
-from specdec.chance import Chance, Keyed
+from specdec.chance import Keyed
 from specdec.interfaces import TreePolicy
 from specdec.rules import Match, Rejection, Traversal
-from specdec.testing.drafting import draft
-from specdec.testing.exhaustive import enumerate_outcomes
+from specdec.testing.drafting import draft, drafts
 from specdec.testing.guards import checking, described, unchanged
 from specdec.testing.instances import Instance
-from specdec.testing.output import Forest, output
+from specdec.testing.output import output
 from specdec.tree import Tree
 
 MOST_NODES = 512
@@ -107,10 +105,7 @@ def _check_alone(factory: Callable[[], TreePolicy], instance: Instance, depth: i
 
 
 def _check_exact(policy: TreePolicy, instance: Instance, depth: int) -> None:
-    def grow(chance: Chance) -> Tree:
-        return draft(instance, _Watched(policy), chance, depth)[0]
-
-    trees: Forest = list(islice(enumerate_outcomes(grow), MOST_TREES + 1))
+    trees = drafts(instance, _Watched(policy), depth, MOST_TREES)
     if len(trees) > MOST_TREES or max(len(tree) for _, tree in trees) > 20:
         return
     for rule in (Match(), Rejection(), Traversal()):

@@ -1,6 +1,7 @@
 """Trees as the shipped loop grows them, from the probabilities of a small instance."""
 
 from collections.abc import Sequence
+from itertools import islice
 
 import torch
 from jaxtyping import Float
@@ -12,7 +13,9 @@ from specdec.frontier import Frontier, Score
 from specdec.grow import grow
 from specdec.interfaces import TreePolicy
 from specdec.options import Sampling
+from specdec.testing.exhaustive import enumerate_outcomes
 from specdec.testing.instances import Instance, path_tokens
+from specdec.testing.output import Forest
 from specdec.tree import Tree
 
 
@@ -35,6 +38,11 @@ def draft(
         noise=tuple(Noise(chance, seed) for seed in seeds),
     )
     return [tree for tree in grow(context, policy, score(instance)) if tree is not None]
+
+
+def drafts(instance: Instance, policy: TreePolicy, depth: int, most: int) -> Forest:
+    """Walk all trees that a policy grows at temperature 1; one more than `most` if there are more."""
+    return list(islice(enumerate_outcomes(lambda chance: draft(instance, policy, chance, depth)[0]), most + 1))
 
 
 def score(instance: Instance) -> Score:
