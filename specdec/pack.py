@@ -45,3 +45,17 @@ def pack(trees: Sequence[Tree]) -> Packed:
     numbers = pad([*tokens, *(tree.depths for tree in trees)], 0).view(2, len(trees), size)
     ancestors = [tree.ancestors + [1 << node for node in range(len(tree), size)] for tree in trees]
     return Packed(numbers[0], numbers[1], bits(ancestors, size))
+
+
+def pack_chains(chains: Sequence[Sequence[int]]) -> Packed:
+    """Lay chains of tokens, each of at least one, out as `pack` does trees; padding sees what is before it."""
+    size = max(map(len, chains))
+    tokens = [[*chain, *[chain[0]] * (size - len(chain))] for chain in chains]
+    numbers = pad([*tokens, *(range(len(chain)) for chain in chains)], 0).view(2, len(chains), size)
+    return Packed(numbers[0], numbers[1], causal(size).expand(len(chains), -1, -1))
+
+
+def causal(size: int, window: int | None = None, device: torch.device | str = "cpu") -> Bool[Tensor, "M M"]:
+    """Let each of `size` tokens see itself and those before it, at most `window` in all."""
+    mask = torch.ones(size, size, dtype=torch.bool, device=device).tril()
+    return mask if window is None else mask.triu(1 - window)

@@ -7,8 +7,8 @@ from attrs import evolve
 from jaxtyping import Float
 from torch import Tensor
 
-from specdec import Context, Features, Frontier, Needs, pad
-from specdec.heads import HeadDrafter, TargetParts, causal, drafting_copy
+from specdec import Context, Features, Frontier, Needs
+from specdec.heads import HeadDrafter, TargetParts, drafting_copy, pack_chains
 from specdec.target import TreePass
 from specdec_moa.cache import MoACache
 from specdec_moa.encoder import MoAEncoder
@@ -69,13 +69,11 @@ class MoADrafter(HeadDrafter):
         if self.parts.layers:
             starts = [min(settled[sequence], end) for sequence, end in zip(sequences, ends, strict=True)]
         self._cache.follow(tokens, starts, sequences)
-        chains = pad([row[start:] for row, start in zip(tokens, starts, strict=True)])
-        size = chains.shape[1]
-        positions, before = torch.arange(size).expand(len(chains), -1), causal(size).expand(len(chains), -1, -1)
+        packed = pack_chains([row[start:] for row, start in zip(tokens, starts, strict=True)])
         lengths = self._lengths if starts is ends else torch.tensor(starts)
-        tree = TreePass(starts, positions, before, lengths=lengths)
+        tree = TreePass(starts, packed.depths, packed.ancestors, lengths=lengths)
         only = [end - start for start, end in zip(starts, ends, strict=True)]
-        logits = self._cache.read(chains, tree, self._memory, only)
+        logits = self._cache.read(packed.tokens, tree, self._memory, only)
         for sequence, end in zip(sequences, ends, strict=True):
             settled[sequence] = max(settled[sequence], end)
         return logits

@@ -13,7 +13,7 @@ from specdec.errors import PromptError
 from specdec.frontier import Frontier
 from specdec.grow import grow
 from specdec.interfaces import Drafter, TreePolicy
-from specdec.pack import bits, pad
+from specdec.pack import pack_chains
 from specdec.target.engine import Engine, Slot
 from specdec.target.loading import Name, load_model
 from specdec.tree import Tree
@@ -94,10 +94,8 @@ class SmallModel(Drafter):
     def _read_roots(self, context: Context, frontier: Frontier) -> Float[Tensor, "R 1 V"]:
         """Read the roots, and before them in the same pass what is missing; all but the roots is kept."""
         chains = [context.tokens[number][self._slots[number].length :] for number in frontier.sequences]
-        size = max(map(len, chains))
-        depths = [[*range(len(chain)), *[0] * (size - len(chain))] for chain in chains]
-        causal = bits([[(1 << place + 1) - 1 for place in range(size)]] * len(chains), size)
-        logits = self._read(frontier.sequences, pad(chains), torch.tensor(depths), causal)
+        packed = pack_chains(chains)
+        logits = self._read(frontier.sequences, packed.tokens, packed.depths, packed.ancestors)
         for number, chain in zip(frontier.sequences, chains, strict=True):
             self._engine.keep(self._slots[number], range(len(chain) - 1))
         return logits[range(len(chains)), [len(chain) - 1 for chain in chains]][:, None]

@@ -7,9 +7,9 @@ from specdec.heads.draws import keyed_generator
 from specdec.heads.files import find, read_fields, read_named, read_tensors
 from specdec.heads.layer import KeysValues, Mask, Projection, SplitLayer, attend, norm, split_heads
 from specdec.heads.losses import feature_loss, soft_cross_entropies, soft_cross_entropy
-from specdec.heads.masks import causal
 from specdec.heads.parts import TargetParts, target_config, target_parts
 from specdec.heads.rotary import Rotary, RotaryTable, rotate
+from specdec.pack import causal, pack_chains
 
 __all__ = [
     "Checkpoint",
@@ -32,6 +32,7 @@ __all__ = [
     "joined",
     "keyed_generator",
     "norm",
+    "pack_chains",
     "read_fields",
     "read_named",
     "read_tensors",

@@ -4,7 +4,6 @@ from collections import deque
 from collections.abc import Container, Mapping, Sequence
 from threading import RLock
 
-import torch
 from attrs import define, field
 
 from specdec.chance import Chance, Keyed, Noise
@@ -12,7 +11,7 @@ from specdec.errors import NonFiniteLogits, TreeError
 from specdec.features import Features, Needs
 from specdec.interfaces import Rule, Walk
 from specdec.options import Sampling
-from specdec.pack import Packed, pack, pad
+from specdec.pack import Packed, pack, pack_chains
 from specdec.prefix import Prefix
 from specdec.rules import Match
 from specdec.target.checks import check_prompt, check_tree
@@ -87,10 +86,7 @@ class Sessions:
             size = min(max(budget // len(sessions), 1), max(session.unread for session in sessions))
             rows = _in_place(sessions)
             parts = [session.prefix.tokens[:-1][session.slot.length :][:size] for session in rows]
-            size = max(map(len, parts))
-            depths = [[*range(len(part)), *[0] * (size - len(part))] for part in parts]
-            causal = torch.ones(size, size, dtype=torch.bool).tril().expand(len(rows), -1, -1)
-            reading = self._pass(rows, Packed(pad(parts), torch.tensor(depths), causal), logits=False)
+            reading = self._pass(rows, pack_chains(parts), logits=False)
             decisions = self._keep([(row, one, range(len(parts[row])), []) for row, one in enumerate(rows)], reading)
             return [decisions[session] for session in sessions]
 
