@@ -190,7 +190,7 @@ def test_the_highest_noisy_score_of_a_bad_row_is_not_finite_and_of_others_is(nam
     logits[1] = -torch.inf
     logits[1, 5] = bad
     noisy = scores(SAMPLINGS[name], [3], logits)
-    noisy = noisy + SAMPLINGS[name].temperature * torch.from_numpy(Keyed().noise(Key(0, 1, Purpose.TARGET), VOCAB))
+    noisy = noisy + SAMPLINGS[name].temperature * torch.tensor(Keyed().noise(Key(0, 1, Purpose.TARGET), VOCAB))
     chosen = noisy.argmax(-1, keepdim=True)
     peaks = noisy.gather(-1, chosen)[:, 0].tolist()
 
