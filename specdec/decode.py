@@ -95,7 +95,8 @@ class Decoder:
         return self._begin(prompts, sampling, stop)[0]
 
     def close(self) -> None:
-        """Close drafter and verifier."""
+        """Close drafter and verifier; a stream that still needs them says so when it is read."""
+        Claim.end(self.drafter, self.verifier)
         self.drafter.close()
         self.verifier.close()
 
