@@ -23,17 +23,23 @@ class Claim:
             _CLAIMS[id(part)] = claim  # a claim keeps its parts alive, so their ids stay theirs
         return claim
 
+    @staticmethod
+    def end(*parts: Drafter | Verifier) -> None:
+        """End the claims on these parts, which are closed."""
+        for part in parts:
+            _CLAIMS.pop(id(part), None)
+
     def check(self) -> None:
-        """Check that no later stream has begun on the same parts.
+        """Check that the parts have not been closed, and that no later stream has begun on them.
 
         Raises:
-            BatchReplaced: one has; the message says on which.
+            BatchReplaced: one has; the message names it.
         """
         for part in self.parts:
             if _CLAIMS.get(id(part)) is not self:
                 raise BatchReplaced(
-                    f"expected {type(part).__name__} to hold this stream's batch still, but another stream began "
-                    f"on it; read a stream to its end first, or give each a drafter of its own"
+                    f"expected {type(part).__name__} to hold this stream's batch still, but it was closed or another "
+                    f"stream began on it; read a stream to its end first, or give each a drafter of its own"
                 )
 
 

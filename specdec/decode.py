@@ -12,7 +12,7 @@ from specdec.chance import Chance, Keyed, Noise
 from specdec.claims import Claim
 from specdec.context import Context, Step
 from specdec.ends import Ends, limits_of
-from specdec.errors import OptionError, VocabularyMismatch
+from specdec.errors import OptionError, TreeError, VocabularyMismatch
 from specdec.interfaces import Drafter, TreePolicy, Verifier
 from specdec.metrics import Metrics, Summary
 from specdec.observers import observe
@@ -94,7 +94,8 @@ class Decoder:
         return self._begin(prompts, sampling, stop)[0]
 
     def close(self) -> None:
-        """Close drafter and verifier."""
+        """Close drafter and verifier; a stream that still needs them says so when it is read."""
+        Claim.end(self.drafter, self.verifier)
         self.drafter.close()
         self.verifier.close()
 
@@ -130,6 +131,12 @@ class Decoder:
         while not all(context.done):
             claim.check()
             trees = self.drafter.propose(context, self.policy)
+            if [tree is None for tree in trees] != context.done:
+                raise TreeError(
+                    f"expected {type(self.drafter).__name__} to give a tree for sequences {context.active} of "
+                    f"{len(context.done)} and None for the others, got trees for "
+                    f"{[number for number, tree in enumerate(trees) if tree is not None]} of {len(trees)}"
+                )
             step, done = ends.cut(context, verifier.verify(trees))
             context = context.extend(step, done)
             metrics.observe(trees, step)

@@ -6,7 +6,7 @@ SpecdecError
 │   ├── OptionError                  an option: a negative temperature, a width of zero
 │   ├── DataError                    a line of training data that cannot be used
 │   └── TreeError                    a tree that no drafter may hand over
-├── BatchReplaced                    another stream began on the same drafter or verifier
+├── BatchReplaced                    the drafter or verifier was closed, or another stream began on it
 ├── PluginError                      the plugins do not fit together
 │   ├── UnknownName (LookupError)    nothing is registered under that name
 │   └── DuplicateName                two plugins register one name
@@ -66,7 +66,7 @@ class TreeError(InputError):
 
 
 class BatchReplaced(SpecdecError):
-    """Raised when a stream is continued whose drafter or verifier has begun another batch; no text is wrong."""
+    """Raised when a stream is continued whose drafter or verifier was closed or has begun another batch."""
 
 
 class PluginError(SpecdecError):

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from specdec.chance import Dice
 from specdec.context import Context
+from specdec.errors import TreeError
 from specdec.frontier import Score, Scores
 from specdec.interfaces import TreePolicy
 from specdec.largest import largest
@@ -50,7 +51,10 @@ def grow(context: Context, policy: TreePolicy, score: Score) -> list[Tree | None
 
 def _widths(tree: Tree, policy: TreePolicy, room: int) -> Widths:
     """List the nodes that get children, best first, so that these come in the order of EAGLE-2's own trees."""
-    widths = [(node, width) for node, width in policy.widths(tree).items() if width > 0 and tree.depths[node] < room]
+    wanted = policy.widths(tree)
+    if not all(0 <= node < len(tree) for node in wanted):
+        raise TreeError(f"expected widths of nodes of the tree's {len(tree)}, got those of {sorted(wanted)}")
+    widths = [(int(node), int(width)) for node, width in wanted.items() if width > 0 and tree.depths[node] < room]
     return sorted(widths, key=lambda pair: (-tree.scores[pair[0]], pair[0]))
 
 

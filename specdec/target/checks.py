@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from specdec.errors import PromptError, TreeError
+from specdec.errors import OptionError, PromptError, TreeError
+from specdec.features import Needs
 from specdec.tree import Tree
 
 
@@ -12,8 +13,10 @@ def check_prompt(tokens: Sequence[int], vocab_size: int, max_length: int | None,
     Raises:
         PromptError: the message names the prompt and the value.
     """
-    if not tokens:
+    if len(tokens) == 0:
         raise PromptError(f"expected {name} to have at least 1 token, got none")
+    if strange := [token for token in tokens if not isinstance(token, int)]:
+        raise PromptError(f"expected the ids of {name} to be of type int, got {strange[0]!r}")
     if max_length is not None and len(tokens) >= max_length:
         raise PromptError(
             f"expected {name} to leave room in the model's {max_length} positions, got {len(tokens)} tokens"
@@ -21,6 +24,20 @@ def check_prompt(tokens: Sequence[int], vocab_size: int, max_length: int | None,
     low, high = min(tokens), max(tokens)
     if low < 0 or high >= vocab_size:
         raise PromptError(f"expected the ids of {name} to be 0 to {vocab_size - 1}, got {low if low < 0 else high}")
+
+
+def check_needs(needs: Needs, layers: int) -> None:
+    """Check that a model of so many layers has what a drafter reads.
+
+    Raises:
+        OptionError: the message names the numbers.
+    """
+    for what, numbers, count in (
+        ("hidden states", needs.hidden_states, layers + 1),
+        ("layers of keys and values", needs.keys_values, layers),
+    ):
+        if any(not -count <= number < count for number in numbers):
+            raise OptionError(f"expected needs of {what} from {-count} to {count - 1}, got {numbers}")
 
 
 def check_tree(
@@ -51,6 +68,10 @@ def _check_lists(tree: Tree, name: str) -> None:
     sizes = [len(part) for part in (tree.tokens, tree.parents, tree.scores, tree.depths)]
     if len(set(sizes)) > 1 or sizes[0] == 0:
         raise TreeError(f"expected a tree of {name} with as many tokens, parents, scores and depths, got {sizes}")
+    numbers = [*tree.tokens, *tree.parents, *tree.depths]
+    if {*map(type, numbers)} != {int}:
+        strange = next(number for number in numbers if type(number) is not int)
+        raise TreeError(f"expected tokens, parents and depths of {name} to be of type int, got {strange!r}")
     if tree.parents[0] != -1 or tree.depths[0] != 0:
         raise TreeError(
             f"expected the root of {name} to have parent -1 and depth 0, got {tree.parents[0]} and {tree.depths[0]}"

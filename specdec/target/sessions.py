@@ -7,14 +7,14 @@ from threading import RLock
 from attrs import define, field
 
 from specdec.chance import Chance, Keyed, Noise
-from specdec.errors import NonFiniteLogits, TreeError
+from specdec.errors import NonFiniteLogits, OptionError, TreeError
 from specdec.features import Features, Needs
 from specdec.interfaces import Rule, Walk
 from specdec.options import Sampling
 from specdec.pack import Packed, pack, pack_chains
 from specdec.prefix import Prefix
 from specdec.rules import Match
-from specdec.target.checks import check_prompt, check_tree
+from specdec.target.checks import check_needs, check_prompt, check_tree
 from specdec.target.decisions import Decision, Session, gather_features
 from specdec.target.engine import Engine, Reading
 from specdec.tree import Tree
@@ -42,26 +42,31 @@ class Sessions:
 
         Raises:
             PromptError: it is empty, too long, or outside the vocabulary.
+            OptionError: the model has no such layers as it needs.
         """
         check_prompt(tokens, self.engine.vocab_size, self.engine.max_length)
+        check_needs(needs, len(self.engine.layers))
         with self._lock:
-            while self._abandoned:
-                self.close(self._abandoned.popleft())
+            self.close()
             prefix = Prefix(list(tokens), sampling, Noise(self.chance, sampling.seed))
             session = Session(self.engine.open(len(tokens)), prefix, needs)
             self._open[session] = None
             return session
 
     def close(self, *sessions: Session) -> None:
-        """Let sequences leave; one that has left already stays so."""
+        """Let sequences leave, and those that were abandoned; one that has left already stays so."""
         with self._lock:
-            leaving = [session for session in sessions if session in self._open]
+            abandoned = [self._abandoned.popleft() for _ in range(len(self._abandoned))]
+            leaving = [session for session in dict.fromkeys([*sessions, *abandoned]) if session in self._open]
             for session in leaving:
                 del self._open[session]
             self.engine.close(*[session.slot for session in leaving])
 
     def abandon(self, sessions: Sequence[Session | None]) -> None:
-        """Close these before the next session opens; a garbage collector may call it, even in the middle of a pass."""
+        """Close these before the next session opens or closes.
+
+        A garbage collector may call it, even in the middle of a pass.
+        """
         self._abandoned.extend(session for session in sessions if session is not None)
 
     def step(self, trees: Mapping[Session, Tree], budget: int = CHUNK) -> dict[Session, Decision | Exception]:
@@ -80,7 +85,8 @@ class Sessions:
         The first sessions come first; the budget is shared evenly between as many as it has tokens for.
         """
         with self._lock:
-            sessions = [session for session in sessions if session in self._open and session.unread][: max(budget, 1)]
+            unread = [session for session in dict.fromkeys(sessions) if session in self._open and session.unread]
+            sessions = unread[: max(budget, 1)]
             if not sessions:
                 return []
             size = min(max(budget // len(sessions), 1), max(session.unread for session in sessions))
@@ -97,18 +103,19 @@ class Sessions:
         are not finite, or one of its processors raised.
         """
         with self._lock:
-            outcomes, valid = dict[Session, Decision | Exception](), dict[Session, Tree]()
-            for session, tree in zip(sessions, trees, strict=True):
+            refused, valid = dict[int, Exception](), dict[Session, Tree]()
+            for place, (session, tree) in enumerate(zip(sessions, trees, strict=True)):
                 try:
                     self._check(session, tree, valid)
                     valid[session] = tree
                 except TreeError as error:
-                    outcomes[session] = error
+                    refused[place] = error
+            outcomes = dict[Session, Decision | Exception]()
             if valid:
                 reading, walks = self._decide(valid)
                 outcomes |= {session: walk for session, walk in walks.items() if isinstance(walk, Exception)}
                 outcomes |= self._accept(valid, walks, reading)
-            return [outcomes[session] for session in sessions]
+            return [refused[place] if place in refused else outcomes[one] for place, one in enumerate(sessions)]
 
     def verify_together(self, sessions: Sequence[Session], trees: Sequence[Tree]) -> list[Decision]:
         """Do the same with all or none: if one session fails, its error is raised, and all stay as they were.
@@ -133,8 +140,15 @@ class Sessions:
         """Gather what a drafter reads of the tokens that one pass kept, for sessions of the same needs, [B, K, ...].
 
         They are to be gathered before the sessions' next pass.
+
+        Raises:
+            OptionError: the decisions are of several passes, or of a session that has left.
         """
         with self._lock:
+            if any(decision.session not in self._open for decision in decisions):
+                raise OptionError("expected decisions of sessions that are open, got one of a session that has left")
+            if len({id(decision.reading) for decision in decisions}) > 1:
+                raise OptionError(f"expected decisions of one pass, got {len(decisions)} of several")
             return gather_features(self.engine, decisions)
 
     def _check(self, session: Session, tree: Tree, others: Container[Session]) -> None:

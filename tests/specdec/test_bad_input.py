@@ -6,7 +6,21 @@ from typing import Any
 import pytest
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, T5Config, T5ForConditionalGeneration
 
-from specdec import Decoder, Sampling, Stop, Target, load_drafter, load_policy, load_rule, load_transport, load_verifier
+from specdec import (
+    Context,
+    Decoder,
+    Drafter,
+    Sampling,
+    Stop,
+    Target,
+    Tree,
+    TreePolicy,
+    load_drafter,
+    load_policy,
+    load_rule,
+    load_transport,
+    load_verifier,
+)
 from specdec.drafters import Ngram, NoDrafter, SmallModel
 from specdec.errors import (
     InputError,
@@ -14,6 +28,7 @@ from specdec.errors import (
     OptionError,
     PromptError,
     SpecdecError,
+    TreeError,
     UnknownName,
     UnsupportedModel,
     VocabularyMismatch,
@@ -160,6 +175,21 @@ def test_options_that_mean_nothing(make: Callable[[], object], message: str) -> 
 
     assert isinstance(caught.value, InputError)
     assert isinstance(caught.value, ValueError)
+
+
+@pytest.mark.parametrize("given", [[], [0], [0, 1, 2]])
+def test_a_drafter_gives_trees_to_the_sequences_that_are_not_done(given: list[int]) -> None:
+    """A tree for one that is done would continue its text after its end, and without one its text would stop."""
+
+    class Careless(Drafter):
+        def propose(self, context: Context, policy: TreePolicy) -> list[Tree | None]:
+            return [Tree.root(row[-1]) if number in given else None for number, row in enumerate(context.tokens)]
+
+    prompts = [GOOD, RAGGED[0], RAGGED[1]]
+    ends = [decode_plainly(tiny(), tuple(prompt), Sampling(), 1)[0] for prompt in prompts]
+    stream = Decoder(Careless(), Target(tiny())).stream(prompts, Sampling(), Stop(9, tokens=ends[:1]))
+    with pytest.raises(TreeError, match=r"Careless to give a tree for sequences \[.*, got trees for"):
+        list(stream)
 
 
 def test_not_as_many_samplings_as_prompts() -> None:

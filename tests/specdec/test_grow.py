@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from specdec import PADDING, Dice, Frontier, Keyed, Tree, TreePolicy, grow
+from specdec.errors import TreeError
 from specdec.policies import Adaptive, Chain, Dynamic, Static
 from tests.specdec.policies.test_policies import VOCAB, context, grown, logits_after, score
 from tests.specdec.trees import whole, words
@@ -160,6 +161,16 @@ def test_a_policy_chooses_from_all_that_was_grown() -> None:
     assert len(everything) == 1 + 3 + 9
     assert len(kept) == 1 + 4
     assert set(words(kept)) <= set(words(everything))
+
+
+@pytest.mark.parametrize("node", [-1, 1, 7])
+def test_widths_of_nodes_that_there_are_not(node: int) -> None:
+    class Beyond(TreePolicy):
+        def widths(self, tree: Tree) -> Mapping[int, int]:
+            return {0: 1, node: 1}
+
+    with pytest.raises(TreeError, match=rf"nodes of the tree's 1, got those of \[.*{node}"):
+        grown(Beyond(), 1)
 
 
 def test_a_vocabulary_that_is_used_up_ends_the_growth() -> None:

@@ -141,6 +141,17 @@ def test_a_refused_prompt_leaves_an_open_stream_alone(make: Callable[[], Drafter
     assert metrics.summary().tokens == 20
 
 
+@pytest.mark.parametrize("make", KEEPS_STATE)
+def test_a_stream_whose_decoder_was_closed_says_so(make: Callable[[], Drafter]) -> None:
+    with Decoder(make(), Target(tiny()), Static((2, 2))) as decoder:
+        stream = decoder.stream(RAGGED, WARM, STOP)
+        next(stream)
+    with pytest.raises(BatchReplaced, match="it was closed"):
+        next(stream)
+
+    assert texts(list(decoder.stream(RAGGED, WARM, STOP))) == plain(RAGGED)
+
+
 @pytest.mark.parametrize("steps", [0, 1, 3])
 @pytest.mark.parametrize("make", [*KEEPS_NOTHING, *KEEPS_STATE])
 def test_a_stream_that_is_dropped_frees_its_sessions(make: Callable[[], Drafter], steps: int) -> None:

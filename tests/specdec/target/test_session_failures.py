@@ -1,15 +1,18 @@
 """A session that fails, is refused or has left hurts no other."""
 
 from random import Random
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from attrs import define
+from jaxtyping import config
 from torch import Tensor
 from transformers import LogitsProcessor
 
-from specdec import Sampling, Tree
-from specdec.errors import NonFiniteLogits, PromptError, TreeError
+from specdec import Needs, Sampling, Tree
+from specdec.errors import NonFiniteLogits, OptionError, PromptError, TreeError
 from specdec.target import Engine
 from specdec.target.sessions import Sessions
 from tests.specdec.target.alone import NEEDS, Alone, opened, ready
@@ -136,6 +139,62 @@ def test_a_session_that_left_is_refused() -> None:
     stays.check(trees[1], decision)
 
 
+def test_a_session_given_twice_is_read_and_verified_once() -> None:
+    """Its second tree is refused, and its second part of a prompt would be the first again."""
+    sessions, random = Sessions(Engine(tiny())), Random(3)
+    one = opened(sessions, prompt(9), Sampling())
+    while one.session.unread:
+        assert len(sessions.read([one.session, one.session], 4)) == 1
+    tree = one.tree(random)
+    decision, refused = sessions.verify([one.session, one.session], [tree, tree])
+
+    one.check(tree, decision)
+    assert isinstance(refused, TreeError)
+    assert "got two of one" in str(refused)
+
+
+@pytest.mark.parametrize("number", ["a", 2.0, np.int64(2), torch.tensor(2)])
+def test_a_tree_of_other_things_than_ints_is_refused_and_hurts_no_other(
+    number: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tensor among a text's tokens would equal no end token."""
+    monkeypatch.setattr(config, "jaxtyping_disable", True)  # as users have it
+    sessions = Sessions(Engine(tiny()))
+    odd, good = ready(sessions, [Sampling(), Sampling()])
+    trees = [Tree([one.session.prefix.tokens[-1], 2], [-1, 0], [0.0, 0.0], [0, 1]) for one in (odd, good)]
+    trees[0].tokens[1] = number
+    refused, decision = sessions.verify([odd.session, good.session], trees)
+
+    assert isinstance(refused, TreeError)
+    assert f"of type int, got {number!r}" in str(refused)
+    good.check(trees[1], decision)
+
+
+def test_features_are_gathered_of_one_pass_and_of_sessions_that_are_open() -> None:
+    """Otherwise they would be those of whoever has the place now."""
+    sessions = Sessions(Engine(tiny()))
+    pair = [one.session for one in ready(sessions, [Sampling(), Sampling()], Needs((0,), (1,)))]
+    roots = [Tree.root(session.prefix.tokens[-1]) for session in pair]
+    passes = [sessions.verify_together([session], [root]) for session, root in zip(pair, roots, strict=True)]
+    with pytest.raises(OptionError, match="of one pass, got 2 of several"):
+        sessions.features([*passes[0], *passes[1]])
+    sessions.close(pair[0])
+    with pytest.raises(OptionError, match="got one of a session that has left"):
+        sessions.features(passes[0])
+
+    assert sessions.features(passes[1]) is not None
+
+
+@pytest.mark.parametrize("needs", [Needs((3,)), Needs((-4,)), Needs((), (2,)), Needs((0,), (-3,))])
+def test_needs_that_the_model_has_no_layers_for_open_nothing(needs: Needs) -> None:
+    """The passes of all would fail."""
+    sessions = Sessions(Engine(tiny()))
+    with pytest.raises(OptionError, match=r"from -\d to \d, got"):
+        sessions.open([1], Sampling(), needs)
+
+    assert sessions.open([1], Sampling(), NEEDS[0]).slot.index == 0
+
+
 @pytest.mark.parametrize("tokens", [[], [VOCAB], [-1], [1] * 128])
 def test_a_prompt_that_cannot_be_used_opens_nothing(tokens: list[int]) -> None:
     sessions = Sessions(Engine(tiny()))
@@ -145,6 +204,14 @@ def test_a_prompt_that_cannot_be_used_opens_nothing(tokens: list[int]) -> None:
     assert sessions.open([1], Sampling(), NEEDS[0]).slot.index == 0
 
 
+@pytest.mark.parametrize("tokens", [[1, 2.0], [1, np.int64(2)], np.array([1, 2]), torch.tensor([1, 2])])
+def test_a_prompt_of_other_things_than_ints_opens_nothing(tokens: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "jaxtyping_disable", True)  # as users have it
+    sessions = Sessions(Engine(tiny()))
+    with pytest.raises(PromptError, match="the ids of the prompt to be of type int, got"):
+        sessions.open(tokens, Sampling(), NEEDS[0])
+
+
 def test_abandoned_sessions_make_room_for_the_next_one() -> None:
     sessions = Sessions(Engine(tiny()))
     one, other = ready(sessions, [Sampling(), Sampling()])
@@ -152,3 +219,12 @@ def test_abandoned_sessions_make_room_for_the_next_one() -> None:
     third = opened(sessions, prompt(4), Sampling())
 
     assert {other.session.slot.index, third.session.slot.index} == {0, 1}
+
+
+def test_abandoned_sessions_give_back_their_memory_when_another_leaves() -> None:
+    sessions = Sessions(Engine(tiny()))
+    one, other = ready(sessions, [Sampling(), Sampling()])
+    sessions.abandon([one.session])
+    sessions.close(other.session)
+
+    assert sessions.engine.cache.nbytes == 0
