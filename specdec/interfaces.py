@@ -155,6 +155,8 @@ class Rule(ABC):
 
     exact: bool = True
     """Whether the output has the target's own probabilities; rules that do not keep them must be chosen by name."""
+    repeatable: bool = False
+    """Whether the text is the same for every tree, so that a step may be repeated with another one."""
 
     @abstractmethod
     def walk(self, tree: Tree, probs: TargetProbs, dice: Dice) -> Walk:

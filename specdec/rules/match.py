@@ -21,6 +21,8 @@ class Match(Rule):
     arXiv 2408.07978, carry the idea of shared noise).
     """
 
+    repeatable = True
+
     def walk(self, tree: Tree, probs: TargetProbs, dice: Dice) -> Walk:
         return _follow(tree, lambda node: dice.target(probs(node), tree.depths[node]))
 

@@ -167,7 +167,8 @@ class Sessions:
 
         A drafted token that is not finite, such as one whose embedding is NaN, spoils what is read beside it: such
         trees are cut to their roots, in `trees` too, and read again. So drafting ends no text that plain decoding
-        would continue.
+        would continue. A rule whose text depends on the tree is asked again only if the root itself is spoiled, which
+        no chance has a part in: else it would be drawn again where it was drawn badly.
         """
         rows = _in_place([*trees])
         forest = [trees[session] for session in rows]
@@ -176,7 +177,13 @@ class Sessions:
             raise RuntimeError("a pass over trees gives logits")
         walks = self.rule.decide(forest, reading.logits, [session.prefix for session in rows])
         outcomes = dict(zip(rows, walks, strict=True))
-        spoiled = [row for row, walk in outcomes.items() if isinstance(walk, NonFiniteLogits) and len(trees[row]) > 1]
+        spoiled = [
+            session
+            for row, (session, walk) in enumerate(outcomes.items())
+            if isinstance(walk, NonFiniteLogits)
+            and len(trees[session]) > 1
+            and (self.rule.repeatable or not reading.logits[row, 0].max().isfinite())
+        ]
         if not spoiled:
             return reading, outcomes
         for session in spoiled:
