@@ -16,27 +16,14 @@ from specdec.interfaces import Drafter, TreePolicy, Verifier
 Prompts = Sequence[str] | Mapping[str, Sequence[Question]]
 """Text, or sets of questions by their names."""
 CANDIDATES = (
-    "chain:length=1",
-    "static:levels=2",
-    "static:levels=4",
-    "static:levels=8",
-    "chain:length=2",
-    "chain:length=3",
-    "chain:length=5",
-    "static:levels=2x1x1",
-    "static:levels=2x2",
-    "static:levels=2x2x1",
-    "static:levels=3x1x1",
-    "static:levels=3x2x1",
-    "static:levels=4x3",
+    *(f"chain:length={length}" for length in (1, 2, 3, 5)),
+    *(f"static:levels={levels}" for levels in ("2", "4", "8", "2x1x1", "2x2", "2x2x1", "3x1x1", "3x2x1", "4x3")),
     "dynamic:depth=3,width=4,size=12",
     "dynamic:depth=6,width=8,size=62",
-    "dynamic:depth=3,width=2,size=6,sharpness=3",
-    "dynamic:depth=3,width=4,size=12,sharpness=3",
-    "dynamic:depth=4,width=2,size=8,sharpness=3",
-    "dynamic:depth=4,width=4,size=16,sharpness=3",
-    "dynamic:depth=5,width=4,size=32,sharpness=3",
-    "dynamic:depth=6,width=8,size=62,sharpness=3",
+    *(
+        f"dynamic:depth={depth},width={width},size={size},sharpness=3"
+        for depth, width, size in ((3, 2, 6), (3, 4, 12), (4, 2, 8), (4, 4, 16), (5, 4, 32), (6, 8, 62))
+    ),
     "adaptive:size=8,depth=4,width=3,sharpness=3",
     "adaptive:size=16,depth=6,width=4,sharpness=3",
 )
