@@ -1,6 +1,6 @@
 """Does a drafter draft, for every batch, and forget the last one?"""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 
 from attrs import evolve, frozen
@@ -96,10 +96,15 @@ class _Batch:
     prompts: list[list[int]]
     sampling: tuple[Sampling, ...]
     limit: int
-    plain: list[list[int]]
+    plain: Sequence[tuple[int, ...]] = ()
+
+    def decode(self, drafter: Drafter, verifier: Verifier, policy: TreePolicy) -> tuple[tuple[int, ...], ...]:
+        """Some sequences end early, at a token like any other."""
+        stop = Stop(self.limit, tokens=(5,))
+        return Decoder(drafter, verifier, policy).generate(self.prompts, self.sampling, stop).tokens
 
     def check(self, drafter: Drafter, verifier: Verifier, policy: TreePolicy) -> None:
-        texts = _decode(drafter, verifier, policy, self.prompts, self.sampling, self.limit)
+        texts = self.decode(drafter, verifier, policy)
         for number, (text, plain) in enumerate(zip(texts, self.plain, strict=True)):
             if text != plain:
                 raise AssertionError(f"expected sequence {number} to be {plain} as plain decoding gives, got {text}")
@@ -107,30 +112,12 @@ class _Batch:
 
 def _batches(verifier: Verifier, temperature: float) -> list[_Batch]:
     """Three sequences twice, then one of them, then two: with others, and fewer."""
-    prompts = list(_prompts(verifier))
+    size, places = min(verifier.vocab_size, 16), map(range, LENGTHS)
+    prompts = [[(3 * number + place * place) % size for place in row] for number, row in enumerate(places)]
     sampling = Sampling(temperature=temperature, seed=7).spread(len(prompts))
     batches = []
     for limit, part in ((8, slice(0, 3)), (5, slice(1, 2)), (6, slice(1, 3))):
-        pairs = zip(prompts[part], sampling[part], strict=True)
-        plain = [_decode(NoDrafter(), verifier, Chain(1), [prompt], (one,), limit)[0] for prompt, one in pairs]
+        alone = [_Batch([prompt], (one,), limit) for prompt, one in zip(prompts[part], sampling[part], strict=True)]
+        plain = [batch.decode(NoDrafter(), verifier, Chain(1))[0] for batch in alone]
         batches.append(_Batch(prompts[part], sampling[part], limit, plain))
     return [batches[0], *batches]
-
-
-def _prompts(verifier: Verifier) -> Iterator[list[int]]:
-    for number, length in enumerate(LENGTHS):
-        yield [(3 * number + place * place) % min(verifier.vocab_size, 16) for place in range(length)]
-
-
-def _decode(
-    drafter: Drafter,
-    verifier: Verifier,
-    policy: TreePolicy,
-    prompts: Sequence[list[int]],
-    sampling: Sequence[Sampling],
-    limit: int,
-) -> list[list[int]]:
-    """Some sequences end early, at a token like any other."""
-    stop = Stop(limit, tokens=(5,))
-    generation = Decoder(drafter, verifier, policy).generate(list(prompts), list(sampling), stop)
-    return [list(tokens) for tokens in generation.tokens]
