@@ -10,6 +10,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, Pre
 from specdec.errors import ModelError, OptionError, UnsupportedModel, WrongCheckpoint
 from specdec.heads.files import read_named
 from specdec.interfaces import Verifier
+from specdec.target.support import layer_types
 
 FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
 
@@ -82,10 +83,7 @@ class TargetParts:
     @property
     def windows(self) -> tuple[int | None, ...]:
         """How far back each of the last layers sees; None is all the way."""
-        sliding = getattr(self.config, "sliding_window", None)
-        kinds = getattr(self.config, "layer_types", None)
-        if kinds is None:
-            return (sliding,) * len(self.layers)
+        sliding, kinds = getattr(self.config, "sliding_window", None), layer_types(self.config)
         return tuple(sliding if kind == "sliding_attention" else None for kind in kinds[self.first :])
 
 

@@ -59,7 +59,7 @@ class Engine:
         self.cache = SlotCache(head_shapes(model), model.dtype, model.device)
         self._device, self._dtype = model.device, model.dtype  # transformers looks for them among all weights
         sliding = {"sliding_attention": getattr(self.config, "sliding_window", None)}
-        self._windows = {kind: sliding.get(kind) for kind in layer_types(model)}
+        self._windows = {kind: sliding.get(kind) for kind in layer_types(self.config)}
         self._bucket = bucket
         self._slots: list[Slot] = []
 

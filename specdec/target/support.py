@@ -25,7 +25,7 @@ def refuse_unsupported(model: PreTrainedModel, attention: Attention) -> None:
     config, name = text_config(model), type(model).__name__
     if getattr(model.config, "is_encoder_decoder", False):
         raise UnsupportedModel(f"expected a decoder-only model, got {name}, which has an encoder")
-    others = set(layer_types(model)) - WINDOWS
+    others = set(layer_types(config)) - WINDOWS
     if getattr(model, "_is_stateful", False) or others:
         kind = ", ".join(sorted(others)) or "recurrent state"
         raise UnsupportedModel(
@@ -50,9 +50,8 @@ def text_config(model: PreTrainedModel) -> Any:
     return model.config.get_text_config()
 
 
-def layer_types(model: PreTrainedModel) -> list[str]:
+def layer_types(config: Any) -> list[str]:
     """Name each layer's kind of attention."""
-    config = text_config(model)
     named = getattr(config, "layer_types", None)
     if named:
         return list(named)
