@@ -33,11 +33,6 @@ class Verdict:
     optimum: float | None
     instances: int
 
-    @property
-    def honest(self) -> bool:
-        """Whether the rule is what it says it is: lossy rules may be anything."""
-        return self.exact or not self.declared_exact
-
 
 @frozen
 class Case:
