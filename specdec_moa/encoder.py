@@ -49,7 +49,9 @@ class MoAEncoder(Encoder):
     def encode(self, features: Features) -> Float[Tensor, "B K W"]:
         memory = self.remember(features)
         if self.cut == "projected":
-            memory = torch.cat([_flat(part) for part in self._cross_attention.keys_values(memory)], -1)
+            memory = torch.cat(
+                [part.transpose(1, 2).flatten(2) for part in self._cross_attention.keys_values(memory)], -1
+            )
         tails = self._last(features) if self.layers else ()
         return torch.cat([memory, *(part.flatten(2).to(memory) for part in tails)], -1)
 
@@ -92,7 +94,3 @@ class MoAEncoder(Encoder):
             return nothing, nothing
         start = features.keys.shape[2] - self.layers
         return features.keys[:, :, start:], features.values[:, :, start:]
-
-
-def _flat(heads: Float[Tensor, "B H M D"]) -> Float[Tensor, "B M W"]:
-    return heads.transpose(1, 2).flatten(2)

@@ -57,7 +57,8 @@ def heading(row: Row, plan: Plan) -> str:
 
 def cells(row: Row) -> list[str]:
     """Write a row's figures, in the order of `HEADINGS`."""
-    return [row.drafter, *numbers(row, row.figures), _millions(row.parameters)]
+    weights = f"{row.parameters / 1e6:.2f} M" if row.parameters else "0"
+    return [row.drafter, *numbers(row, row.figures), weights]
 
 
 def loop_cells(row: Row) -> list[str] | None:
@@ -91,11 +92,6 @@ def speedup(row: Row, figures: Figures) -> str:
     if figures.speedup_low is None:
         return f"{figures.speedup:.2f}"
     return f"{figures.speedup:.2f} ({figures.speedup_low:.2f} to {figures.speedup_high:.2f})"
-
-
-def _millions(parameters: int) -> str:
-    """Write a count of weights."""
-    return f"{parameters / 1e6:.2f} M" if parameters else "0"
 
 
 def notes(rows: list[Row]) -> list[str]:

@@ -3,9 +3,10 @@
 import json
 from collections.abc import Iterator
 from inspect import signature
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from attrs import asdict
 
 if TYPE_CHECKING:
     from specdec.testing.audit import Verdict
@@ -22,7 +23,7 @@ def audit(rule: Rule = None, policy: Policy = None, as_json: Json = False) -> No
     """
     rows = []
     for rule_spec, policy_spec, verdict in verdicts(_specs(rule, "rule"), _specs(policy, "policy")):
-        rows.append(_row(rule_spec, policy_spec, verdict))
+        rows.append({"rule": rule_spec, "policy": policy_spec, **asdict(verdict)})
         if not as_json:
             print(_line(rule_spec, policy_spec, verdict), flush=True)
     if as_json:
@@ -54,12 +55,6 @@ def _specs(spec: str | None, kind: str) -> list[str]:
     return names + [
         f"{entry.name}:sampled=true" for entry in entries if "sampled" in signature(entry.factory).parameters
     ]
-
-
-def _row(rule: str, policy: str, verdict: "Verdict") -> dict[str, Any]:
-    from attrs import asdict
-
-    return {"rule": rule, "policy": policy, **asdict(verdict)}
 
 
 def _line(rule: str, policy: str, verdict: "Verdict") -> str:

@@ -6,7 +6,6 @@ import os
 import torch
 from attrs import evolve, frozen
 from huggingface_hub.utils import logging as hub_logging
-from transformers import PreTrainedModel
 from transformers.utils import logging
 
 from specdec.bench.peers import ASSISTED
@@ -55,7 +54,8 @@ def load_target(folder: str, rule: str, device: str | None) -> Target:
     quiet()
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     target = Target.from_pretrained(folder, load_rule(rule), device=place)
-    if _is_small(target.model) and "OMP_NUM_THREADS" not in os.environ:
+    small = target.model.device.type == "cpu" and target.model.num_parameters() < SMALL
+    if small and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)
     return target
 
@@ -111,9 +111,3 @@ def _zoo_model(spec: Spec) -> str | None:
             f"expected a model for {spec.name!r}, as {spec.name}:PATH; the zoo that is installed has no {names[-1]!r}"
         )
     return model
-
-
-def _is_small(model: PreTrainedModel) -> bool:
-    """Say whether a model's products on a CPU are too small to share: each would wait for the slowest core."""
-    weights: int = model.num_parameters()
-    return model.device.type == "cpu" and weights < SMALL

@@ -100,15 +100,14 @@ class Engine:
         tree = self._begin(slots, depths, visible)
         tokens = self._to(tokens)
         with torch.inference_mode(), capture(self.model, self.layers, hidden_states) as captured:
-            computed = self._forward(
-                logits,
+            output: Any = (self.model if logits else self.model.base_model)(
                 input_ids=torch.where(tokens < 0, tokens[:, :1], tokens),
                 position_ids=tree.positions,
                 attention_mask=self._mask(tree),
                 past_key_values=self.cache,
                 use_cache=True,
             )
-        return Reading(computed, captured)
+        return Reading(output.logits if logits else None, captured)
 
     def keep(self, slot: Slot, nodes: Sequence[int]) -> None:
         """Count these nodes as decided, in this order, and forget the others."""
@@ -157,13 +156,6 @@ class Engine:
 
     def _to(self, tensor: Tensor) -> Tensor:
         return tensor.to(self._device, non_blocking=True)
-
-    def _forward(self, logits: bool, **inputs: Any) -> Tensor | None:
-        if not logits:
-            self.model.base_model(**inputs)
-            return None
-        computed: Tensor = self.model(**inputs).logits
-        return computed
 
     def _mask(self, tree: TreePass) -> Any:
         """Build what layers of each kind are given."""

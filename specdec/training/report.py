@@ -42,7 +42,8 @@ class Report(TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         """Print the figures; those of the whole run, at its end, are left to TensorBoard."""
         if state.is_world_process_zero and "train_runtime" not in logs:
-            figures = [f"{_name(name)} {value:.4g}" for name, value in logs.items() if name not in LEFT_OUT]
+            named = {NAMES.get(name, name.replace("_", " ")): logs[name] for name in logs if name not in LEFT_OUT}
+            figures = [f"{name} {value:.4g}" for name, value in named.items()]
             self.console.print(f"step {state.global_step}, epoch {state.epoch or 0:.2f}: {', '.join(figures)}")
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -58,7 +59,3 @@ def bar(unit: str, console: Console) -> Progress:
     """Make a bar that shows nothing where the console is no terminal."""
     columns = TextColumn(unit), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
     return Progress(*columns, console=console, disable=console.quiet or not console.is_terminal)
-
-
-def _name(name: str) -> str:
-    return NAMES.get(name, name.replace("_", " "))

@@ -36,8 +36,9 @@ def continue_greedily(
     for start in range(0, len(prompts), BATCH):
         inputs = tokenizer(list(prompts[start : start + BATCH]), return_tensors="pt", padding=True)
         ids, mask = inputs["input_ids"].to(model.device), inputs["attention_mask"].to(model.device)
-        fresh = greedy(model, ids, mask, new_tokens, tokenizer.eos_token_id)[:, ids.shape[1] :].tolist()
-        continuations += [_until(row, tokenizer.eos_token_id) for row in fresh]
+        end = tokenizer.eos_token_id
+        fresh = greedy(model, ids, mask, new_tokens, end)[:, ids.shape[1] :].tolist()
+        continuations += [row[: row.index(end)] if end in row else row for row in fresh]
     return continuations
 
 
@@ -47,7 +48,3 @@ def greedy(model: Any, ids: torch.Tensor, mask: torch.Tensor, new_tokens: int, e
     settings = {"max_new_tokens": new_tokens, "do_sample": False, "eos_token_id": end}
     texts: torch.Tensor = model.generate(input_ids=ids, attention_mask=mask, **settings)
     return texts
-
-
-def _until(tokens: list[int], end: int) -> list[int]:
-    return tokens[: tokens.index(end)] if end in tokens else tokens
