@@ -1,16 +1,12 @@
 """What specdec loads: the drafters `eagle` and `eagle3`."""
 
-from typing import TypeVar
-
 from specdec import Register, Verifier, hookimpl
 from specdec.heads import TargetParts, target_parts
 from specdec_eagle import training, training3
-from specdec_eagle.checkpoint import load
+from specdec_eagle.checkpoint import Head, load
 from specdec_eagle.drafter import Eagle3Drafter, EagleDrafter
 from specdec_eagle.model import EagleModel
 from specdec_eagle.model3 import Eagle3Model
-
-Head = TypeVar("Head", EagleModel, Eagle3Model)
 
 
 @hookimpl

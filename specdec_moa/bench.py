@@ -62,12 +62,8 @@ def decoding(model: PreTrainedModel, tli: int, sizes: str, length: int, steps: i
     drafter.model.remember = timed(encoded, drafter.model.remember)  # type: ignore[method-assign]
     drafter.propose = timed(drafted, drafter.propose)  # type: ignore[method-assign]
     target.engine.read = timed(read, target.engine.read)  # type: ignore[method-assign]
-    list(
-        islice(
-            Decoder(drafter, target, load_policy(TREE)).stream(tokens(model, length).tolist(), stop=Stop(tokens=())),
-            steps,
-        )
-    )
+    decoder = Decoder(drafter, target, load_policy(TREE))
+    list(islice(decoder.stream(tokens(model, length).tolist(), stop=Stop(tokens=())), steps))
     drafting = [*map(sum, zip(drafted, encoded[-len(drafted) :], strict=True))]
     return Cost.of(drafting, read[-len(drafted) :])
 
@@ -100,9 +96,7 @@ def tokens(model: PreTrainedModel, count: int) -> Tensor:
 
 def sizes_of(head: str) -> str:
     """Write a trained head's sizes as training takes them; nothing for the published proportions."""
-    if not head:
-        return ""
-    return written_sizes(MoAConfig.from_pretrained(find_model(head)))
+    return written_sizes(MoAConfig.from_pretrained(find_model(head))) if head else ""
 
 
 def main(

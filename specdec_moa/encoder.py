@@ -49,9 +49,8 @@ class MoAEncoder(Encoder):
     def encode(self, features: Features) -> Float[Tensor, "B K W"]:
         memory = self.remember(features)
         if self.cut == "projected":
-            memory = torch.cat(
-                [part.transpose(1, 2).flatten(2) for part in self._cross_attention.keys_values(memory)], -1
-            )
+            heads = self._cross_attention.keys_values(memory)
+            memory = torch.cat([part.transpose(1, 2).flatten(2) for part in heads], -1)
         tails = self._last(features) if self.layers else ()
         return torch.cat([memory, *(part.flatten(2).to(memory) for part in tails)], -1)
 

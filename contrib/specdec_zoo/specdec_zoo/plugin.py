@@ -23,8 +23,4 @@ def register_models(register: Any) -> None:
 def register_prompts(register: Any) -> None:
     """Name the files."""
     for name in PROMPTS:
-        register(name, partial(_questions, name))
-
-
-def _questions(name: str) -> Path:
-    return path("target").parents[1] / "prompts" / f"{name}.jsonl"
+        register(name, partial(Path, path("target").parents[1], "prompts", f"{name}.jsonl"))
