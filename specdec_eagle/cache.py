@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import pad
 
-from specdec.heads import RotaryTable, TargetParts, attend, causal, drafting_copy
+from specdec.heads import RotaryTable, TargetParts, attend, drafting_copy, pack_chains
 from specdec.target import SlotCache, SlotMapping, TreePass
 from specdec_eagle.model import EagleHead
 
@@ -96,13 +96,11 @@ class EagleCache:
         size = max(stop - start for start, stop in zip(starts, stops, strict=True))
         self._reserve(max(starts) + size + 1)
         columns = torch.tensor([[*range(start, start + size)] for start in starts])
-        ids = [
-            [row[min(column + 1, len(row) - 1)] for column in range(start, start + size)]
-            for row, start in zip(tokens, starts, strict=True)
-        ]
-        tree = TreePass(starts, torch.arange(size).expand(len(ids), -1), causal(size).expand(len(ids), -1, -1))
+        rows = zip(tokens, starts, stops, strict=True)
+        packed = pack_chains([row[start + 1 : stop + 1] or row[-1:] for row, start, stop in rows])
+        tree = TreePass(starts, packed.depths, packed.ancestors)
         features = self._features[torch.tensor(sequences)[:, None], columns]
-        outputs = self.read(torch.tensor(ids), features, tree, sequences)
+        outputs = self.read(packed.tokens, features, tree, sequences)
         places = [stop - start - 1 for start, stop in zip(starts, stops, strict=True)]
         last = outputs[range(len(places)), places]
         for row, (sequence, stop) in enumerate(zip(sequences, stops, strict=True)):
