@@ -50,10 +50,7 @@ class Sequoia(TreePolicy):
 
     @cached_property
     def _children(self) -> list[list[int]]:
-        children: list[list[int]] = [[] for _ in self.parents]
-        for node, parent in enumerate(self.parents[1:], start=1):
-            children[parent].append(node)
-        return children
+        return Tree.of([0] * len(self.parents), self.parents).children
 
     def widths(self, tree: Tree) -> dict[int, int]:
         places = self._places(tree.parents)
