@@ -36,7 +36,7 @@ def show(result: Result, screen: Console) -> None:
     for title, rows in _tables(result):
         table = _table(title, formatting.HEADINGS)
         for row in rows:
-            for style, cells in zip(("red" if row.equal is False else None, "dim"), _lines(row), strict=False):
+            for style, cells in _lines(row, "red", "dim"):
                 table.add_row(*map(escape, cells), style=style)
         screen.print(table, "")
     for definition in formatting.DEFINITIONS:
@@ -69,7 +69,7 @@ def page(result: Result) -> str:
         result=result,
         picture=b64encode(picture(result, "svg")).decode(),
         tables=[
-            (title, [line for row in rows for line in zip(_classes(row), _lines(row), strict=False)])
+            (title, [line for row in rows for line in _lines(row, "refused", "without")])
             for title, rows in _tables(result)
         ],
         headings=formatting.HEADINGS,
@@ -87,14 +87,11 @@ def _tables(result: Result) -> Iterator[tuple[str, list[Row]]]:
         yield formatting.heading(rows[0], result.plan), rows
 
 
-def _lines(row: Row) -> list[list[str]]:
-    """Give a row's cells, and those without the texts that loop if there are any."""
-    without = formatting.loop_cells(row)
-    return [formatting.cells(row), *([without] if without else [])]
-
-
-def _classes(row: Row) -> tuple[str, str]:
-    return "refused" if row.equal is False else "", "without"
+def _lines(row: Row, refused: str, without: str) -> list[tuple[str, list[str]]]:
+    """Give a row's cells, and those without the texts that loop if there are any, each with how it looks."""
+    looping = formatting.loop_cells(row)
+    own = "" if row.equal is not False else refused, formatting.cells(row)
+    return [own, *([(without, looping)] if looping else [])]
 
 
 def _table(title: str, headings: Sequence[str]) -> Table:

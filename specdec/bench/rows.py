@@ -76,10 +76,9 @@ def rows(
     table = list[Row]()
     for name, members in groups.items():
         for temperature in temperatures:
-            by_entry: dict[str, list[Run]] = {entry.name: [] for entry in entries}
-            for run in runs:
-                if run.task.prompt_set in members and run.task.sampling.temperature == temperature:
-                    by_entry[run.entry].append(run)
+            part = [run for run in runs if run.task.prompt_set in members]
+            part = [run for run in part if run.task.sampling.temperature == temperature]
+            by_entry = {entry.name: [run for run in part if run.entry == entry.name] for entry in entries}
             table += [_row(entry, name, temperature, by_entry, tokenizer, end_tokens) for entry in entries]
     return table
 
