@@ -37,12 +37,12 @@ def grow(context: Context, policy: TreePolicy, score: Score) -> list[Tree | None
         nodes = [[node for node, _ in row] for row in widths]
         logits = scores(trees, nodes)
         if policy.sampled and any(temperatures):
-            rows = zip(trees, widths, logits, dice, temperatures, strict=True)
-            grown = [_draw(policy, *row) for row in rows]
+            grown = [_draw(policy, *row) for row in zip(trees, widths, logits, dice, temperatures, strict=True)]
         else:
             if any(temperatures):
                 logits = logits + _noise(trees, nodes, dice, temperatures, logits.shape[-1]).to(logits)
-            grown = _place(trees, widths, logits * policy.sharpness if policy.sharpness != 1 else logits)
+            children = _promising(trees, widths, logits * policy.sharpness if policy.sharpness != 1 else logits)
+            grown = [tree.place(row) for tree, row in zip(trees, children, strict=True)]
         growing = {i for i in growing if len(grown[i]) > len(trees[i])}  # a policy asks the same of the same tree
         trees = grown
     drafts = {i: tree.select(policy.keep(tree)) for i, tree in zip(sequences, trees, strict=True)}
@@ -58,12 +58,8 @@ def _widths(tree: Tree, policy: TreePolicy, room: int) -> Widths:
     return sorted(widths, key=lambda pair: (-tree.scores[pair[0]], pair[0]))
 
 
-def _place(trees: list[Tree], widths: list[Widths], logits: Float[Tensor, "R M V"]) -> list[Tree]:
-    """Place the most promising children that each node does not have yet."""
-    return [tree.place(row) for tree, row in zip(trees, _promising(trees, widths, logits), strict=True)]
-
-
 def _promising(trees: list[Tree], widths: list[Widths], logits: Float[Tensor, "R M V"]) -> list[list[Child]]:
+    """List the most promising children that each node does not have yet."""
     log_q = logits.log_softmax(-1)
     for row, (tree, pairs) in enumerate(zip(trees, widths, strict=True)):
         for place, (node, _) in enumerate(pairs):
@@ -93,9 +89,8 @@ def _draw(
         probs = (logits.cpu() / temperature).softmax(-1).nan_to_num_(0.0).numpy()  # zero where nothing can follow
         for token, node, _ in children:
             probs[[pair[0] for pair in widths].index(node), token] = 0
-        places = sorted((node, int(min(width, most)), place) for place, (node, width) in enumerate(widths))
-        for node, width, place in places:
-            tree = tree.draw(node, width, probs[place], dice)
+        for place, (node, width) in sorted(enumerate(widths), key=lambda pair: pair[1]):
+            tree = tree.draw(node, int(min(width, most)), probs[place], dice)
     return tree.place(children)
 
 

@@ -167,8 +167,7 @@ class Rule(ABC):
     ) -> list[Walk | Exception]:
         """Decide on each tree of a batch, given the target's logits after each node; by default one by one.
 
-        A sequence whose decision fails gets its error, and hurts no other: its logits are not finite, or a processor
-        raised.
+        A sequence whose decision fails gets its error, and hurts no other.
         """
         return [self._attempt(*row) for row in zip(trees, logits, prefixes, strict=True)]
 

@@ -165,10 +165,9 @@ class Sessions:
     def _decide(self, trees: dict[Session, Tree]) -> tuple[Reading, dict[Session, Walk | Exception]]:
         """Read trees and decide on them, the sessions in the order of their rows.
 
-        A drafted token that is not finite, such as one whose embedding is NaN, spoils what is read beside it: such
-        trees are cut to their roots, in `trees` too, and read again. So drafting ends no text that plain decoding
-        would continue. A rule whose text depends on the tree is asked again only if the root itself is spoiled, which
-        no chance has a part in: else it would be drawn again where it was drawn badly.
+        A drafted token whose embedding is NaN spoils what is read beside it: such trees are cut to their roots, in
+        `trees` too, and read again, so that drafting ends no text that plain decoding would continue. A rule whose
+        text depends on the tree may try again only if the root itself is spoiled, in which chance has no part.
         """
         rows = _in_place([*trees])
         forest = [trees[session] for session in rows]
