@@ -55,9 +55,15 @@ def file_of(module: str) -> Path | None:
     return next((file for file in files if file.is_file()), None)
 
 
+def named(path: Path) -> list[ast.stmt]:
+    """What a module says its names are: in its stub, if it loads them when they are used."""
+    stub = path.with_suffix(".pyi")
+    return ast.parse((stub if stub.is_file() else path).read_text("utf-8")).body
+
+
 def listed(path: Path) -> list[str] | None:
     """Give `__all__`, None if there is none."""
-    for node in ast.parse(path.read_text("utf-8")).body:
+    for node in named(path):
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
         if isinstance(target, ast.Name) and target.id == "__all__":
             return list(ast.literal_eval(node.value))  # type: ignore[attr-defined]
@@ -67,7 +73,7 @@ def listed(path: Path) -> list[str] | None:
 def defined(path: Path) -> set[str]:
     """The names that a module has once it is imported."""
     names = set[str]()
-    for node in ast.parse(path.read_text("utf-8")).body:
+    for node in named(path):
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
             names.add(node.name)
         elif isinstance(node, ast.Import | ast.ImportFrom):

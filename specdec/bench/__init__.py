@@ -1,11 +1,8 @@
-"""Measurements: `compare` puts drafters side by side, the other modules are commands of their own."""
+"""Measurements: `compare` puts drafters side by side, the other modules are commands of their own.
 
-from specdec.bench.compare import compare
-from specdec.bench.entry import Entry, Trace
-from specdec.bench.figures import Figures
-from specdec.bench.peers import Peer
-from specdec.bench.questions import Question
-from specdec.bench.rows import Row
-from specdec.bench.run import Plan, Run
+The public names are listed in `__init__.pyi`, and each is imported when it is first used.
+"""
 
-__all__ = ["Entry", "Figures", "Peer", "Plan", "Question", "Row", "Run", "Trace", "compare"]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -6,12 +6,7 @@ from typing import Annotated
 
 from typer import Exit, Option
 
-from specdec.bench import Plan, questions
-from specdec.bench.report import console, show
 from specdec.cli import options
-from specdec.cli.benchmark import SETS, TUNED, TUNING_PROMPTS, Benchmark, Outputs, read_drafters, temperatures
-from specdec.cli.parts import TARGET, find_target, load_target
-from specdec.plugins import load_policy
 
 Drafters = Annotated[
     str | None,
@@ -68,6 +63,12 @@ def bench(
     Plain decoding is always measured too. A drafter whose text differs from it gets no speed-up,
     is told where, and the exit code is 1.
     """
+    from specdec.bench import Plan, questions
+    from specdec.bench.report import console, show
+    from specdec.cli.benchmark import SETS, TUNED, TUNING_PROMPTS, Benchmark, Outputs, read_drafters, temperatures
+    from specdec.cli.parts import TARGET, find_target, load_target
+    from specdec.plugins import load_policy
+
     outputs, screen, clock = Outputs(json, plot, html, answers), console(), thread_time if cpu else perf_counter
     outputs.check()
     plan = Plan(temperatures(temperature), max_tokens, repeat, seed)

@@ -2,14 +2,14 @@
 
 import json
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from specdec.cli import options
-from specdec.cli.parts import Parts, load
-from specdec.cli.run import Comparison, Job, Run, Screen, run, warm_up
-from specdec.cli.run import compare as compare_runs
 from specdec.errors import PromptError
-from specdec.options import Sampling, Stop
+
+if TYPE_CHECKING:
+    from specdec.cli.parts import Parts
+    from specdec.cli.run import Comparison, Run
 
 
 def generate(
@@ -18,6 +18,7 @@ def generate(
     drafter: options.Drafter = None,
     policy: options.Policy = None,
     rule: options.Rule = "match",
+    verifier: options.Verifier = "local",
     temperature: options.Temperature = 0.0,
     top_p: options.TopP = None,
     top_k: options.TopK = None,
@@ -32,18 +33,27 @@ def generate(
 ) -> None:
     """Generate text, and say how fast it came.
 
-    Drafted tokens that the target agreed with are green, its own tokens are plain.
+    In a terminal, drafted tokens that the target agreed with are green, its own tokens are plain. The text goes to
+    standard output, the figures to standard error.
     """
+    text = _read(prompt)
+    from specdec.cli import run
+    from specdec.cli.parts import load
+    from specdec.cli.screen import Screen
+    from specdec.options import Sampling, Stop
+
     sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty, seed=seed)
-    job = Job(_read(prompt), sampling, Stop(max_tokens, strings=stop or ()))
-    parts = load(target, drafter, policy, rule, device)
+    job = run.Job(text, sampling, Stop(max_tokens, strings=stop or ()))
+    parts = load(target, drafter, policy, rule, device, verifier)
     screen = Screen(quiet=as_json)
     if compare:
-        warm_up(job, parts.plain, parts.decoder)
+        run.warm_up(job, parts.plain, parts.decoder)
     screen.begin(job.prompt, parts.decoder)
-    once = run(job, parts.decoder, screen.piece)
-    comparison = compare_runs(job, parts.plain, parts.decoder) if compare else None
-    screen.end(once, comparison)
+    once = run.run(job, parts.decoder, screen.piece)
+    screen.end()
+    with screen.rounds() as show:
+        comparison = run.compare(job, parts.plain, parts.decoder, show) if compare else None
+    screen.figures(once, comparison)
     if as_json:
         print(json.dumps(_figures(once, comparison, parts, seed)))
 
@@ -51,13 +61,17 @@ def generate(
 def _read(prompt: str | None) -> str:
     if prompt is None and sys.stdin.isatty():
         raise PromptError("expected a prompt, as an argument or on standard input; got none")
-    text = sys.stdin.read().removesuffix("\n") if prompt is None else prompt
+    try:
+        text = sys.stdin.read().removesuffix("\n") if prompt is None else prompt
+        text.encode()
+    except (UnicodeDecodeError, UnicodeEncodeError) as error:  # bytes of standard input, or of an argument
+        raise PromptError(f"expected a prompt of UTF-8, got {error.object[error.start : error.end]!r} in it") from None
     if not text:
         raise PromptError("expected a prompt of at least one character, got ''")
     return text
 
 
-def _figures(run: Run, comparison: Comparison | None, parts: Parts, seed: int) -> dict[str, Any]:
+def _figures(run: "Run", comparison: "Comparison | None", parts: "Parts", seed: int) -> dict[str, Any]:
     """Lay out what a machine reads."""
     timed = comparison.fast if comparison else run
     figures: dict[str, Any] = {

@@ -1,12 +1,9 @@
 """The `specdec` command."""
 
-import json
 import sys
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 from typer.core import TyperGroup
 
 from specdec import __version__
@@ -14,21 +11,27 @@ from specdec.cli.audit import audit
 from specdec.cli.bench import bench
 from specdec.cli.generate import generate
 from specdec.cli.methods import MethodCommand
+from specdec.cli.plugins import plugins
+from specdec.cli.refusal import refusal
 from specdec.cli.regenerate import regenerate
 from specdec.cli.train import train
-from specdec.errors import SpecdecError
-from specdec.plugins import KINDS
-from specdec.plugins import plugins as load_plugins
 
 
 class Commands(TyperGroup):
-    """Turns what specdec raises on purpose into one line on standard error."""
+    """Turns what is refused, by specdec or by the parser, into one line on standard error."""
 
-    def invoke(self, ctx: Any) -> Any:
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run a command, and leave with its exit code."""
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="backslashreplace")  # a terminal may not have the text's characters
         try:
-            return super().invoke(ctx)
-        except SpecdecError as error:
-            print(f"specdec: {error}", file=sys.stderr)
+            sys.exit(super().main(*args, **{**kwargs, "standalone_mode": False}))
+        except Exception as error:
+            line = refusal(error)
+            if line is None:
+                raise
+            print(line, file=sys.stderr)
             sys.exit(2)
 
 
@@ -49,21 +52,6 @@ VERSION = typer.Option("--version", callback=_print_version, is_eager=True, help
 @app.callback(cls=Commands, no_args_is_help=True)
 def main(version: Annotated[bool, VERSION] = False) -> None:
     """Makes large language models answer faster without changing what they say."""
-
-
-def plugins(
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object: kind, name, distribution.")] = False,
-) -> None:
-    """List what is registered, by kind, and which distribution brought it."""
-    entries = load_plugins().entries
-    if as_json:
-        by_kind = {kind: {entry.name: entry.distribution for entry in entries if entry.kind == kind} for kind in KINDS}
-        print(json.dumps(by_kind, indent=2))
-        return
-    table = Table("kind", "name", "from", box=None)
-    for entry in entries:
-        table.add_row(entry.kind, entry.name, entry.distribution)
-    Console().print(table)
 
 
 app.command()(audit)

@@ -8,7 +8,6 @@ from typer.core import TyperCommand
 from typer.main import get_command
 
 from specdec.errors import OptionError, PluginError
-from specdec.plugins import plugins
 
 PASSED = ("model", "tokenizer", "seed")
 """What every method's factory may take, and so is no option of its own."""
@@ -69,6 +68,7 @@ def options_of(method: str) -> list[Any]:
     Raises:
         UnknownName: there is no such method.
     """
+    from specdec.plugins import plugins
 
     def stand_in() -> None: ...
 

@@ -17,6 +17,7 @@ Policy = Annotated[
     str | None, Option(metavar="NAME[:k=v,...]", help="The shape of the guesses; else one that suits the drafter.")
 ]
 Rule = Annotated[str, Option(metavar="NAME[:k=v,...]", help="What decides which guesses are accepted.")]
+Verifier = Annotated[str, Option(metavar="NAME[:k=v,...]", help="What has the target check the guesses.")]
 Temperature = Annotated[float, Option(metavar="T", help="0 is greedy.")]
 TopP = Annotated[float | None, Option(metavar="P", help="Sample among the likeliest tokens that reach P together.")]
 TopK = Annotated[int | None, Option(metavar="K", help="Sample among the K likeliest tokens.")]

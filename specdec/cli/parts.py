@@ -12,7 +12,7 @@ from specdec.bench.peers import ASSISTED
 from specdec.decode import Decoder
 from specdec.drafters import NoDrafter
 from specdec.errors import ModelError
-from specdec.plugins import load_drafter, load_policy, load_rule, plugins
+from specdec.plugins import load_drafter, load_policy, load_rule, load_verifier, plugins
 from specdec.spec import Spec
 from specdec.target import Target
 
@@ -20,6 +20,8 @@ TARGET, DRAFT = "zoo", "zoo-draft"
 """Models of `contrib/specdec_zoo`; what a drafter loads for this target is called `zoo-NAME` or `zoo-NAME-OPTION`."""
 HEAD, OTHER = "moa", "ngram"
 """What drafts for the zoo's target, and for others, where no drafter is named."""
+LOCAL = "local"
+"""The verifier that reads trees with the target on this machine."""
 SMALL = 2**23
 """Weights of a model below which two threads are no faster than one, and stall one another beside other work."""
 
@@ -35,7 +37,14 @@ class Parts:
     rule: str
 
 
-def load(target: str | None, drafter: str | None, policy: str | None, rule: str, device: str | None) -> Parts:
+def load(
+    target: str | None,
+    drafter: str | None,
+    policy: str | None,
+    rule: str,
+    device: str | None,
+    verifier: str = LOCAL,
+) -> Parts:
     """Load a target and a drafter for it; without names, the zoo and its head, or `ngram` for another target.
 
     Raises:
@@ -44,7 +53,7 @@ def load(target: str | None, drafter: str | None, policy: str | None, rule: str,
     folder = find_target(target)
     spec = read_drafter(drafter or (HEAD if target is None else OTHER), target)
     shape = None if policy is None else load_policy(policy)
-    model = load_target(folder, rule, device)
+    model = load_target(folder, rule, device) if verifier == LOCAL else load_verifier(verifier, folder, load_rule(rule))
     decoder = Decoder(load_drafter(spec.name, spec.path, model, **spec.options), model, shape)
     return Parts(decoder, Decoder(NoDrafter(), model), spec.text, policy or decoder.drafter.policy, rule)
 

@@ -3,15 +3,10 @@
 from pathlib import Path
 from typing import Annotated
 
-from rich.console import Console
 from typer import Option
 
 from specdec.cli import options
-from specdec.cli.parts import load
 from specdec.cli.train import Data, Skip
-from specdec.options import Sampling
-from specdec.training.regenerate import Lengths, jobs, write
-from specdec.training.report import bar
 
 Output = Annotated[Path, Option(metavar="FILE", help="JSONL to write; what is there already is continued.")]
 Drafter = Annotated[str, Option(metavar="NAME[:PATH]", help="What guesses; the answers are the same.")]
@@ -42,6 +37,13 @@ def regenerate(
 
     Each answer of a conversation is replaced, in turn; a text is continued after its first tokens.
     """
+    from rich.console import Console
+
+    from specdec.cli.parts import load
+    from specdec.options import Sampling
+    from specdec.training.regenerate import Lengths, jobs, write
+    from specdec.training.report import bar
+
     sampling = Sampling(temperature, top_k, top_p, seed=seed)
     decoder = load(target, drafter, policy, "match", device).decoder
     lengths = Lengths(prompt_tokens, max_tokens, decoder.verifier.max_length)

@@ -1,11 +1,9 @@
-"""A run of a decoder: timed, shown as it comes, and compared with plain decoding."""
+"""A run of a decoder: timed, and compared with plain decoding."""
 
 from collections.abc import Callable, Iterator
 from time import perf_counter
-from unicodedata import category
 
 from attrs import evolve, frozen
-from rich.console import Console
 
 from specdec.bench.rows import first_difference
 from specdec.context import Step
@@ -21,7 +19,6 @@ WARM_UP = 16
 ROUNDS = 3
 ENOUGH = 30.0
 """Seconds after which no further round is begun."""
-DRAFTED = "green"
 
 
 @frozen
@@ -66,45 +63,6 @@ class Comparison:
         return first_difference(self.plain.tokens, self.fast.tokens)
 
 
-class Screen:
-    """Shows a run while it lasts."""
-
-    def __init__(self, console: Console | None = None, quiet: bool = False) -> None:
-        self.console = console or Console(quiet=quiet, highlight=False)
-
-    def begin(self, prompt: str, decoder: Decoder) -> None:
-        """Show the text that is continued; a chat's answer stands alone."""
-        if self.console.is_terminal and not (decoder.tokenizer and decoder.tokenizer.chat_template):
-            self.console.out(prompt, style="dim", end="")
-
-    def piece(self, text: str, drafted: bool) -> None:
-        """Show what a token adds, in the colour of where it came from."""
-        if self.console.quiet:
-            return
-        if not self.console.is_terminal:
-            self.console.file.write(text)
-            return
-        safe = "".join(letter if letter in "\n\t" or category(letter) != "Cc" else "\ufffd" for letter in text)
-        self.console.out(safe, style=DRAFTED if drafted else None, end="")
-
-    def end(self, run: Run, comparison: Comparison | None) -> None:
-        """Show the figures."""
-        timed, summary = comparison.fast if comparison else run, run.summary
-        self.console.print(
-            f"\n\n[bold]{timed.tokens_per_second:.1f} tokens/s[/], acceptance length {summary.acceptance_length:.2f}, "
-            f"{len(run.tokens)} tokens in {summary.steps} steps ([{DRAFTED}]drafted[/], the target's own)",
-            soft_wrap=True,
-        )
-        if comparison:
-            place, speed = comparison.difference, comparison.plain.tokens_per_second
-            equal, differ = f"[{DRAFTED}]the texts are equal", f"[red]the texts differ from token {(place or 0) + 1} on"
-            self.console.print(
-                f"plain decoding: {speed:.1f} tokens/s; speed-up {comparison.speedup:.2f}; "
-                f"{equal if place is None else differ}[/]",
-                soft_wrap=True,
-            )
-
-
 def run(job: Job, decoder: Decoder, show: Show | None = None) -> Run:
     """Decode once, and show the text as it comes."""
     tokens, text = list[int](), list[str]()
@@ -129,10 +87,11 @@ def warm_up(job: Job, *decoders: Decoder) -> None:
         run(short, decoder)
 
 
-def compare(job: Job, plain: Decoder, fast: Decoder) -> Comparison:
-    """Decode plainly and with drafts in turn, and take the median of the rounds."""
+def compare(job: Job, plain: Decoder, fast: Decoder, show: Callable[[int], None] = lambda _: None) -> Comparison:
+    """Decode plainly and with drafts in turn, and take the median of the rounds; `show` is told of each, from 1 on."""
     start, plain_runs, fast_runs = perf_counter(), list[Run](), list[Run]()
     while len(plain_runs) < ROUNDS and (not plain_runs or perf_counter() - start < ENOUGH):
+        show(len(plain_runs) + 1)
         plain_runs.append(run(job, plain))
         fast_runs.append(run(job, fast))
     return Comparison(_median(plain_runs), _median(fast_runs))

@@ -3,20 +3,17 @@
 import os
 import sys
 from importlib.util import find_spec
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import torch
-from transformers import set_seed
 from typer import Argument, Option
 
-from specdec.bench import questions
-from specdec.cli import parts
 from specdec.cli.methods import Own
 from specdec.errors import OptionError
-from specdec.target.loading import load_model, load_tokenizer
-from specdec.training import Examples, checkpoints, load_method
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+if TYPE_CHECKING:
+    from specdec.training import Examples
+
+DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 Name = Annotated[str, Argument(metavar="METHOD", help="What to train: moa, or what a plugin brings.")]
 Data = Annotated[list[str], Option(metavar="FILE", help="JSONL or plain text; may be repeated.")]
@@ -69,6 +66,11 @@ def train(
     """
     _check_installed()
     _check_precision(precision)
+    from transformers import set_seed
+
+    from specdec.cli import parts
+    from specdec.target.loading import load_model, load_tokenizer
+    from specdec.training import Examples, checkpoints, load_method
     from specdec.training.trainer import HeadTrainer, Plan
 
     folder, held_out = parts.find_target(target), _read(prompts, eval_limit)
@@ -93,7 +95,7 @@ def train(
     _say(f"the head is in {output}; to draft with it: specdec generate PROMPT {used} {method}:{output}")
 
 
-def _described(examples: Examples) -> str:
+def _described(examples: "Examples") -> str:
     tokens = sum(len(example.tokens) for example in examples.examples)
     skipped = f", {examples.skipped} malformed lines skipped" if examples.skipped else ""
     return f"texts: {len(examples)}, of {tokens} tokens in all{skipped}"
@@ -116,6 +118,8 @@ def _check_precision(precision: str) -> None:
     Raises:
         OptionError: there is no such precision, or not without a GPU.
     """
+    import torch
+
     gpu = torch.cuda.is_available()
     if precision not in DTYPES:
         raise OptionError(f"expected a precision of fp32, bf16 or fp16, got {precision!r}")
@@ -126,6 +130,8 @@ def _check_precision(precision: str) -> None:
 
 
 def _read(prompts: str | None, limit: int) -> list[str]:
+    from specdec.bench import questions
+
     if prompts is None:
         return []
     return [question.prompt for group in questions.load([prompts]).values() for question in group][:limit]

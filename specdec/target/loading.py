@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from specdec.errors import ModelError
+from specdec.errors import ModelError, OptionError
 from specdec.target.attention import use_grouped
 
 __all__ = ["Name", "load_model", "load_tokenizer"]
@@ -23,18 +23,35 @@ def load_model(name: Name, device: str | torch.device | None = None, **options: 
 
     Raises:
         ModelError: there is no such model, or transformers cannot load it.
+        OptionError: there is no such device here.
     """
+    place = None if device is None else find_device(device)
     try:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(name, **options)
     except (OSError, ValueError) as error:
         raise _cannot("model", name, error) from error
-    if device is not None:
-        model = model.to(device)
+    if place is not None:
+        model = model.to(place)
     if "dtype" not in options and model.dtype == torch.float16 and model.device.type == "cpu":
         model = model.float()
     if "attn_implementation" not in options:
         use_grouped(model)
     return model
+
+
+def find_device(name: str | torch.device) -> torch.device:
+    """Find a device, as torch names it.
+
+    Raises:
+        OptionError: it is not here.
+    """
+    here = ["cpu"]
+    if accelerator := torch.accelerator.is_available() and torch.accelerator.current_accelerator():
+        kind = accelerator.type
+        here += [kind, *(f"{kind}:{number}" for number in range(torch.accelerator.device_count()))]
+    if str(name) not in here:
+        raise OptionError(f"expected a device that is here, {' or '.join(here)}, got {str(name)!r}")
+    return torch.device(name)
 
 
 def load_tokenizer(name: Name) -> PreTrainedTokenizerBase:

@@ -1,15 +1,18 @@
 """`specdec generate`, called as a program is: arguments in, streams and an exit code out."""
 
 import json
+import os
 import re
+import subprocess
 import sys
 from importlib.metadata import version
+from typing import ClassVar
 
 import pytest
 import torch
 from typer.testing import CliRunner
 
-from specdec import Decoder, Sampling, Stop, Target, load_drafter
+from specdec import Decoder, Sampling, Stop, Target, hookimpl, load_drafter
 from specdec.cli import parts
 from specdec.cli.main import app
 from specdec.cli.run import Comparison, Run
@@ -20,7 +23,7 @@ PROMPT = "abcabc héllo abc"
 
 
 def specdec(*args, given=None):
-    return CliRunner().invoke(app, [str(arg) for arg in args], input=given)
+    return CliRunner().invoke(app, [str(arg) for arg in args], input=given, prog_name="specdec")
 
 
 def figures(*args, given=None):
@@ -34,16 +37,14 @@ def generate(target):
     return lambda *args, **kwargs: specdec("generate", PROMPT, "--target", target, "--max-tokens", 12, *args, **kwargs)
 
 
-def test_the_text_then_the_figures(generate, target):
+def test_the_text_goes_to_standard_output_and_the_figures_to_standard_error(generate, target):
     result = generate()
     expected = Decoder(Ngram(), Target.from_pretrained(target)).generate(PROMPT, stop=Stop(max_tokens=12))
 
     assert result.exit_code == 0
-    assert result.stderr == ""
-    text, _, line = result.stdout.rpartition("\n\n")
-    assert text == expected.text[0]
-    assert "tokens/s, acceptance length" in line
-    assert f"12 tokens in {expected.metrics.steps} steps" in line
+    assert result.stdout == expected.text[0] + "\n"
+    assert "tokens/s, acceptance length" in result.stderr
+    assert f"12 tokens in {expected.metrics.steps} steps\n" in result.stderr  # no legend of colours
 
 
 def test_json_is_one_object(target, draft):
@@ -60,7 +61,7 @@ def test_json_is_one_object(target, draft):
 def test_compare_says_whether_the_texts_are_equal(target, generate):
     options = ["--temperature", 1, "--top-k", 20, "--seed", 5, "--compare"]
     said = figures(PROMPT, "--target", target, "--max-tokens", 12, *options)
-    shown = generate(*options).stdout
+    shown = generate(*options).stderr
 
     assert said["equal"] is True
     assert said["speedup"] == pytest.approx(said["tokens_per_second"] / said["plain_tokens_per_second"])
@@ -110,6 +111,13 @@ def test_the_prompt_may_come_from_standard_input(target):
         (["--rule", "nothing"], "no rule is called 'nothing'"),
         (["--target", "/not/there"], "no model can be loaded from '/not/there'"),
         (["--stop", ""], "stop strings of at least one character"),
+        (["--device", "banana"], "a device that is here, cpu.*, got 'banana'"),
+        (["--device", "cuda:99"], "a device that is here, cpu.*, got 'cuda:99'"),
+        (["--verifier", "nothing"], "no verifier is called 'nothing'; there are: .*local"),
+        (["--verifier", "local:depth=3"], "verifier 'local' has no option 'depth'"),
+        (["--max-tokens", "many"], "'--max-tokens': .*, got 'many'"),
+        (["--tokens", "3"], "no such option: --tokens"),
+        (["--seed"], "'--seed' requires an argument"),
     ],
 )
 def test_errors_are_one_line(generate, args, message):
@@ -119,6 +127,61 @@ def test_errors_are_one_line(generate, args, message):
     assert result.stdout == ""
     assert result.stderr.count("\n") == 1
     assert re.search(message, result.stderr)
+
+
+def test_a_verifier_may_be_named(target, monkeypatch):
+    args = [PROMPT, "--target", target, "--max-tokens", 5]
+    mine = Plugins()
+    mine.add(Brought(), "brought")
+    monkeypatch.setattr("specdec.plugins.plugins", lambda: mine)
+    monkeypatch.setattr(Brought, "made", [])
+
+    assert figures(*args, "--verifier", "brought:bucket=7")["text"] == figures(*args)["text"]
+    assert Brought.made == [7]
+
+
+class Brought:
+    made: ClassVar[list[int]] = []
+
+    @hookimpl
+    def register_verifiers(self, register):
+        def make(path, rule, bucket):
+            self.made.append(bucket)
+            return Target.from_pretrained(path, rule)
+
+        register("brought", make)
+
+
+def test_a_prompt_that_is_not_utf_8_is_an_error():
+    for args, given in ((["generate"], b"def \xff("), (["generate", "def \udcff("], None)):
+        result = specdec(*args, given=given)
+
+        assert result.exit_code == 2
+        assert re.fullmatch("specdec: expected a prompt of UTF-8, got .* in it\n", result.stderr)
+
+
+def test_what_needs_no_model_needs_no_torch():
+    """Help, the version and misspelt options take a moment."""
+    program = "import sys; from specdec.cli.main import app; assert not {'torch', 'transformers'} & set(sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_without_a_command_there_is_help():
+    result = specdec()
+
+    assert result.exit_code == 2
+    assert "generate" in result.stdout
+    assert result.stderr == "specdec: expected a command (see specdec --help)\n"
+
+
+def test_text_that_the_terminal_has_no_letters_for_is_escaped(target):
+    args = ["generate", "é", "--target", target, "--max-tokens", "12", "--temperature", "1"]
+    command = [sys.executable, "-m", "specdec.cli.main", *args]
+    result = subprocess.run(command, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "ascii"}, check=False)
+
+    assert result.returncode == 0, result.stderr
+    assert b"Traceback" not in result.stderr
 
 
 def test_an_empty_prompt_is_an_error(target):

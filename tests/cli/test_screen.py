@@ -5,7 +5,8 @@ from io import StringIO
 from rich.console import Console
 
 from specdec import Decoder, Stop, Target
-from specdec.cli.run import Job, Screen, _pieces, run
+from specdec.cli.run import Job, _pieces, run
+from specdec.cli.screen import Screen
 from specdec.context import Step
 from specdec.drafters import Ngram
 from specdec.options import Sampling
