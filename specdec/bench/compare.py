@@ -51,6 +51,8 @@ def compare(
     *,
     clock: Clock = perf_counter,
     on_run: Callable[[Run], None] | None = None,
+    on_estimate: Callable[[float], None] | None = None,
+    interruptible: bool = False,
 ) -> list[Row]:
     """Decode prompts plainly and with each drafter, and make a row for each set, temperature and drafter.
 
@@ -65,6 +67,8 @@ def compare(
         plan: temperatures, tokens, repeats and seed.
         clock: what takes the time.
         on_run: told of each run when it is over.
+        on_estimate: told, before the first run, how many seconds all will take at most, roughly.
+        interruptible: a keyboard interrupt ends it early, with the prompts that all have decoded.
 
     Raises:
         PromptError: there is no prompt, or one does not fit.
@@ -78,7 +82,8 @@ def compare(
         if not isinstance(drafter, Entry):
             drafter = Speculative(name, drafter, verifier, policy, clock)
         entries.append(drafter)
-    runs = measure(entries, tasks(_sets(prompts), plan, verifier.tokenizer, verifier.max_length), plan, on_run)
+    todo = tasks(_sets(prompts), plan, verifier.tokenizer, verifier.max_length)
+    runs = measure(entries, todo, plan, on_run, on_estimate, interruptible=interruptible)
     return rows(entries, runs, verifier.tokenizer, verifier.end_tokens)
 
 

@@ -8,32 +8,8 @@ from specdec.bench.figures import Figures
 from specdec.bench.rows import ALL, Row
 from specdec.bench.run import Plan
 
-HEADINGS = (
-    "drafter",
-    "tokens/s",
-    "speed-up (95 %)",
-    "tokens/step",
-    "per prompt",
-    "draft ms",
-    "verify ms",
-    "other ms",
-    "parameters",
-)
 REFUSED = "refused"
 INCOMPARABLE = "not comparable"
-DEFINITIONS = (
-    "tokens/s: new tokens over seconds, the reading of the prompts included; each prompt counts with its run of median "
-    "time.",
-    "speed-up: seconds of plain decoding over seconds of the drafter, both in one process and in turn; in brackets the "
-    "95 % interval of what other such prompts would have given (bootstrap over the prompts).",
-    "tokens/step: the acceptance length, tokens decided per pass of the target, its own included, over all steps; per "
-    "prompt: the mean of each prompt's own.",
-    "draft, verify, other: milliseconds per step in the drafter, in the target's passes over trees, and in all else, "
-    "which is the target's reading of the prompt and the loop. They add up to the time of a step.",
-    "parameters: the weights that drafting needs besides the target's own.",
-    "looping: fewer than half of the runs of eight tokens in a text are distinct. That is easy to draft; the figures "
-    "without such texts stand below.",
-)
 
 
 def setting(target: str, policy: str, rule: str, machine: Mapping[str, Any]) -> str:
@@ -56,7 +32,7 @@ def heading(row: Row, plan: Plan) -> str:
 
 
 def cells(row: Row) -> list[str]:
-    """Write a row's figures, in the order of `HEADINGS`."""
+    """Write a row's figures, in the order of `columns.HEADINGS`."""
     weights = f"{row.parameters / 1e6:.2f} M" if row.parameters else "0"
     return [row.drafter, *numbers(row, row.figures), weights]
 
@@ -94,9 +70,9 @@ def speedup(row: Row, figures: Figures) -> str:
     return f"{figures.speedup:.2f} ({figures.speedup_low:.2f} to {figures.speedup_high:.2f})"
 
 
-def notes(rows: list[Row]) -> list[str]:
-    """Say why speed-ups are missing, where they are."""
-    reasons = []
+def notes(rows: list[Row], interrupted: bool = False) -> list[str]:
+    """Say why speed-ups are missing, where they are, and whether there are fewer prompts or runs than planned."""
+    reasons = ["interrupted: the figures are of what was measured by then."] if interrupted else []
     if any(row.equal is None for row in rows):
         reasons.append(
             f"{INCOMPARABLE}: transformers draws other random numbers, so its texts differ, and are not as long; "

@@ -1,8 +1,9 @@
 """What a person sees of a benchmark: tables in a terminal, and one page that needs nothing beside itself."""
 
+import os
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import accumulate, groupby
 from pathlib import Path
 
 from rich.console import Console
@@ -10,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from specdec.bench import formatting
+from specdec.bench.columns import DEFINITIONS, HEADINGS
 from specdec.bench.compare import Trial
 from specdec.bench.plot import picture, require
 from specdec.bench.result import Result
@@ -22,26 +24,29 @@ TRIAL_HEADINGS = ("policy", "tokens/s", "tokens/step", "ms/step", "")
 
 
 def console() -> Console:
-    """Make a console wide enough for the tables."""
+    """Make a console as wide as the terminal, or as `COLUMNS` says, or wide enough for the tables."""
     screen = Console(highlight=False)
-    return screen if screen.is_terminal else Console(highlight=False, width=WIDTH)
+    return screen if screen.is_terminal or "COLUMNS" in os.environ else Console(highlight=False, width=WIDTH)
 
 
 def show(result: Result, screen: Console) -> None:
-    """Print what was compared, the tables, what their columns mean, and why figures are missing."""
+    """Print what was compared, the tables, as many columns as fit, and why figures are missing."""
     screen.print(escape(formatting.setting(result.target, result.policy, result.rule, result.machine)))
     for drafter, policy in dict.fromkeys((row.drafter, row.policy) for row in result.rows if row.policy):
         screen.print(f"[dim]{escape(drafter)}: {policy}[/]")
     screen.print()
     for title, rows in _tables(result):
-        table = _table(title, formatting.HEADINGS)
-        for row in rows:
-            for style, cells in _lines(row, "red", "dim"):
-                table.add_row(*map(escape, cells), style=style)
-        screen.print(table, "")
-    for definition in formatting.DEFINITIONS:
-        screen.print(f"[dim]{definition}[/]")
-    for note in formatting.notes(list(result.rows)):
+        lines = [line for row in rows for line in _lines(row, "red", "dim")]
+        shown = _fitting([list(HEADINGS), *(cells for _, cells in lines)], screen.width)
+        table = _table(title, HEADINGS[:shown])
+        for style, cells in lines:
+            table.add_row(*map(escape, cells[:shown]), style=style)
+        screen.print(table)
+        if shown < len(HEADINGS):
+            screen.print(f"[dim]in a wider terminal: {', '.join(HEADINGS[shown:])}[/]", soft_wrap=True)
+        screen.print()
+    screen.print("[dim]specdec bench --help says what the columns mean[/]")
+    for note in formatting.notes(list(result.rows), result.interrupted):
         screen.print(f"\n[red]{escape(note)}[/]")
 
 
@@ -72,10 +77,10 @@ def page(result: Result) -> str:
             (title, [line for row in rows for line in _lines(row, "refused", "without")])
             for title, rows in _tables(result)
         ],
-        headings=formatting.HEADINGS,
+        headings=HEADINGS,
         policies={row.drafter: row.policy for row in result.rows if row.policy},
-        definitions=formatting.DEFINITIONS,
-        notes=formatting.notes(list(result.rows)),
+        definitions=DEFINITIONS,
+        notes=formatting.notes(list(result.rows), result.interrupted),
     )
     return html
 
@@ -92,6 +97,13 @@ def _lines(row: Row, refused: str, without: str) -> list[tuple[str, list[str]]]:
     looping = formatting.loop_cells(row)
     own = "" if row.equal is not False else refused, formatting.cells(row)
     return [own, *([(without, looping)] if looping else [])]
+
+
+def _fitting(lines: Sequence[Sequence[str]], width: int) -> int:
+    """Count the columns that fit; the first is given a third at most, and folds its text."""
+    widths = [max(map(len, column)) + 2 for column in zip(*lines, strict=True)]
+    ends = accumulate([min(widths[0], width // 3), *widths[1:]])
+    return max(1, sum(end <= width for end in ends))
 
 
 def _table(title: str, headings: Sequence[str]) -> Table:

@@ -32,6 +32,8 @@ class Result:
     plan: Plan
     rows: tuple[Row, ...]
     trials: tuple[Trial, ...] = ()
+    interrupted: bool = False
+    """Whether it ended before the plan was done."""
     tokenizer: PreTrainedTokenizerBase | None = None
     """Makes text of the answers; not written."""
 

@@ -78,6 +78,8 @@ def rows(
         for temperature in temperatures:
             part = [run for run in runs if run.task.prompt_set in members]
             part = [run for run in part if run.task.sampling.temperature == temperature]
+            if not part:  # interrupted before this set was reached
+                continue
             by_entry = {entry.name: [run for run in part if run.entry == entry.name] for entry in entries}
             table += [_row(entry, name, temperature, by_entry, tokenizer, end_tokens) for entry in entries]
     return table

@@ -1,6 +1,7 @@
 """The runs of a benchmark: every prompt by all entries in turn."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 
 from attrs import evolve, field, frozen
 from transformers import PreTrainedTokenizerBase
@@ -101,29 +102,45 @@ def measure(
     todo: Sequence[Task],
     plan: Plan,
     on_run: Callable[[Run], None] | None = None,
+    on_estimate: Callable[[float], None] | None = None,
+    *,
+    interruptible: bool = False,
 ) -> list[Run]:
     """Warm up, then run: within a repeat each task by all entries, a different one first each time.
 
-    `on_run` is told of each run when it is over.
+    `on_estimate` is told after the warm-up how many seconds it will take at most, roughly, and `on_run` of each run
+    when it is over. If `interruptible`, a keyboard interrupt ends it with the tasks that all entries have done.
     """
-    _warm_up(entries, todo, plan)
-    runs, turn = list[Run](), 0
-    for repeat in range(plan.repeats):
-        for task in todo:
+    seconds = _warm_up(entries, todo, plan)
+    if on_estimate is not None:
+        on_estimate(seconds * plan.max_tokens * len(todo) * plan.repeats)
+    runs, rounds = list[Run](), [(repeat, task) for repeat in range(plan.repeats) for task in todo]
+    try:
+        for turn, (repeat, task) in enumerate(rounds):
             first = turn % len(entries)
+            done = []
             for entry in [*entries[first:], *entries[:first]]:
                 trace = entry.decode(task.prompt, task.sampling, plan.max_tokens)
-                runs.append(Run(entry.name, task, repeat, trace))
+                done.append(Run(entry.name, task, repeat, trace))
                 if on_run is not None:
-                    on_run(runs[-1])
-            turn += 1
+                    on_run(done[-1])
+            runs += done
+    except KeyboardInterrupt:
+        if not (interruptible and runs):
+            raise
     return runs
 
 
-def _warm_up(entries: Sequence[Entry], todo: Sequence[Task], plan: Plan) -> None:
-    """Let each entry decode the longest prompt a little, so that no run pays for first times."""
+def _warm_up(entries: Sequence[Entry], todo: Sequence[Task], plan: Plan) -> float:
+    """Let each entry decode the longest prompt a little, so that no run pays for first times.
+
+    Gives the seconds that one token of all entries took when they did it again.
+    """
     longest, few = max(todo, key=lambda task: len(task.prompt)), min(WARM_UP, plan.max_tokens)
-    for temperature in plan.temperatures:
-        sampling = evolve(longest.sampling, temperature=temperature)
-        for entry in entries:
-            entry.decode(longest.prompt, sampling, few)
+    samplings = [evolve(longest.sampling, temperature=temperature) for temperature in plan.temperatures]
+    seconds = 0.0
+    for again in (False, True):
+        for sampling, entry in product(samplings, entries):
+            trace = entry.decode(longest.prompt, sampling, few)
+            seconds += trace.seconds if again else 0.0
+    return seconds / few / len(samplings)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from typer import Exit, Option
 
+from specdec.bench.columns import DEFINITIONS
 from specdec.cli import options
 
 Drafters = Annotated[
@@ -34,6 +35,7 @@ Html = Annotated[Path | None, Option(metavar="OUT.html", help="Write one page wi
 Answers = Annotated[Path | None, Option(metavar="FOLDER", help="Write the texts as FastChat and Spec-Bench keep them.")]
 Cpu = Annotated[bool, Option("--cpu", help="Count the thread's processor time, for a machine busy with other things.")]
 
+COLUMNS = "\n\n".join(DEFINITIONS)
 DYNAMIC = "dynamic:depth=6,width=8,size=62"
 """The tree of the comparisons that the literature has: EAGLE-2's and Mixture of Attentions' own."""
 
@@ -81,5 +83,5 @@ def bench(
     result = benchmark.run(plan, screen, target or TARGET, rule)
     show(result, screen)
     outputs.write(result)
-    if result.differences:
-        raise Exit(1)
+    if result.interrupted or result.differences:
+        raise Exit(130 if result.interrupted else 1)

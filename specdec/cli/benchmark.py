@@ -1,5 +1,6 @@
 """A benchmark as the command line describes it: all is read, loaded and checked before anything runs."""
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from specdec.bench.entry import PLAIN, Clock, Entry, Speculative
 from specdec.bench.plot import picture, require
 from specdec.bench.questions import Question
 from specdec.bench.result import Result, machine
+from specdec.bench.rows import ALL
 from specdec.bench.run import Plan, Run
 from specdec.cli import parts
 from specdec.errors import OptionError
@@ -26,6 +28,8 @@ SETS = "functions,classes,tests"
 ZOO_DRAFTERS, DRAFTERS = "moa,ngram,small_model", "ngram"
 TUNED = "tuned"
 TUNING_PROMPTS = 8
+SOON = 5.0
+"""Seconds that need no estimate."""
 PICTURES = (".png", ".svg", ".pdf")
 
 
@@ -51,8 +55,18 @@ class Benchmark:
             name: Speculative(name, drafter, self.target, shapes.get(name, policy), self.clock)
             for name, drafter in own.items()
         } | others
-        with bar("comparing", (1 + len(entries)) * _decodings(plan, self.sets)) as on_run:
-            rows = compare(self.target, entries, self.sets, plan=plan, clock=self.clock, on_run=on_run)
+        runs = (1 + len(entries)) * _decodings(plan, self.sets)
+        with bar("comparing", runs) as on_run:
+            rows = compare(
+                self.target,
+                entries,
+                self.sets,
+                plan=plan,
+                clock=self.clock,
+                on_run=on_run,
+                on_estimate=lambda seconds: estimate(runs, seconds),
+                interruptible=True,
+            )
         return Result(
             target=target,
             policy=TUNED if trials else self.policy,
@@ -61,6 +75,7 @@ class Benchmark:
             plan=plan,
             rows=tuple(rows),
             trials=tuple(trials),
+            interrupted=sum(len(row.runs) for row in rows if row.prompt_set != ALL) < runs,
             tokenizer=self.target.tokenizer,
         )
 
@@ -136,6 +151,13 @@ def bar(what: str, runs: int, console: Console | None = None) -> Iterator[Callab
     with Progress(*columns, console=screen, disable=not screen.is_terminal, transient=True) as progress:
         task = progress.add_task(what, total=runs, last="")
         yield lambda run: progress.update(task, advance=1, last=run.entry)
+
+
+def estimate(runs: int, seconds: float) -> None:
+    """Say how long it will take, on standard error, where it is not over at once."""
+    if seconds >= SOON:
+        took = f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
+        print(f"{runs} texts, in about {took}; Ctrl-C ends it with what was measured by then", file=sys.stderr)
 
 
 def temperatures(text: str) -> tuple[float, ...]:

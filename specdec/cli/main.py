@@ -8,7 +8,7 @@ from typer.core import TyperGroup
 
 from specdec import __version__
 from specdec.cli.audit import audit
-from specdec.cli.bench import bench
+from specdec.cli.bench import COLUMNS, bench
 from specdec.cli.generate import generate
 from specdec.cli.methods import MethodCommand
 from specdec.cli.plugins import plugins
@@ -55,7 +55,7 @@ def main(version: Annotated[bool, VERSION] = False) -> None:
 
 
 app.command()(audit)
-app.command()(bench)
+app.command(epilog=COLUMNS)(bench)
 app.command()(generate)
 app.command()(plugins)
 app.command()(regenerate)

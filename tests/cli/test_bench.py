@@ -9,6 +9,8 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from specdec.bench.columns import HEADINGS
+from specdec.bench.entry import Speculative
 from specdec.cli import benchmark, parts
 from specdec.cli.main import app
 from specdec.errors import ModelError
@@ -50,6 +52,58 @@ def test_all_outputs_of_one_run(bench, draft, tmp_path):
     assert out["png"].read_bytes().startswith(b"\x89PNG")
     assert all(f"{row['tokens_per_second']:.1f}" in out["html"].read_text() for row in read["rows"])
     assert len(list((tmp_path / "answers").iterdir())) == 12
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120])
+def test_a_narrow_terminal_shows_whole_columns_and_every_drafters_name(bench, draft, width, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(width))
+    drafters = f"ngram:longest=2,small_model:{draft}"
+    lines = bench("--drafters", drafters).stdout.splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith(" drafter"))
+    end = lines.index("", start)
+    shown = [name for name in HEADINGS if name in lines[start]]
+    names = "".join(line.split("  ")[0].strip() for line in lines[start + 1 : end] if not line.startswith("   "))
+    left = [line for line in lines if line.startswith("in a wider terminal: ")]
+
+    assert all(len(line.rstrip()) <= width for line in lines[start:end])
+    assert names.replace(" ", "").startswith("nonengram:longest=2")
+    assert shown == list(HEADINGS[: len(shown)])
+    assert left == ([] if shown == list(HEADINGS) else ["in a wider terminal: " + ", ".join(HEADINGS[len(shown) :])])
+
+
+def test_an_interrupt_keeps_what_was_measured(bench, monkeypatch, tmp_path):
+    """Of each prompt that all have decoded; with nothing measured there is nothing to keep."""
+    decode, calls = Speculative.decode, []
+
+    def interrupted(*args):
+        calls.append(args)
+        if len(calls) == last:
+            raise KeyboardInterrupt
+        return decode(*args)
+
+    monkeypatch.setattr(Speculative, "decode", interrupted)
+    for last, kept in ((4 + 1, None), (4 + 2, None), (4 + 4, 1), (4 + 5, 2)):  # after a warm-up of 2 each
+        calls.clear()
+        out = tmp_path / f"{last}.json"
+        result = bench("--drafters", "ngram", "--repeat", 2, "--json", out)
+
+        assert result.exit_code == 130
+        assert out.exists() == (kept is not None)
+        if kept:
+            assert "interrupted: the figures are of what was measured by then" in result.stdout
+            read = json.loads(out.read_text())
+            assert read["interrupted"]
+            assert [(row["drafter"], len(row["runs"])) for row in read["rows"]] == [("none", kept), ("ngram", kept)]
+
+
+def test_what_takes_long_says_so_first(capsys):
+    for seconds in (1.0, 50.0, 500.0):
+        benchmark.estimate(60, seconds)
+
+    assert capsys.readouterr().err == (
+        "60 texts, in about 50 seconds; Ctrl-C ends it with what was measured by then\n"
+        "60 texts, in about 8 minutes; Ctrl-C ends it with what was measured by then\n"
+    )
 
 
 def test_a_lossy_rule_is_refused_a_speed_up_and_the_exit_code_says_so(bench, draft, tmp_path):

@@ -1,0 +1,26 @@
+"""The columns of a benchmark's tables, and what they mean."""
+
+HEADINGS = (
+    "drafter",
+    "tokens/s",
+    "speed-up (95 %)",
+    "tokens/step",
+    "per prompt",
+    "draft ms",
+    "verify ms",
+    "other ms",
+    "parameters",
+)
+DEFINITIONS = (
+    "tokens/s: new tokens over seconds, the reading of the prompts included; each prompt counts with its run of median "
+    "time.",
+    "speed-up: seconds of plain decoding over seconds of the drafter, both in one process and in turn; in brackets the "
+    "95 % interval of what other such prompts would have given (bootstrap over the prompts).",
+    "tokens/step: the acceptance length, tokens decided per pass of the target, its own included, over all steps; per "
+    "prompt: the mean of each prompt's own.",
+    "draft, verify, other: milliseconds per step in the drafter, in the target's passes over trees, and in all else, "
+    "which is the target's reading of the prompt and the loop. They add up to the time of a step.",
+    "parameters: the weights that drafting needs besides the target's own.",
+    "looping: fewer than half of the runs of eight tokens in a text are distinct. That is easy to draft; the figures "
+    "without such texts stand below.",
+)
