@@ -60,7 +60,7 @@ def test_a_narrow_terminal_shows_whole_columns_and_every_drafters_name(bench, dr
     drafters = f"ngram:longest=2,small_model:{draft}"
     lines = bench("--drafters", drafters).stdout.splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith(" drafter"))
-    end = lines.index("", start)
+    end = next(number for number in range(start, len(lines)) if not lines[number].startswith(" "))
     shown = [name for name in HEADINGS if name in lines[start]]
     names = "".join(line.split("  ")[0].strip() for line in lines[start + 1 : end] if not line.startswith("   "))
     left = [line for line in lines if line.startswith("in a wider terminal: ")]
