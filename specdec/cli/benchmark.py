@@ -23,6 +23,7 @@ from specdec.interfaces import Drafter
 from specdec.plugins import load_drafter
 from specdec.spec import Spec, split
 from specdec.target import Target
+from specdec.training.report import duration
 
 SETS = "functions,classes,tests"
 ZOO_DRAFTERS, DRAFTERS = "moa,ngram,small_model", "ngram"
@@ -156,8 +157,7 @@ def bar(what: str, runs: int, console: Console | None = None) -> Iterator[Callab
 def estimate(runs: int, seconds: float) -> None:
     """Say how long it will take, on standard error, where it is not over at once."""
     if seconds >= SOON:
-        took = f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
-        print(f"{runs} texts, in about {took}; Ctrl-C ends it with what was measured by then", file=sys.stderr)
+        print(f"{runs} texts, in {duration(seconds)}; Ctrl-C ends it with what was measured by then", file=sys.stderr)
 
 
 def temperatures(text: str) -> tuple[float, ...]:

@@ -1,5 +1,6 @@
 """What a person sees of a run: a bar at a terminal, and a line for each log."""
 
+from time import perf_counter
 from typing import Any
 
 from rich.console import Console
@@ -13,6 +14,10 @@ NAMES = {
     "eval_acceptance_length_tree": "of a tree",
 }
 LEFT_OUT = {"epoch", "total_flos"}
+FEW = 3
+"""Steps from which the time of the others is estimated, after a first one that takes longer."""
+SOON = 30.0
+"""Seconds that need no estimate."""
 
 
 class Report(TrainerCallback):
@@ -22,6 +27,7 @@ class Report(TrainerCallback):
         self.console = Console(highlight=False, soft_wrap=True, quiet=quiet)
         self._bar = bar("steps", self.console)
         self._task = self._bar.add_task("", total=None)
+        self._times: list[float] = []
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Begin the bar where the run begins."""
@@ -36,8 +42,13 @@ class Report(TrainerCallback):
         self.console.print(f"nothing left to train: all {steps} steps were taken; more epochs or steps continue it")
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Move the bar."""
+        """Move the bar; after a few steps, say how long the others will take."""
         self._bar.update(self._task, completed=state.global_step)
+        self._times.append(perf_counter())
+        if len(self._times) == FEW + 1 and state.is_world_process_zero:
+            seconds = (self._times[-1] - self._times[0]) / FEW * (state.max_steps - state.global_step)
+            if seconds > SOON:
+                self.console.print(f"the other {state.max_steps - state.global_step} steps take {duration(seconds)}")
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         """Print the figures; those of the whole run, at its end, are left to TensorBoard."""
@@ -53,6 +64,13 @@ class Report(TrainerCallback):
     def stop(self) -> None:
         """Give the terminal back."""
         self._bar.stop()
+
+
+def duration(seconds: float) -> str:
+    """Write roughly how long something takes."""
+    if seconds >= 2 * 3600:
+        return f"about {seconds / 3600:.0f} hours"
+    return f"about {seconds / 60:.0f} minutes" if seconds >= 2 * 60 else f"about {seconds:.0f} seconds"
 
 
 def bar(unit: str, console: Console) -> Progress:
