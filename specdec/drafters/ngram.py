@@ -27,7 +27,7 @@ class Ngram(Drafter):
     which pays when sampling.
     """
 
-    policy = "static:levels=4"
+    policy = "adaptive:size=8,depth=8,width=1"
 
     longest: int = field(default=3)
     shortest: int = field(default=1)

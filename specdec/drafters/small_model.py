@@ -25,7 +25,7 @@ class SmallModel(Drafter):
     What it read of a tree is kept as far as the target agreed, so that each decided token is read once.
     """
 
-    policy = "static:levels=4"
+    policy = "adaptive:size=8,depth=8,width=1"
 
     def __init__(self, model: PreTrainedModel) -> None:
         """Use a loaded model as it is.

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from specdec import Decoder, Sampling, Stop, Target
+from specdec import Decoder, Sampling, Stop, Target, load_policy
 from specdec.drafters import Ngram
 from specdec.policies import Chain, Static
 from tests.specdec.contexts import context_of
@@ -66,3 +66,15 @@ def test_a_text_that_repeats_itself_is_drafted_right() -> None:
     decoder.generate([45] * 6, Sampling(), Stop(20, tokens=()))
 
     assert decoder.metrics.summary().acceptance_length > 1.5
+
+
+def test_the_default_shape_follows_a_text_that_repeats_itself() -> None:
+    """And says little of one that does not."""
+    loop, others = [*range(10)] * 3, [*range(20), 3, 40, 7, 50]
+    (long,) = Ngram().propose(context_of([loop]), load_policy(Ngram.policy))
+    (short,) = Ngram().propose(context_of([others]), load_policy(Ngram.policy))
+
+    assert long is not None
+    assert long.tokens == [9, *range(8)]
+    assert short is not None
+    assert len(short) == 1
