@@ -84,22 +84,26 @@ def _is_whole(number: object) -> bool:
 
 
 def _check_endings(factory: Callable[[], TreePolicy], instance: Instance, temperature: float) -> None:
-    """Growth ends by itself where there is always room, even if the drafter is always certain."""
+    """Growth ends by itself where there is always room, if the drafter is certain too, or has tokens without end."""
+    size = MOST_NODES + 1
     certain = Instance(instance.vocab, instance.target, lambda _: (1,) + (0,) * (instance.vocab - 1), instance.placed)
-    for drafter in (instance, certain):
-        draft(drafter, _Watched(factory()), Keyed(), MOST_NODES + 1, temperature)
+    endless = Instance(size, instance.target, lambda _: (1,) * size, instance.placed)
+    for drafter in (instance, certain, endless):
+        draft(drafter, _Watched(factory()), Keyed(), {0: size}, temperature)
 
 
 def _check_alone(factory: Callable[[], TreePolicy], instance: Instance, depth: int, temperature: float) -> None:
     """Sequences of one batch, and batches one after the other, are as if each were alone."""
-    seeds, policy = (0, 1, 2), _Watched(factory())
-    batches = [draft(instance, policy, Keyed(), depth, temperature, seeds) for _ in range(2)]
-    for number, seed in enumerate(seeds):
-        (alone,) = draft(instance, _Watched(factory()), Keyed(), depth, temperature, [seed])
-        for batch in batches:
-            if batch[number].tokens != alone.tokens or batch[number].parents != alone.parents:
+    rooms, policy = {0: depth, 1: 1, 2: depth + 2, 3: depth}, _Watched(factory())
+    backwards = dict(reversed(rooms.items()))
+    batches = [(seeds, draft(instance, policy, Keyed(), seeds, temperature)) for seeds in (rooms, rooms, backwards)]
+    for seed, room in rooms.items():
+        (alone,) = draft(instance, _Watched(factory()), Keyed(), {seed: room}, temperature)
+        for seeds, batch in batches:
+            tree = batch[[*seeds].index(seed)]
+            if tree.tokens != alone.tokens or tree.parents != alone.parents:
                 raise AssertionError(
-                    f"expected a sequence to get the same tree in every batch, got {described(batch[number])}, "
+                    f"expected a sequence to get the same tree in every batch, got {described(tree)}, "
                     f"and alone {described(alone)}"
                 )
 

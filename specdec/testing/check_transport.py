@@ -1,14 +1,18 @@
 """Does a transport carry whole messages, in order, and say what is wrong when it does not?"""
 
 from collections.abc import Callable
+from contextlib import suppress
 from threading import Thread
-from time import monotonic
+from time import monotonic, sleep
 
 from specdec.errors import ConnectionLost, TimedOut
 from specdec.interfaces import Transport
+from specdec.testing.guards import checking
 
 SIZES = (0, 1, 2, 125, 126, 127, 65_535, 65_536, 1_000_003)
 """Where framings are known to change, and around."""
+LARGE = 8 * 2**20
+"""Bytes of a message that no pipe takes at once: whoever waits a moment has read a part of it."""
 PATIENCE = 20.0
 """Seconds to wait for what must come."""
 
@@ -23,10 +27,19 @@ def check_transport(factory: Callable[[], tuple[Transport, Transport]]) -> None:
     Raises:
         AssertionError: the message says which promise was broken.
     """
-    for check in (_check_order, _check_both_ways, _check_timeout, _check_waiting, _check_closed):
+    checks = {
+        "one way": _check_order,
+        "both ways at once": _check_both_ways,
+        "nothing to receive": _check_timeout,
+        "messages in parts": _check_parts,
+        "waiting while the other end closes": _check_waiting,
+        "closed ends": _check_closed,
+    }
+    for what, check in checks.items():
         near, far = factory()
         try:
-            check(near, far)
+            with checking(what):
+                check(near, far)
         finally:
             near.close()
             far.close()
@@ -64,6 +77,28 @@ def _check_timeout(near: Transport, far: Transport) -> None:
         raise AssertionError("expected the pipe to be whole after a timeout")
 
 
+def _check_parts(near: Transport, far: Transport) -> None:
+    """Patience that ends in the middle of a message loses no part of it."""
+    messages = [bytes([number]) * LARGE for number in range(3)]
+    _sending(near, messages)
+    for message in messages:
+        got, began = None, monotonic()
+        while got is None:
+            try:
+                got = far.receive(0.0)
+            except TimedOut:
+                sleep(0.001)  # let some more of it come
+                if monotonic() - began > PATIENCE:
+                    raise AssertionError(
+                        "expected a message that came in parts, between short timeouts; it never came"
+                    ) from None
+        if got != message:
+            raise AssertionError(
+                f"expected a message of {len(message)} bytes to arrive whole though waiting ended while it came in, "
+                f"got {len(got)} bytes"
+            )
+
+
 def _check_waiting(near: Transport, far: Transport) -> None:
     """Whoever waits without limit hears of the end."""
     heard: list[type[BaseException] | None] = []
@@ -90,8 +125,9 @@ def _sending(end: Transport, messages: list[bytes]) -> None:
     """Send from a thread: a pipe may hold back a sender until someone reads."""
 
     def send() -> None:
-        for message in messages:
-            end.send(message)
+        with suppress(ConnectionLost):  # when the check is over
+            for message in messages:
+                end.send(message)
 
     Thread(target=send, daemon=True).start()
 

@@ -5,7 +5,9 @@ from collections.abc import Callable
 from specdec.interfaces import Verifier
 
 
-def check_verifier(factory: Callable[[], Verifier], *, examples: int = 15, steps: int = 8, shrink: bool = True) -> None:
+def check_verifier(
+    factory: Callable[[], Verifier], *, examples: int = 15, steps: int = 8, shrink: bool = False
+) -> None:
     """Prefill, verify trees of all kinds, let sequences leave and make mistakes, in any order; needs hypothesis.
 
     The verifier's rule is to be `match`. After each call every sequence must have what a verifier of its own, fed one
@@ -13,8 +15,8 @@ def check_verifier(factory: Callable[[], Verifier], *, examples: int = 15, steps
     verifier gives views (`Verifier.view`), up to three batches take turns, and none ends another.
 
     Raises:
-        AssertionError: the message says what was broken; hypothesis prints the calls that lead there, as few as it
-            can find if it is to `shrink` them.
+        AssertionError: the message says what was broken; hypothesis prints the calls that lead there. If it is to
+            `shrink` them, it looks for the fewest that do, which may take minutes.
     """
     from hypothesis import Phase, settings
     from hypothesis.stateful import run_state_machine_as_test

@@ -1,6 +1,6 @@
 """Trees as the shipped loop grows them, from the probabilities of a small instance."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from itertools import islice
 
 import torch
@@ -23,26 +23,25 @@ def draft(
     instance: Instance,
     policy: TreePolicy,
     chance: Chance,
-    depth: int,
+    rooms: Mapping[int, int],
     temperature: float = 1,
-    seeds: Sequence[int] = (0,),
 ) -> list[Tree]:
-    """Grow a tree of at most `depth` levels for a sequence of each seed, whose only token is the root."""
-    count = len(seeds)
+    """Grow a tree for a sequence of each seed, whose only token is the root; `rooms` has the most levels of each."""
+    count = len(rooms)
     context = Context(
-        tokens=[[0] for _ in seeds],
-        limits=[depth + 2] * count,
+        tokens=[[0] for _ in rooms],
+        limits=[depth + 2 for depth in rooms.values()],
         done=[False] * count,
-        sampling=tuple(Sampling(temperature=temperature, seed=seed) for seed in seeds),
+        sampling=tuple(Sampling(temperature=temperature, seed=seed) for seed in rooms),
         step=Step([[]] * count, [0] * count),
-        noise=tuple(Noise(chance, seed) for seed in seeds),
+        noise=tuple(Noise(chance, seed) for seed in rooms),
     )
     return [tree for tree in grow(context, policy, score(instance)) if tree is not None]
 
 
 def drafts(instance: Instance, policy: TreePolicy, depth: int, most: int) -> Forest:
     """Walk all trees that a policy grows at temperature 1; one more than `most` if there are more."""
-    return list(islice(enumerate_outcomes(lambda chance: draft(instance, policy, chance, depth)[0]), most + 1))
+    return list(islice(enumerate_outcomes(lambda chance: draft(instance, policy, chance, {0: depth})[0]), most + 1))
 
 
 def score(instance: Instance) -> Score:

@@ -113,6 +113,27 @@ class EndlessWhenSure(Chain):
         return {node: 1 for node in tree.leaves if tree.scores[node] > -2}
 
 
+class EndlessWide(Chain):
+    """Ends where the vocabulary does."""
+
+    def widths(self, tree):
+        return {0: 1}
+
+
+@frozen
+class StopsWithOthers(Chain):
+    """Counts the trees that are still asked about, and ends all where there are fewer than before."""
+
+    calls: list = field(factory=lambda: [0] * 99, repr=False)
+
+    def widths(self, tree):
+        if tree.depth == 0 and any(self.calls[1:]):
+            self.calls[:] = [0] * 99
+        self.calls[tree.depth] += 1
+        fewer = tree.depth > 1 and self.calls[tree.depth - 1] < self.calls[tree.depth - 2]
+        return {} if fewer else super().widths(tree)
+
+
 class Fails(Chain):
     def widths(self, tree):
         return {0: 1 // (2 - len(tree))}
@@ -133,6 +154,8 @@ class Fails(Chain):
         (Neighbours, "same widths|same tree"),
         (Endless, "growth to end"),
         (EndlessWhenSure, "growth to end"),
+        (EndlessWide, "growth to end"),
+        (lambda: StopsWithOthers(8), "same tree in every batch"),
         (Fails, "ZeroDivisionError"),
     ],
 )

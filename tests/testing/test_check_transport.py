@@ -1,6 +1,10 @@
 """A queue passes the check of transports, and what is wrong in a way of its own fails it."""
 
+import socket
+from contextlib import suppress
 from queue import Empty, SimpleQueue
+from select import select
+from time import monotonic
 
 import pytest
 
@@ -72,6 +76,68 @@ class Silent(Queue):
 class Chopping(Queue):
     def send(self, message):
         super().send(message[:100])
+
+
+class Socket(Transport):
+    """One end of a connection of sockets: a message is its length in eight bytes, then itself."""
+
+    def __init__(self, socket: socket.socket) -> None:
+        self.socket, self.came, self.closed = socket, bytearray(), False
+
+    def send(self, message: bytes) -> None:
+        try:
+            self.socket.sendall(len(message).to_bytes(8) + message)
+        except OSError:
+            raise ConnectionLost("closed") from None
+
+    def receive(self, timeout: float | None = None) -> bytes:
+        end = None if timeout is None else monotonic() + timeout
+        while (message := self.whole()) is None:
+            patience = None if end is None else max(0.0, end - monotonic())
+            try:
+                if not select([self.socket], [], [], patience)[0]:
+                    self.lose()
+                    raise TimedOut("nothing came")
+                part = self.socket.recv(2**16)
+            except (OSError, ValueError):
+                raise ConnectionLost("closed") from None
+            if not part:
+                raise ConnectionLost("closed by the other end")
+            self.came += part
+        return message
+
+    def whole(self) -> bytes | None:
+        """Take a whole message, if one has come."""
+        length = 8 + int.from_bytes(self.came[:8]) if len(self.came) >= 8 else 8
+        if len(self.came) < length or len(self.came) < 8:
+            return None
+        message = bytes(self.came[8:length])
+        del self.came[:length]
+        return message
+
+    def lose(self) -> None:
+        """Nothing, if it is right."""
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+
+
+class Dropping(Socket):
+    """Forgets what it has read of a message when waiting ends."""
+
+    def lose(self):
+        self.came.clear()
+
+
+def test_a_socket_is_a_transport():
+    check_transport(lambda: tuple(map(Socket, socket.socketpair())))
+
+
+def test_a_half_read_message_that_is_dropped_is_found():
+    with pytest.raises(AssertionError, match="messages in parts"):
+        check_transport(lambda: tuple(map(Dropping, socket.socketpair())))
 
 
 @pytest.mark.parametrize("end", [Reordering, Silent, Chopping])

@@ -96,7 +96,7 @@ def test_hybrid_is_optimal_at_a_node():
 
     for seed in range(4):
         instance = Instance.random(5, seed, exact=False)
-        trees = list(enumerate_outcomes(lambda chance, of=instance: draft(of, Hybrid((3,)), chance, 1)[0]))
+        trees = list(enumerate_outcomes(lambda chance, of=instance: draft(of, Hybrid((3,)), chance, {0: 1})[0]))
         decided = output(Rejection(), instance, trees)
         assert decided.error(instance.p) < 1e-12
         assert decided.expected_tokens == pytest.approx(optimum(instance, trees), abs=1e-9)
