@@ -1,7 +1,7 @@
 """A kit for heads: drafters that are trained for one target, and read what it computed."""
 
 from specdec.heads.checkpoint import Checkpoint, check_made_for, fingerprint, vocabulary_hash
-from specdec.heads.copies import HalfPrecisionLinear, drafting_copy, joined
+from specdec.heads.copies import drafting_copy, joined
 from specdec.heads.drafter import HeadDrafter
 from specdec.heads.draws import keyed_generator
 from specdec.heads.files import find, read_fields, read_named, read_tensors
@@ -10,6 +10,7 @@ from specdec.heads.losses import feature_loss, soft_cross_entropies, soft_cross_
 from specdec.heads.parts import TargetParts, target_config, target_parts
 from specdec.heads.rotary import Rotary, RotaryTable, rotate
 from specdec.pack import causal, pack_chains
+from specdec.target.half import HalfPrecisionLinear
 
 __all__ = [
     "Checkpoint",

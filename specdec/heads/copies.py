@@ -1,7 +1,7 @@
 """Copies of weights in forms that a CPU computes faster with; what is learnt later, a later copy shows."""
 
 from itertools import accumulate
-from typing import Any, TypeGuard, cast, overload
+from typing import Any, overload
 
 import torch
 from attrs import evolve, frozen
@@ -10,13 +10,10 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, rms_norm
 
 from specdec.heads.layer import SplitLayer
+from specdec.target.half import HalfPrecisionLinear, packs_exactly
 
 SMALL = 2**22
 """Numbers in weights up to which they are joined: products of larger ones are large enough, and copies too large."""
-LARGE = 2**18
-"""Numbers in weights from which on these do not stay in a core's cache, so that a product waits for them."""
-STEP = 2.0**-25
-"""By how much rounding may move a weight: half a step of the smallest numbers that half precision has."""
 
 
 def joined(layer: SplitLayer) -> SplitLayer:
@@ -36,7 +33,7 @@ def drafting_copy(layer: SplitLayer | nn.Module) -> SplitLayer | nn.Module:
     """Copy a decoder layer's small weights, joined, or an output head in half precision where that rounds nothing."""
     if isinstance(layer, SplitLayer):
         return evolve(layer, qkv=_by_column(_joined(layer.qkv)), gate_up=_by_column(_joined(layer.gate_up)))
-    return HalfPrecisionLinear(layer) if _is_stored_in_16_bits(layer) else layer
+    return HalfPrecisionLinear(layer) if packs_exactly(layer) else layer
 
 
 @frozen(eq=False)
@@ -57,18 +54,6 @@ class JoinedProjection:
         return linear(inputs, weight, bias)
 
 
-class HalfPrecisionLinear(nn.Module):
-    """A linear layer that reads its weights in half precision, and computes in float32."""
-
-    def __init__(self, layer: nn.Linear) -> None:
-        super().__init__()
-        self._packed = torch.ops.quantized.linear_prepack_fp16(layer.weight.detach(), layer.bias)
-
-    def forward(self, states: Float[Tensor, "*M E"]) -> Float[Tensor, "*M V"]:
-        """Give what the layer would, without gradients; M is at least one number."""
-        return cast(Tensor, torch.ops.quantized.linear_dynamic_fp16(states, self._packed))
-
-
 def _joined(projection: Any) -> Any:
     layers, norm = projection.layers, projection.norm
     plain = all(type(layer) is nn.Linear for layer in layers)
@@ -87,17 +72,3 @@ def _by_column(projection: Any) -> Any:
     if not isinstance(projection, JoinedProjection):
         return projection
     return evolve(projection, weight=projection.weight.T.contiguous().T)
-
-
-def _is_stored_in_16_bits(layer: nn.Module) -> TypeGuard[nn.Linear]:
-    """Whether a layer is large, and its weights came from 16 bits, so that half precision rounds none of them."""
-    if not isinstance(layer, nn.Linear) or layer.weight.numel() < LARGE or not _packs(layer.weight):
-        return False
-    parts = torch.split(layer.weight.detach(), max(LARGE // layer.in_features, 1))
-    return all(bool(((part.half().float() - part).abs() <= STEP).all()) for part in parts)
-
-
-def _packs(weight: Tensor) -> bool:
-    """Whether torch has the product here: it is fbgemm's, for x86."""
-    engine = "fbgemm" in torch.backends.quantized.supported_engines
-    return engine and weight.device.type == "cpu" and weight.dtype == torch.float32

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from specdec.heads import HalfPrecisionLinear, Projection, SplitLayer, copies, drafting_copy
-from specdec.heads.copies import LARGE, STEP, JoinedProjection
+from specdec.heads.copies import JoinedProjection
+from specdec.target.half import LARGE, STEP
 from tests.specdec_moa.heads import head, target
 
 WIDTH = 64
@@ -78,7 +79,7 @@ def test_others_stay(other: nn.Module) -> None:
 
 
 def test_without_the_product_all_stay(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("specdec.heads.copies._packs", lambda weight: False)
+    monkeypatch.setattr("specdec.target.half._has_product", lambda weight: False)
     whole = layer(stored(torch.float16))
     assert drafting_copy(whole) is whole
 

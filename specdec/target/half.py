@@ -1,0 +1,84 @@
+"""Weights in half precision on a CPU, which waits for weights more than it computes; numbers stay in float32."""
+
+from typing import TypeGuard, cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from specdec.errors import OptionError
+
+LARGE = 2**18
+"""Numbers in weights from which on these do not stay in a core's cache, so that a product waits for them."""
+SMALL = 2**22
+"""Numbers in all of a model's linear layers up to which they stay there together."""
+STEP = 2.0**-25
+"""By how much rounding may move a weight: half a step of the smallest numbers that half precision has."""
+CHOICES = ("full", "half", "auto")
+"""Weights as they are, in half precision, or in half precision wherever that rounds nothing."""
+
+
+class HalfPrecisionLinear(nn.Module):
+    """A linear layer that reads its weights in half precision, and computes in float32, without gradients."""
+
+    def __init__(self, layer: nn.Linear) -> None:
+        super().__init__()
+        self.in_features, self.out_features = layer.in_features, layer.out_features
+        bias = None if layer.bias is None else layer.bias.detach()
+        self._packed = torch.ops.quantized.linear_prepack_fp16(layer.weight.detach(), bias)
+
+    def forward(self, states: Float[Tensor, "*M E"]) -> Float[Tensor, "*M V"]:
+        """Give what the layer would; M is at least one number."""
+        return cast(Tensor, torch.ops.quantized.linear_dynamic_fp16(states, self._packed))
+
+
+def pack_weights(model: nn.Module, weights: str) -> None:
+    """Replace a model's linear layers by copies in half precision, as `weights` says, one of `CHOICES`.
+
+    With `half`, all of them must be such that nothing is rounded. With `auto`, others stay as they are, and so do all
+    of a small model.
+
+    Raises:
+        OptionError: there is no such choice, or it cannot be followed here; the message says why.
+    """
+    if weights not in CHOICES:
+        raise OptionError(f"expected weights to be {', '.join(CHOICES)}, got {weights!r}")
+    layers = {name: layer for name, layer in model.named_modules() if type(layer) is nn.Linear}
+    if weights == "half" and (reason := _refusal(layers)):
+        raise OptionError(f"expected weights that half precision rounds nothing of, got {reason}; weights='full' works")
+    small = sum(layer.weight.numel() for layer in layers.values()) < SMALL
+    if weights == "full" or (weights == "auto" and small):
+        return
+    for name, layer in layers.items():
+        if _refusal({name: layer}) is None:
+            parent, _, last = name.rpartition(".")
+            setattr(model.get_submodule(parent), last, HalfPrecisionLinear(layer))
+
+
+def packs_exactly(layer: nn.Module) -> TypeGuard[nn.Linear]:
+    """Whether a layer is large, and its weights came from 16 bits, so that half precision rounds none of them."""
+    if type(layer) is not nn.Linear or layer.weight.numel() < LARGE:
+        return False
+    return _has_product(layer.weight) and _came_from_16_bits(layer.weight)
+
+
+def _refusal(layers: dict[str, nn.Linear]) -> str | None:
+    """Say why not all of these can be packed."""
+    for name, layer in layers.items():
+        weight = layer.weight
+        if not _has_product(weight):
+            return f"{name}: torch has no such product here for {weight.dtype} on {weight.device.type}"
+        if not _came_from_16_bits(weight):
+            return f"{name}: its weights have more bits"
+    return None if layers else "a model without linear layers"
+
+
+def _has_product(weight: Tensor) -> bool:
+    """Whether torch has the product here: it is fbgemm's, for x86."""
+    engine = "fbgemm" in torch.backends.quantized.supported_engines
+    return engine and weight.device.type == "cpu" and weight.dtype == torch.float32
+
+
+def _came_from_16_bits(weight: Float[Tensor, "V E"]) -> bool:
+    parts = torch.split(weight.detach(), max(LARGE // weight.shape[1], 1))
+    return all(bool(((part.half().float() - part).abs() <= STEP).all()) for part in parts)
