@@ -1,0 +1,1 @@
+"""Heads that draft for SmolLM2 135M Instruct, and how they are trained."""
