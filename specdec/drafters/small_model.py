@@ -31,7 +31,7 @@ class SmallModel(Drafter):
         """Use a loaded model as it is.
 
         Raises:
-            UnsupportedModel: its cache cannot be cut to a prefix, or its attention takes no mask.
+            UnsupportedModel: it does not read trees as it reads texts.
         """
         self._engine = Engine(model)
         self.vocab_size = self._engine.vocab_size
@@ -54,6 +54,7 @@ class SmallModel(Drafter):
         if limit is not None and longest > limit:
             raise PromptError(
                 f"expected sequences within the draft model's {limit} positions, got a limit of {longest}"
+                + (f"; {self._engine.length_advice}" if self._engine.length_advice else "")
             )
         self.close()
         self._slots = {number: self._engine.open(len(tokens)) for number, tokens in enumerate(context.tokens)}
