@@ -5,8 +5,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
-from transformers import PreTrainedModel
+from torch import Tensor, nn
 
 from specdec.context import Context
 from specdec.errors import PromptError
@@ -27,7 +26,7 @@ class SmallModel(Drafter):
 
     policy = "static:levels=4"
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    def __init__(self, model: nn.Module) -> None:
         """Use a loaded model as it is.
 
         Raises:

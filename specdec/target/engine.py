@@ -6,25 +6,16 @@ from typing import Any
 import torch
 from attrs import define, frozen
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
-from transformers import PreTrainedModel
+from torch import Tensor, nn
 
 from specdec.errors import ModelChanged
 from specdec.target.attention import Attention, DenseMask
 from specdec.target.cache import SlotCache
 from specdec.target.positions import position_limit
 from specdec.target.probe import check_reading
+from specdec.target.requirements import first_reading, refuse_unsupported, unwrapped
 from specdec.target.slot_mapping import SlotMapping
-from specdec.target.support import (
-    capture,
-    decoder_layers,
-    evaluating,
-    first_reading,
-    layer_windows,
-    refuse_unsupported,
-    text_config,
-    unwrapped,
-)
+from specdec.target.support import capture, decoder_layers, evaluating, layer_windows, text_config
 from specdec.target.tree_pass import TreePass
 
 BUCKET = 32
@@ -55,7 +46,7 @@ class Engine:
     Nothing that is read counts until it is kept: a pass may be repeated, or its nodes left to be overwritten.
     """
 
-    def __init__(self, model: PreTrainedModel, attention: Attention | None = None, *, bucket: int = BUCKET) -> None:
+    def __init__(self, model: nn.Module, attention: Attention | None = None, *, bucket: int = BUCKET) -> None:
         """Use a loaded model as it is; a pass reads a multiple of `bucket` columns, so that its shapes repeat.
 
         Raises:
@@ -68,8 +59,8 @@ class Engine:
         self.vocab_size = int(self.config.vocab_size)
         limit = position_limit(self.config)
         self.max_length, self.length_advice = limit.tokens, limit.advice
-        self.layers = decoder_layers(self.model)
         shapes, self.dtype, self.device = first_reading(self.model)
+        self.layers = decoder_layers(self.model)
         self._windows = layer_windows(self.config)
         self.cache = SlotCache(shapes, self.dtype, self.device)
         self._bucket = bucket

@@ -22,6 +22,8 @@ def position_limit(config: Any) -> Limit:
     if getattr(config, "attn_temperature_tuning", False) and hasattr(config, "floor_scale"):
         advice = "its attention temperature changes there, by positions that it counts itself"
         limits.append(Limit(int(config.floor_scale) - 1, advice))
+    if sparse := getattr(config, "keep_window_size", None):
+        limits.append(Limit(int(sparse), "of longer ones it sees a part, chosen among all that is stored"))
     return min(limits or [Limit(known)], key=lambda limit: limit.tokens or known)
 
 

@@ -12,7 +12,8 @@ from transformers import PreTrainedModel
 
 from specdec.errors import UnsupportedModel
 from specdec.pack import Packed, pack, pack_chains
-from specdec.target.support import evaluating, readable
+from specdec.target.requirements import readable
+from specdec.target.support import evaluating
 from specdec.tree import Tree
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class _Texts:
 
     @classmethod
     def draw(cls, vocab_size: int, limit: int | None, seed: int) -> "_Texts":
-        most = 16 if limit is None else min(limit, 16)
+        most = 16 if limit is None else max(min(limit, 16), 4)
         size, depth = max(most // 2, 3), min(max(most // 4, 1), 3)
         generator = torch.Generator().manual_seed(seed)
         tokens: list[int] = torch.randint(vocab_size, (size + depth + most,), generator=generator).tolist()
@@ -124,12 +125,9 @@ def _readings(engine: "Engine", texts: _Texts, own: Sequence[Tensor]) -> Iterato
         yield "chunks", torch.cat([logits[0], logits[1, :rest]]), torch.cat([longer[long:-1], first[short:][:rest]])
         engine.keep_all(slots, [range(len(neighbour) - 1 - long), range(rest)])
         logits = _read(engine, slots, pack([Tree.root(neighbour[-1]), tree]))
-        root, below = logits[1, :1], logits[1, 1 : len(tree)]
-        yield (
-            "tree",
-            torch.cat([logits[0, :1], root, below[::2], below[1::2]]),
-            torch.cat([longer[-1:], first[len(chain) - 1 :], second[len(chain) :]]),
-        )
+        below = logits[1, 1 : len(tree)]
+        yield "chunks", logits[:, 0], torch.stack([longer[-1], first[len(chain) - 1]])
+        yield "tree", torch.cat([below[::2], below[1::2]]), torch.cat([first[len(chain) :], second[len(chain) :]])
     finally:
         engine.close(*slots)
 

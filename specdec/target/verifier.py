@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Shaped
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from specdec.chance import Chance, Keyed
@@ -33,12 +33,12 @@ class Target(Verifier):
 
     def __init__(
         self,
-        model: PreTrainedModel,
+        model: nn.Module,
         tokenizer: PreTrainedTokenizerBase | None = None,
         rule: Rule | None = None,
         chance: Chance | None = None,
     ) -> None:
-        """Use a loaded model as it is.
+        """Use a loaded model of transformers, or one that PEFT gave adapters, as it is.
 
         Raises:
             UnsupportedModel: it does not read trees, chunks of a text or texts side by side as it reads one text.
