@@ -48,7 +48,7 @@ class Target(Verifier):
         self.tokenizer = tokenizer
         self.vocab_size = self.engine.vocab_size
         self.length_advice = self.engine.length_advice
-        self.end_tokens = _end_tokens(self.model)
+        self.end_tokens = _end_tokens(self.engine.model)
         self._batch: list[Session | None] = []
 
     @classmethod
