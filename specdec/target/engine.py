@@ -85,7 +85,10 @@ class Engine:
                 self.cache.copy(last.index, slot.index)
                 self._slots[slot.index] = last
                 last.index = slot.index
-        self.cache.release(len(self._slots), max((slot.room for slot in self._slots), default=0))
+        if slots:
+            least = self._bucket // 4 + 1  # of which one bucket is less than four times as much
+            columns = max((least, *(slot.room for slot in self._slots))) if self._slots else 0
+            self.cache.release(len(self._slots), columns)
 
     def read(
         self,
@@ -153,8 +156,8 @@ class Engine:
         stops = [slot.length + depths.shape[1] for slot in slots]
         for slot, stop in zip(slots, stops, strict=True):
             slot.room = max(slot.room, stop)
-        end = -(-max(stops) // self._bucket) * self._bucket
-        self.cache.reserve(len(self._slots), max(end, max(slot.room for slot in self._slots)))
+        end = self._rounded(max(stops))
+        self.cache.reserve(len(self._slots), self._rounded(max(slot.room for slot in slots)))
         indices = [slot.index for slot in slots]
         for index, stop in zip(indices, stops, strict=True):
             self.cache.clear(index, stop)
@@ -163,6 +166,10 @@ class Engine:
         tree = TreePass(decided, self._to(depths), self._to(visible), end, lengths, rows)
         self.cache.begin(SlotMapping(indices, tree.columns, end, tree.starts, rows), whole=self.attention.finds_slots)
         return tree
+
+    def _rounded(self, columns: int) -> int:
+        """Round up to a whole bucket."""
+        return -(-columns // self._bucket) * self._bucket
 
     def _current_setup(self) -> tuple[Any, ...]:
         """What is not to change after slots were made for it."""
