@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from attrs import frozen
 from transformers import PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
@@ -37,7 +38,7 @@ class Outcome:
 
 
 def outcome(architecture: str, **options: Any) -> Outcome:
-    """Try one architecture; the options are of its configuration."""
+    """Try one architecture, if `generate` works as tiny as it is; the options are of its configuration."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -46,9 +47,10 @@ def outcome(architecture: str, **options: Any) -> Outcome:
             return Outcome("not tried", _first_line(error))
         try:
             target = Target(model)
+            expected = [_generate(model, prompt) for prompt in _prompts()]
         except UnsupportedModel as error:
-            return Outcome("refused", str(error))
-        expected = [_generate(model, prompt) for prompt in _prompts()]
+            broken = _failure(model) if error.__cause__ else None
+            return Outcome("not tried", f"generate fails: {broken}") if broken else Outcome("refused", str(error))
         for drafter, policy in ((NoDrafter(), None), (SmallModel(model), Static((2, 2)))):
             texts = Decoder(drafter, target, policy).generate(_prompts(), Sampling(), Stop(COUNT, tokens=())).tokens
             if [*map(list, texts)] != expected:
@@ -58,7 +60,7 @@ def outcome(architecture: str, **options: Any) -> Outcome:
 
 def table(architectures: list[str]) -> str:
     """Lay out what came of each."""
-    lines = ["|architecture|class|outcome|", "|---|---|---|"]
+    lines = [f"With transformers {transformers.__version__}:", "", "|architecture|class|outcome|", "|---|---|---|"]
     for name in architectures:
         result = outcome(name)
         text = result.kind if result.kind == "served" else f"{result.kind}: {result.why}"
@@ -81,9 +83,18 @@ def _generate(model: PreTrainedModel, prompt: list[int]) -> list[int]:
     return new
 
 
+def _failure(model: PreTrainedModel) -> str | None:
+    """Say how `generate` fails, if it does."""
+    try:
+        _generate(model, _prompts()[0])
+    except Exception as error:
+        return _first_line(error)
+    return None
+
+
 def _first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join([f"{type(error).__name__}:", *lines[:2]])
+    return " ".join([f"{type(error).__name__}:", *lines[:2]])[:200]
 
 
 if __name__ == "__main__":

@@ -52,6 +52,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "gpt_neo": {"attention_types": [[["global", "local"], 1]]},
     "lfm2_moe": {"layer_types": ["conv", "full_attention"]},
+    "longcat_flash": {"head_dim": 8, "qk_head_dim": 16},
     "mamba2": {"num_heads": 8},
     "reformer": {"axial_pos_embds": False},
     "zamba": {"num_hidden_layers": 3},

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import transformers
 
 DOCS = Path(__file__).parent.parent / "docs"
 DIVERSE = {
@@ -67,10 +68,10 @@ def test_layers_of_attention_alone_in_a_hybrid_class(architectures: ModuleType) 
 
 @pytest.mark.slow
 def test_every_model_says_what_generate_says_or_is_refused(architectures: ModuleType) -> None:
-    """If the page shows other outcomes, `python docs/architectures.py` writes it again."""
+    """If the page shows other outcomes of the same transformers, `python docs/architectures.py` writes it again."""
     shown = architectures.PAGE.read_text("utf-8")
     table = architectures.table(architectures.ARCHITECTURES)
 
     assert "|different:" not in table
     assert table.count("|served|") >= 100
-    assert table in shown
+    assert table in shown or f"With transformers {transformers.__version__}:" not in shown

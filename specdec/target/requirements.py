@@ -71,7 +71,9 @@ def first_reading(model: PreTrainedModel) -> tuple[list[HeadShape], torch.dtype,
     Raises:
         UnsupportedModel: the model stores something else, cannot be read, or is on several devices.
     """
-    name, cache = type(model).__name__, DynamicCache(config=model.config)
+    name = type(model).__name__
+    with readable(name):
+        cache = DynamicCache(config=model.config)
     for number, layer in enumerate(cache.layers):
         if others := [kind for kind in STATES if hasattr(layer, kind)]:
             raise UnsupportedModel(
