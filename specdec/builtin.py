@@ -42,7 +42,7 @@ def register_rules(register: Register) -> None:
 
 def _small_model(path: Name, target: Verifier | None = None) -> SmallModel:
     """Load it to where the target is."""
-    return SmallModel.from_pretrained(path, device=target.model.device if isinstance(target, Target) else None)
+    return SmallModel.from_pretrained(path, target, device=target.engine.device if isinstance(target, Target) else None)
 
 
 def _local(path: Name, rule: Rule | None = None) -> Target:

@@ -113,7 +113,7 @@ class Decoder:
         options = sampling.spread(len(encoded)) if isinstance(sampling, Sampling) else tuple(sampling)
         if len(options) != len(encoded):
             raise OptionError(f"expected a sampling for each of {len(encoded)} prompts, got {len(options)}")
-        limits = limits_of(encoded, stop, self.verifier.max_length)
+        limits = limits_of(encoded, stop, self.verifier.max_length, self.verifier.length_advice)
         ends = Ends(stop, self.verifier.end_tokens, self.tokenizer)
         verifier = self.verifier.view()
         noise = tuple(Noise(self._chance, one.seed) for one in options)

@@ -11,8 +11,10 @@ from specdec.errors import OptionError, PromptError
 from specdec.options import Stop
 
 
-def limits_of(prompts: Sequence[Sequence[int]], stop: Stop, max_length: int | None) -> list[int]:
-    """Work out the lengths that sequences may reach.
+def limits_of(
+    prompts: Sequence[Sequence[int]], stop: Stop, max_length: int | None, length_advice: str = ""
+) -> list[int]:
+    """Work out the lengths that sequences may reach; the advice is for those that cannot.
 
     Raises:
         PromptError: there is no prompt, or one that leaves no room for what is to be generated.
@@ -27,6 +29,7 @@ def limits_of(prompts: Sequence[Sequence[int]], stop: Stop, max_length: int | No
             raise PromptError(
                 f"expected prompt {number} and what follows it to fit the target's {max_length} positions, "
                 f"got {len(prompt)} tokens and {stop.max_tokens or 1} to generate"
+                + (f"; {length_advice}" if length_advice else "")
             )
     return [len(prompt) + stop.max_tokens if stop.max_tokens else max_length or 0 for prompt in prompts]
 

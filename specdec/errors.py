@@ -11,7 +11,8 @@ SpecdecError
 │   ├── UnknownName (LookupError)    nothing is registered under that name
 │   └── DuplicateName                two plugins register one name
 ├── ModelError                       a model cannot do what is asked of it
-│   ├── UnsupportedModel             its cache cannot be cut, its attention takes no tree mask
+│   ├── UnsupportedModel             it does not read trees as it reads texts
+│   ├── ModelChanged                 it was cast, moved or set up otherwise while in use
 │   ├── VocabularyMismatch           drafter and target do not speak the same tokens
 │   ├── WrongCheckpoint              a drafter's file is damaged, or made for another target
 │   └── NonFiniteLogits              it said NaN or infinity
@@ -25,6 +26,7 @@ __all__ = [
     "DataError",
     "DuplicateName",
     "InputError",
+    "ModelChanged",
     "ModelError",
     "NonFiniteLogits",
     "OptionError",
@@ -86,7 +88,11 @@ class ModelError(SpecdecError):
 
 
 class UnsupportedModel(ModelError):
-    """Raised when a model cannot verify trees: recurrent state, or attention that takes no mask."""
+    """Raised when a model cannot verify trees; the message says what it does instead."""
+
+
+class ModelChanged(ModelError):
+    """Raised when a model was cast to another type, moved or given another attention after its target was made."""
 
 
 class VocabularyMismatch(ModelError):

@@ -83,6 +83,8 @@ class Verifier(ABC):
     vocab_size: int
     max_length: int | None = None
     """Most tokens that a sequence may have; None if the target knows no limit."""
+    length_advice: str = ""
+    """What stands in the way of longer sequences, and what to do about it."""
     end_tokens: tuple[int, ...] = ()
     """Tokens that end a text by the target's own account."""
     tokenizer: PreTrainedTokenizerBase | None = None

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaRMSNorm, LlamaRotaryEmbedding
 
-from specdec.heads import SplitLayer, attend, joined
+from specdec.heads import SplitLayer, attend, float_type, joined
 from specdec_eagle.config import EagleConfig
 
 
@@ -84,7 +84,7 @@ class EagleModel(EagleHead):
         return self.layer.input_layernorm(fused), fused
 
     def score(self, features: Float[Tensor, "*M E"], output: nn.Module) -> Float[Tensor, "*M V"]:
-        logits: Tensor = output(features.to(next(output.parameters(), features).dtype))
+        logits: Tensor = output(features.to(float_type(output, features.dtype)))
         return logits
 
 

@@ -115,8 +115,10 @@ class Eagle3Method(TrainingMethod):
     @torch.no_grad()
     def _copy(self) -> None:
         if self._copied:
-            head: Any = self.parts.head
-            self.head.lm_head.weight.copy_(head.weight[self.head.tokens()])
+            parts = self.parts
+            size = int(parts.config.hidden_size)
+            weight = parts.head(torch.eye(size, dtype=parts.dtype, device=parts.device)).T  # it may be quantized
+            self.head.lm_head.weight.copy_(weight[self.head.tokens()])
 
 
 @takes(Options)

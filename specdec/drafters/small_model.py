@@ -5,17 +5,17 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
-from transformers import PreTrainedModel
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
 
 from specdec.context import Context
-from specdec.errors import PromptError
+from specdec.errors import PromptError, VocabularyMismatch
 from specdec.frontier import Frontier
 from specdec.grow import grow
-from specdec.interfaces import Drafter, TreePolicy
+from specdec.interfaces import Drafter, TreePolicy, Verifier
 from specdec.pack import pack_chains
 from specdec.target.engine import Engine, Slot
-from specdec.target.loading import Name, load_model
+from specdec.target.loading import Name, load_model, load_tokenizer
 from specdec.tree import Tree
 
 
@@ -27,22 +27,33 @@ class SmallModel(Drafter):
 
     policy = "adaptive:size=8,depth=8,width=1"
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    def __init__(self, model: nn.Module, vocab_size: int | None = None) -> None:
         """Use a loaded model as it is.
 
+        `vocab_size` is the target's where both have one tokenizer, and rows of their embeddings differ by padding.
+
         Raises:
-            UnsupportedModel: its cache cannot be cut to a prefix, or its attention takes no mask.
+            UnsupportedModel: it does not read trees as it reads texts.
         """
         self._engine = Engine(model)
-        self.vocab_size = self._engine.vocab_size
+        self.vocab_size = vocab_size or self._engine.vocab_size
         self._slots: dict[int, Slot] = {}
         self._frontier: Frontier | None = None
         """The last nodes read, of trees that are not decided yet."""
 
     @classmethod
-    def from_pretrained(cls, name: Name, **options: Any) -> "SmallModel":
-        """Load the model from a folder or the hub; `options` are those of `load_model`."""
-        return cls(load_model(name, **options))
+    def from_pretrained(cls, name: Name, target: Verifier | None = None, **options: Any) -> "SmallModel":
+        """Load the model from a folder or the hub, for a target if given; `options` are those of `load_model`.
+
+        Raises:
+            VocabularyMismatch: it has another tokenizer than the target.
+        """
+        model = load_model(name, **options)
+        size = model.config.get_text_config().vocab_size
+        if target is None or target.vocab_size == size or target.tokenizer is None:
+            return cls(model)
+        check_same_tokens(load_tokenizer(name), target.tokenizer, str(name))
+        return cls(model, target.vocab_size)
 
     def begin(self, context: Context) -> None:
         """Forget the last batch.
@@ -54,6 +65,7 @@ class SmallModel(Drafter):
         if limit is not None and longest > limit:
             raise PromptError(
                 f"expected sequences within the draft model's {limit} positions, got a limit of {longest}"
+                + (f"; {self._engine.length_advice}" if self._engine.length_advice else "")
             )
         self.close()
         self._slots = {number: self._engine.open(len(tokens)) for number, tokens in enumerate(context.tokens)}
@@ -108,7 +120,24 @@ class SmallModel(Drafter):
         order = sorted(range(len(slots)), key=lambda row: slots[row].index)
         if order != list(range(len(slots))):
             tokens, depths, visible = tokens[order], depths[order], visible[order]
+        tokens = tokens.clamp(max=self._engine.vocab_size - 1)  # of padding that the target has and this model has not
         logits = self._engine.read([slots[row] for row in order], tokens, depths, visible).logits
         if logits is None:
             raise RuntimeError("a pass over a tree gives logits")
+        logits = logits[..., : self.vocab_size]
         return logits if order == list(range(len(slots))) else logits[torch.tensor(order).argsort()]
+
+
+def check_same_tokens(own: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase, name: str) -> None:
+    """Check that a draft model's tokenizer has the tokens of its target's.
+
+    Raises:
+        VocabularyMismatch: the message names a token.
+    """
+    mine, theirs = own.get_vocab(), other.get_vocab()
+    if different := [token for token in theirs.keys() | mine.keys() if mine.get(token) != theirs.get(token)]:
+        token = min(different)
+        raise VocabularyMismatch(
+            f"expected a draft model with the target's tokens, got {name}, in which {token!r} is "
+            f"{mine.get(token, 'none')} and not {theirs.get(token, 'none')}"
+        )

@@ -4,8 +4,8 @@ from specdec.heads.checkpoint import Checkpoint, check_made_for, fingerprint, vo
 from specdec.heads.copies import drafting_copy, joined
 from specdec.heads.drafter import HeadDrafter
 from specdec.heads.draws import keyed_generator
-from specdec.heads.files import find, read_fields, read_named, read_tensors
-from specdec.heads.layer import KeysValues, Mask, Projection, SplitLayer, attend, norm, split_heads
+from specdec.heads.files import find, read_all, read_fields, read_named, read_tensors
+from specdec.heads.layer import KeysValues, Mask, Projection, SplitLayer, attend, float_type, norm, split_heads
 from specdec.heads.losses import feature_loss, soft_cross_entropies, soft_cross_entropy
 from specdec.heads.parts import TargetParts, target_config, target_parts
 from specdec.heads.rotary import Rotary, RotaryTable, rotate
@@ -30,10 +30,12 @@ __all__ = [
     "feature_loss",
     "find",
     "fingerprint",
+    "float_type",
     "joined",
     "keyed_generator",
     "norm",
     "pack_chains",
+    "read_all",
     "read_fields",
     "read_named",
     "read_tensors",

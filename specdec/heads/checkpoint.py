@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from specdec.errors import WrongCheckpoint
-from specdec.heads.files import find, read_fields, read_tensors
+from specdec.heads.files import find, read_all, read_fields
 
-CONFIG, WEIGHTS = "config.json", ("model.safetensors", "pytorch_model.bin")
+CONFIG = "config.json"
 SIZES = ("model_type", "hidden_size", "num_hidden_layers", "num_key_value_heads", "vocab_size")
 
 
@@ -33,7 +33,7 @@ class Checkpoint:
             WrongCheckpoint: a file is missing or damaged.
         """
         fields = read_fields(find(path, CONFIG))
-        return cls(str(path), fields, read_tensors(find(path, *WEIGHTS)))
+        return cls(str(path), fields, read_all(path))
 
     def shape(self, name: str) -> tuple[int, int]:
         """Give the shape of a matrix.

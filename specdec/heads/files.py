@@ -2,7 +2,7 @@
 
 import json
 import pickle
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,10 @@ from transformers.utils import cached_file
 from specdec.errors import WrongCheckpoint
 
 WEIGHTS = "model.safetensors"
+STORED = (WEIGHTS, "pytorch_model.bin")
+"""Where weights may be: in one file of either name, or in several that an index of that name lists."""
+WRAPPERS = ("module.", "_orig_mod.")
+"""What torch puts before the names of a model that is trained on several devices, or compiled."""
 
 
 def find(path: str | PathLike[str], *names: str) -> Path:
@@ -63,22 +67,54 @@ def read_tensors(file: Path, names: Collection[str] | None = None) -> dict[str, 
         raise WrongCheckpoint(f"expected {file} to be a whole safetensors file, got: {error}") from error
 
 
+def read_all(path: str | PathLike[str]) -> dict[str, Tensor]:
+    """Read all tensors of a model, in one file or several, by their names in the model itself.
+
+    Raises:
+        WrongCheckpoint: there are no such files, one is damaged, or one lacks a tensor.
+    """
+    index = next((places for name in STORED if (places := _index(path, name)) is not None), None)
+    tensors = read_tensors(find(path, *STORED)) if index is None else _read_parts(path, index)
+    for prefix in WRAPPERS * 2:
+        if tensors and all(name.startswith(prefix) for name in tensors):
+            tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    return tensors
+
+
 def read_named(path: str | PathLike[str], names: Iterable[str]) -> dict[str, Tensor]:
     """Read some of a model's tensors out of its safetensors files, one or several, without the others.
 
     Raises:
         WrongCheckpoint: there are no such files, one is damaged, or a tensor is missing.
     """
-    index = _look_for(path, f"{WEIGHTS}.index.json")
-    places = None if index is None else read_fields(index)["weight_map"]
-    files: dict[str, list[str]] = {}
-    for name in names:
-        if places is not None and name not in places:
-            raise WrongCheckpoint(f"expected {name} in {path}, found none")
-        files.setdefault(WEIGHTS if places is None else places[name], []).append(name)
+    places = _index(path, WEIGHTS)
+    if places is None:
+        return read_tensors(find(path, WEIGHTS), [*names])
+    if missing := [name for name in names if name not in places]:
+        raise WrongCheckpoint(f"expected {missing[0]} in {path}, found none")
+    return _read_parts(path, {name: places[name] for name in names})
+
+
+def _index(path: str | PathLike[str], name: str) -> dict[str, str] | None:
+    """Say in which file each tensor is, if there is an index."""
+    file = _look_for(path, f"{name}.index.json")
+    if file is None:
+        return None
+    places = read_fields(file).get("weight_map")
+    if not isinstance(places, dict) or not all(Path(str(part)).name == part for part in places.values()):
+        raise WrongCheckpoint(f"expected {file} to name a file beside it for each tensor, got {places!r:.100}")
+    return places
+
+
+def _read_parts(path: str | PathLike[str], places: Mapping[str, str]) -> dict[str, Tensor]:
+    """Read these tensors, each out of its file."""
     tensors: dict[str, Tensor] = {}
-    for file, inside in files.items():
-        tensors |= read_tensors(find(path, file), inside)
+    for file in dict.fromkeys(places.values()):
+        inside = [name for name, place in places.items() if place == file]
+        found = read_tensors(find(path, file), inside)
+        if missing := [name for name in inside if name not in found]:
+            raise WrongCheckpoint(f"expected {missing[0]} in {file} of {path}, found none")
+        tensors |= {name: found[name] for name in inside}
     return tensors
 
 

@@ -106,3 +106,9 @@ def norm(module: Any, states: Float[Tensor, "*B E"]) -> Float[Tensor, "*B E"]:
 def split_heads(states: Float[Tensor, "B M W"], size: int) -> Float[Tensor, "B H M D"]:
     """View heads of this size."""
     return states.view(*states.shape[:2], states.shape[-1] // size, size).transpose(1, 2)
+
+
+def float_type(module: nn.Module, otherwise: torch.dtype) -> torch.dtype:
+    """Give the type of a module's weights, or another where they are quantized."""
+    types = (weight.dtype for weight in module.parameters() if weight.is_floating_point())
+    return next(types, otherwise)

@@ -7,6 +7,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import smooth_l1_loss
 
+from specdec.heads.layer import float_type
+
 CHUNK = 128
 """Tokens whose scores exist at a time: 66 MB of float32 for a vocabulary of 128k, and a few times that in all."""
 SCORES = 2**21
@@ -44,9 +46,9 @@ def soft_cross_entropies(
     is none of them, nothing is learnt. Tokens of weight zero cost nothing. Gradients, of the head as well if it is
     trained, are computed with the loss, chunk by chunk.
     """
-    weight, counted = next(head.parameters()), (weights > 0).any(0)
-    states, truth, weights = states[:, counted].to(weight.dtype), truth[counted].detach(), weights[:, counted].detach()
-    chunk = chunk or max(CHUNK, SCORES // (len(states) * len(weight)))
+    dtype, counted = float_type(head, states.dtype), (weights > 0).any(0)
+    states, truth, weights = states[:, counted].to(dtype), truth[counted].detach(), weights[:, counted].detach()
+    chunk = chunk or max(CHUNK, SCORES // (len(states) * _size(head)))
     trained = [parameter for parameter in head.parameters() if parameter.requires_grad]
     total, each = _Chunked.apply(head, target_head, tokens, chunk, truth, weights, states, *trained)  # type: ignore[no-untyped-call]
     return total, each
@@ -100,3 +102,8 @@ def _target_probs(
         return logits.softmax(-1), torch.ones_like(logits[:, 0])
     drafted = logits[:, tokens]
     return drafted.softmax(-1), (drafted.amax(-1) == logits.amax(-1)).to(logits)
+
+
+def _size(head: nn.Module) -> int:
+    """How many tokens an output head scores; layers in place of linear ones name that as these do."""
+    return int(head.out_features)  # type: ignore[arg-type]

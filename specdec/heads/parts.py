@@ -9,6 +9,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, Pre
 
 from specdec.errors import ModelError, OptionError, UnsupportedModel, WrongCheckpoint
 from specdec.heads.files import read_named
+from specdec.heads.layer import float_type
 from specdec.interfaces import Verifier
 from specdec.target.support import layer_types
 
@@ -65,9 +66,8 @@ class TargetParts:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type of the target's weights."""
-        dtype: torch.dtype = next(self.embed.parameters()).dtype
-        return dtype
+        """The type of the target's weights, where they are not quantized."""
+        return float_type(self.embed, float_type(self.norm, torch.float32))
 
     @property
     def device(self) -> torch.device:

@@ -10,7 +10,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from specdec.target.tree_pass import TreePass
+from specdec.target.tree_pass import TreePass, Window
 
 GROUPED = "grouped_sdpa"
 """What transformers knows the attention by that `use_grouped` chooses."""
@@ -28,7 +28,7 @@ class Attention(ABC):
     """Whether layers are given the keys and values of all slots, and find the pass's own by `TreePass.slots`."""
 
     @abstractmethod
-    def mask(self, tree: TreePass, dtype: torch.dtype, window: int | None) -> Any:
+    def mask(self, tree: TreePass, dtype: torch.dtype, window: Window | None) -> Any:
         """Build the `attention_mask` of the layers with this sliding window, or with none.
 
         Transformers hands a tensor of four dimensions to the layers as it is.
@@ -40,7 +40,7 @@ class DenseMask(Attention):
 
     implementations = ("sdpa", "eager", GROUPED)
 
-    def mask(self, tree: TreePass, dtype: torch.dtype, window: int | None) -> Tensor:
+    def mask(self, tree: TreePass, dtype: torch.dtype, window: Window | None) -> Tensor:
         return tree.mask(dtype, window)
 
 

@@ -15,6 +15,9 @@ from specdec.target.slot_mapping import SlotMapping
 HeadShape = tuple[int, int]
 """Heads and head size of one layer's keys or values."""
 
+NOTHING: HeadShape = (0, 0)
+"""What a layer stores that uses the keys and values of another."""
+
 STEP = 1024
 """By how many columns room grows at most beyond what is needed; each pass reads more than that costs."""
 
@@ -143,7 +146,8 @@ class SlotCache(Cache):
         if self._writes:  # a fifth of what indices cost, and there are two for each layer
             self._writes[part].copy_(states)
         else:
-            self._parts[part][mapping.index[:, None], :, mapping.columns] = states.transpose(1, 2)
+            stored = self._parts[part]
+            stored[mapping.index[:, None], :, mapping.columns] = states.transpose(1, 2).to(stored.dtype)
         return self._reads[part] if self._reads else self._parts[part][:, :, : mapping.end][mapping.index]
 
     def _views(self, slots: slice, columns: slice) -> list[Float[Tensor, "R H _ D"]]:

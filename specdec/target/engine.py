@@ -6,13 +6,16 @@ from typing import Any
 import torch
 from attrs import define, frozen
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
-from transformers import PreTrainedModel
+from torch import Tensor, nn
 
+from specdec.errors import ModelChanged
 from specdec.target.attention import Attention, DenseMask
 from specdec.target.cache import SlotCache
+from specdec.target.positions import position_limit
+from specdec.target.probe import check_reading
+from specdec.target.requirements import first_reading, refuse_unsupported, unwrapped
 from specdec.target.slot_mapping import SlotMapping
-from specdec.target.support import capture, decoder_layers, head_shapes, layer_types, refuse_unsupported, text_config
+from specdec.target.support import capture, decoder_layers, evaluating, layer_windows, text_config
 from specdec.target.tree_pass import TreePass
 
 BUCKET = 32
@@ -43,25 +46,27 @@ class Engine:
     Nothing that is read counts until it is kept: a pass may be repeated, or its nodes left to be overwritten.
     """
 
-    def __init__(self, model: PreTrainedModel, attention: Attention | None = None, *, bucket: int = BUCKET) -> None:
+    def __init__(self, model: nn.Module, attention: Attention | None = None, *, bucket: int = BUCKET) -> None:
         """Use a loaded model as it is; a pass reads a multiple of `bucket` columns, so that its shapes repeat.
 
         Raises:
-            UnsupportedModel: its cache cannot be cut to a prefix, or its attention cannot be told of trees.
+            UnsupportedModel: it does not read trees, chunks of a text or texts side by side as it reads one text.
         """
         self.attention = attention or DenseMask()
-        refuse_unsupported(model, self.attention)
-        self.model = model.eval()
-        self.config = text_config(model)
+        self.model = unwrapped(model)
+        refuse_unsupported(self.model, self.attention)
+        self.config = text_config(self.model)
         self.vocab_size = int(self.config.vocab_size)
-        self.max_length: int | None = getattr(self.config, "max_position_embeddings", None)
-        self.layers = decoder_layers(model)
-        self.cache = SlotCache(head_shapes(model), model.dtype, model.device)
-        self._device, self._dtype = model.device, model.dtype  # transformers looks for them among all weights
-        sliding = {"sliding_attention": getattr(self.config, "sliding_window", None)}
-        self._windows = {kind: sliding.get(kind) for kind in layer_types(self.config)}
+        limit = position_limit(self.config)
+        self.max_length, self.length_advice = limit.tokens, limit.advice
+        shapes, self.dtype, self.device = first_reading(self.model)
+        self.layers = decoder_layers(self.model)
+        self._windows = layer_windows(self.config)
+        self.cache = SlotCache(shapes, self.dtype, self.device)
         self._bucket = bucket
         self._slots: list[Slot] = []
+        self._setup = self._current_setup()
+        check_reading(self)
 
     def open(self, columns: int = 0) -> Slot:
         """Give a new sequence an empty slot, and room for this many tokens when any are read."""
@@ -80,7 +85,10 @@ class Engine:
                 self.cache.copy(last.index, slot.index)
                 self._slots[slot.index] = last
                 last.index = slot.index
-        self.cache.release(len(self._slots), max((slot.room for slot in self._slots), default=0))
+        if slots:
+            least = self._bucket // 4 + 1  # of which one bucket is less than four times as much
+            columns = max((least, *(slot.room for slot in self._slots))) if self._slots else 0
+            self.cache.release(len(self._slots), columns)
 
     def read(
         self,
@@ -97,9 +105,14 @@ class Engine:
         Every row begins with a token, which is read in place of its padding as well. Slots that are neighbours, in
         the order of their indices, are read in place; others are gathered.
         """
+        self._check_unchanged()
         tree = self._begin(slots, depths, visible)
         tokens = self._to(tokens)
-        with torch.inference_mode(), capture(self.model, self.layers, hidden_states) as captured:
+        with (
+            torch.inference_mode(),
+            evaluating(self.model),
+            capture(self.model, self.layers, hidden_states) as captured,
+        ):
             output: Any = (self.model if logits else self.model.base_model)(
                 input_ids=torch.where(tokens < 0, tokens[:, :1], tokens),
                 position_ids=tree.positions,
@@ -143,8 +156,8 @@ class Engine:
         stops = [slot.length + depths.shape[1] for slot in slots]
         for slot, stop in zip(slots, stops, strict=True):
             slot.room = max(slot.room, stop)
-        end = -(-max(stops) // self._bucket) * self._bucket
-        self.cache.reserve(len(self._slots), max(end, max(slot.room for slot in self._slots)))
+        end = self._rounded(max(stops))
+        self.cache.reserve(len(self._slots), self._rounded(max(slot.room for slot in slots)))
         indices = [slot.index for slot in slots]
         for index, stop in zip(indices, stops, strict=True):
             self.cache.clear(index, stop)
@@ -154,10 +167,28 @@ class Engine:
         self.cache.begin(SlotMapping(indices, tree.columns, end, tree.starts, rows), whole=self.attention.finds_slots)
         return tree
 
+    def _rounded(self, columns: int) -> int:
+        """Round up to a whole bucket."""
+        return -(-columns // self._bucket) * self._bucket
+
+    def _current_setup(self) -> tuple[Any, ...]:
+        """What is not to change after slots were made for it."""
+        weight = getattr(self.model.get_input_embeddings(), "weight", None)
+        weights = (weight.dtype, weight.device) if isinstance(weight, Tensor) else ()
+        return *weights, getattr(self.config, "_attn_implementation", None)
+
+    def _check_unchanged(self) -> None:
+        setup = self._current_setup()
+        if setup != self._setup:
+            was, now = (" ".join(map(str, each)) for each in (self._setup, setup))
+            raise ModelChanged(
+                f"expected {type(self.model).__name__} as it was given, {was}, got {now}: use it in a new target"
+            )
+
     def _to(self, tensor: Tensor) -> Tensor:
-        return tensor.to(self._device, non_blocking=True)
+        return tensor.to(self.device, non_blocking=True)
 
     def _mask(self, tree: TreePass) -> Any:
         """Build what layers of each kind are given."""
-        masks = {kind: self.attention.mask(tree, self._dtype, window) for kind, window in self._windows.items()}
+        masks = {kind: self.attention.mask(tree, self.dtype, window) for kind, window in self._windows.items()}
         return masks if len(masks) > 1 else next(iter(masks.values()))

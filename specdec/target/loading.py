@@ -19,7 +19,8 @@ Name = str | PathLike[str]
 def load_model(name: Name, device: str | torch.device | None = None, **options: Any) -> PreTrainedModel:
     """Load a causal language model onto a device; `options` go to transformers.
 
-    Half precision is for GPUs: on a CPU such weights become float32, unless a `dtype` is asked for.
+    Half precision, float16 and bfloat16 alike, is for GPUs: on a CPU such weights become float32, unless a `dtype` is
+    among the options.
 
     Raises:
         ModelError: there is no such model, or transformers cannot load it.
@@ -32,7 +33,7 @@ def load_model(name: Name, device: str | torch.device | None = None, **options: 
         raise _cannot("model", name, error) from error
     if place is not None:
         model = model.to(place)
-    if "dtype" not in options and model.dtype == torch.float16 and model.device.type == "cpu":
+    if "dtype" not in options and model.dtype in (torch.float16, torch.bfloat16) and model.device.type == "cpu":
         model = model.float()
     if "attn_implementation" not in options:
         use_grouped(model)

@@ -9,6 +9,17 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
+@frozen
+class Chunk:
+    """A window that begins again at each multiple of its size."""
+
+    size: int
+
+
+Window = int | Chunk
+"""How far back a position sees: itself and the others of its last so many, or those of its chunk."""
+
+
 @frozen(eq=False)
 class TreePass:
     """Nodes read after `decided` tokens of each row; whatever comes after them is ignored.
@@ -55,15 +66,18 @@ class TreePass:
         """Columns that the nodes read now are written to."""
         return self._node_columns[:, self.start :]
 
-    def mask(self, dtype: torch.dtype, window: int | None = None) -> Float[Tensor, "R 1 M T"]:
+    def mask(self, dtype: torch.dtype, window: Window | None = None) -> Float[Tensor, "R 1 M T"]:
         """Build an additive mask, lowest where nothing may be seen; eager attention adds it as it is.
 
         A window of w lets a position see itself and the w - 1 before it.
         """
+        size = window.size if isinstance(window, Chunk) else window
         hidden: Tensor = self._all_columns >= self.lengths[:, None, None]
         nodes: Tensor = ~self.visible
-        if window is not None and window < self.end:
-            nearest = self.positions[..., None] - window  # of what lies too far back
+        if size is not None and size < self.end:
+            positions = self.positions[..., None]
+            begin = positions // size * size if isinstance(window, Chunk) else positions - size + 1
+            nearest = begin - 1  # of what lies too far back
             hidden = hidden | (self._all_columns <= nearest)
             nodes = nodes | ((self.lengths[:, None] + self.depths)[:, None] <= nearest)
         hidden = hidden.expand(*nodes.shape[:2], -1).scatter(2, self._node_columns[:, None].expand_as(nodes), nodes)

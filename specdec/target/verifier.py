@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Shaped
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from specdec.chance import Chance, Keyed
@@ -33,22 +33,22 @@ class Target(Verifier):
 
     def __init__(
         self,
-        model: PreTrainedModel,
+        model: nn.Module,
         tokenizer: PreTrainedTokenizerBase | None = None,
         rule: Rule | None = None,
         chance: Chance | None = None,
     ) -> None:
-        """Use a loaded model as it is.
+        """Use a loaded model of transformers, or one that PEFT gave adapters, as it is.
 
         Raises:
-            UnsupportedModel: its cache cannot be cut to a prefix, or its attention takes no mask.
+            UnsupportedModel: it does not read trees, chunks of a text or texts side by side as it reads one text.
         """
         self.engine = Engine(model)
         self.sessions = Sessions(self.engine, rule or Match(), chance or Keyed())
         self.tokenizer = tokenizer
         self.vocab_size = self.engine.vocab_size
-        self.max_length = self.engine.max_length
-        self.end_tokens = _end_tokens(model)
+        self.length_advice = self.engine.length_advice
+        self.end_tokens = _end_tokens(self.engine.model)
         self._batch: list[Session | None] = []
 
     @classmethod
@@ -60,6 +60,15 @@ class Target(Verifier):
     def model(self) -> PreTrainedModel:
         """The transformers model itself."""
         return self.engine.model
+
+    @property
+    def max_length(self) -> int | None:
+        """Most tokens that a sequence may have; None if there is no limit. It may be set."""
+        return self.engine.max_length
+
+    @max_length.setter
+    def max_length(self, value: int | None) -> None:
+        self.engine.max_length = value
 
     def view(self) -> "Target":
         target = copy(self)
@@ -140,7 +149,7 @@ class Target(Verifier):
 
 
 def _end_tokens(model: PreTrainedModel) -> tuple[int, ...]:
-    ends = getattr(model.generation_config, "eos_token_id", None)
+    ends = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
     if ends is None:
         return ()
     return (ends,) if isinstance(ends, int) else tuple(ends)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, T5Config, T5ForConditionalGeneration
 
 from specdec import (
@@ -203,6 +204,7 @@ def test_stop_strings_without_a_tokenizer() -> None:
 
 
 SMALL = {"vocab_size": VOCAB, "hidden_size": 32, "num_hidden_layers": 2, "pad_token_id": None, "bos_token_id": None}
+BART = {"vocab_size": VOCAB, "d_model": 32, "decoder_layers": 2, "decoder_attention_heads": 4, "decoder_ffn_dim": 48}
 HEADS = SMALL | {"num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 48, "head_dim": 8}
 
 
@@ -227,15 +229,25 @@ def with_flash_attention() -> PreTrainedModel:
         ),
         (
             lambda: causal("qwen3_next", **HEADS, num_experts=2, num_experts_per_tok=1, moe_intermediate_size=16),
-            "Qwen3NextForCausalLM with .*linear_attention",
+            "Qwen3NextForCausalLM with conv_states, recurrent_states in layer 0",
         ),
-        (lambda: causal("falcon", **SMALL, num_attention_heads=4, alibi=True), "FalconForCausalLM, .*ALiBi"),
-        (lambda: causal("bloom", **SMALL, n_head=4), "BloomForCausalLM, .*ALiBi"),
-        (lambda: causal("mpt", vocab_size=VOCAB, d_model=32, n_layers=2, n_heads=4), "MptForCausalLM, .*ALiBi"),
+        (lambda: causal("falcon", **SMALL, num_attention_heads=4, alibi=True), "FalconForCausalLM, which raised"),
+        (lambda: causal("bloom", **SMALL, n_head=4), "takes position_ids, got BloomForCausalLM"),
         (
-            lambda: causal("gpt_neo", hidden_size=32, num_layers=2, num_heads=4, attention_types=[[["global"], 2]]),
-            "GPTNeoForCausalLM, which keeps its own",
+            lambda: causal("mpt", vocab_size=VOCAB, d_model=32, n_layers=2, n_heads=4),
+            "takes position_ids, got MptForCausalLM",
         ),
+        (
+            lambda: causal("bart", **BART, is_encoder_decoder=False, is_decoder=True),
+            "takes position_ids, got BartForCausalLM",
+        ),
+        (
+            lambda: causal("gpt_neo", hidden_size=32, num_layers=2, num_heads=4, attention_types=[[["local"], 2]]),
+            "masks of their own but causal ones, got GPTNeoForCausalLM",
+        ),
+        (lambda: build("llama").to("meta"), "with weights, got LlamaForCausalLM on the meta device"),
+        (lambda: build("llama").model, "causal language model, got LlamaModel, which has no output head"),
+        (lambda: torch.nn.Linear(2, 2), "causal language model of transformers, got Linear"),
         (
             lambda: T5ForConditionalGeneration(
                 T5Config(vocab_size=VOCAB, d_model=32, d_kv=8, d_ff=48, num_layers=2, num_heads=4)
@@ -244,7 +256,22 @@ def with_flash_attention() -> PreTrainedModel:
         ),
         (with_flash_attention, "sdpa or eager or .* got flash_attention_2; load LlamaForCausalLM with"),
     ],
-    ids=["mamba", "mamba2", "recurrent_gemma", "qwen3_next", "falcon", "bloom", "mpt", "gpt_neo", "t5", "flash"],
+    ids=[
+        "mamba",
+        "mamba2",
+        "recurrent_gemma",
+        "qwen3_next",
+        "falcon",
+        "bloom",
+        "mpt",
+        "bart",
+        "gpt_neo",
+        "meta",
+        "headless",
+        "linear",
+        "t5",
+        "flash",
+    ],
 )
 @pytest.mark.parametrize("use", [Target, SmallModel])
 def test_models_that_cannot_read_trees(make: Callable[[], PreTrainedModel], message: str, use: Any) -> None:

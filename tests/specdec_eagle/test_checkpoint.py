@@ -1,5 +1,6 @@
 """Heads on disk that are not what they should be."""
 
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,6 +8,8 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from specdec import Step, Target, Tree, Verifier, load_drafter
@@ -14,7 +17,7 @@ from specdec.errors import OptionError, UnsupportedModel, WrongCheckpoint
 from specdec.heads import TargetParts, fingerprint
 from specdec_eagle.checkpoint import load
 from specdec_eagle.plugin import eagle
-from tests.specdec_eagle.files import FOLDERS, GOLDEN, read, reweigh, rewrite
+from tests.specdec_eagle.files import FOLDERS, GOLDEN, read, reweigh, rewrite, same
 from tests.specdec_eagle.heads import KINDS, NAMES, head, target
 from tests.toys import build, byte_tokenizer, tiny
 
@@ -24,6 +27,68 @@ def test_truncated_file(name: str, folder: Path, golden_model: PreTrainedModel, 
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:size])
     with pytest.raises(WrongCheckpoint, match="whole safetensors file"):
+        read(name, folder, golden_model)
+
+
+def shards(tensors: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """Deal tensors out to two files."""
+    names = sorted(tensors)
+    parts = {"part-1": names[::2], "part-2": names[1::2]}
+    return {file: {name: tensors[name].clone() for name in inside} for file, inside in parts.items()}
+
+
+def split(folder: Path, ending: str) -> None:
+    """Store weights in several files, as a large model's are."""
+    whole = folder / "model.safetensors"
+    parts = {f"{name}.{ending}": part for name, part in shards(load_file(whole)).items()}
+    for file, part in parts.items():
+        if ending == "bin":
+            torch.save(part, folder / file)
+        else:
+            save_file(part, folder / file)
+    whole.unlink()
+    index = {"weight_map": {name: file for file, part in parts.items() for name in part}}
+    stem = "pytorch_model.bin" if ending == "bin" else "model.safetensors"
+    (folder / f"{stem}.index.json").write_text(json.dumps(index))
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "bin"])
+def test_weights_in_several_files(name: str, folder: Path, golden_model: PreTrainedModel, ending: str) -> None:
+    whole = read(name, folder, golden_model)
+    split(folder, ending)
+
+    assert same(read(name, folder, golden_model), whole)
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
+def test_weights_of_a_model_that_was_wrapped_in_training(
+    name: str, folder: Path, golden_model: PreTrainedModel, prefix: str
+) -> None:
+    whole = read(name, folder, golden_model)
+
+    def wrap(weights: dict[str, Tensor]) -> None:
+        weights.update({prefix + key: weights.pop(key) for key in list(weights)})
+
+    reweigh(folder, wrap)
+    assert same(read(name, folder, golden_model), whole)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda index: index.pop("weight_map"), "name a file beside it for each tensor, got None"),
+        (lambda index: index["weight_map"].update({"fc.weight": "../part-1.safetensors"}), "a file beside it"),
+        (lambda index: index["weight_map"].update({"fc.weight": "part-3.safetensors"}), "part-3.safetensors in"),
+        (lambda index: index["weight_map"].update(extra="part-1.safetensors"), "expected extra in"),
+    ],
+)
+def test_wrong_index(name: str, folder: Path, golden_model: PreTrainedModel, change: Any, message: str) -> None:
+    split(folder, "safetensors")
+    file = folder / "model.safetensors.index.json"
+    index = json.loads(file.read_text())
+    change(index)
+    file.write_text(json.dumps(index))
+    with pytest.raises(WrongCheckpoint, match=message):
         read(name, folder, golden_model)
 
 

@@ -1,17 +1,22 @@
 """A draft model reads each decided token once, and its cache is always that of the decided tokens."""
 
+import copy
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from specdec import Context, Decoder, Sampling, Step, Stop, Target, Tree, TreePolicy
-from specdec.drafters import SmallModel
+from specdec import Context, Decoder, Sampling, Step, Stop, Target, Tree, TreePolicy, load_drafter
+from specdec.drafters import NoDrafter, SmallModel
+from specdec.errors import VocabularyMismatch
 from specdec.policies import Adaptive, Chain, Dynamic, Static
+from specdec.rules import Match, Rejection, Traversal
+from tests.plain import decode_plainly
 from tests.specdec.target.readings import assert_whole
 from tests.specdec.trees import words
-from tests.toys import ARCHITECTURES, RAGGED, perturbed, tiny
+from tests.toys import ARCHITECTURES, RAGGED, build, byte_tokenizer, perturbed, tiny
 
 POLICIES = [
     Chain(4),
@@ -52,11 +57,12 @@ def test_the_cache_is_that_of_the_decided_tokens(policy: TreePolicy, model: Any)
 def test_each_token_that_was_accepted_is_read_once(policy: TreePolicy) -> None:
     """What is read are the prompt, the drafted nodes that grow, and at most one decided token per step beyond."""
     model, read = perturbed(), []
+    drafter = SmallModel(model)
     hook = model.register_forward_pre_hook(
         lambda _, args, kwargs: read.append(kwargs["input_ids"].shape[1]), with_kwargs=True
     )
     try:
-        decoder = Decoder(SmallModel(model), Target(tiny()), policy)
+        decoder = Decoder(drafter, Target(tiny()), policy)
         steps = list(decoder.stream(RAGGED[2], Sampling(1.0, seed=2), Stop(16, tokens=())))
     finally:
         hook.remove()
@@ -71,10 +77,10 @@ def test_each_token_that_was_accepted_is_read_once(policy: TreePolicy) -> None:
 def test_a_whole_chain_that_was_accepted_leaves_two_tokens_to_read() -> None:
     """The last drafted token was never read, and the bonus token is the root."""
     model, read = tiny("gemma"), []
+    drafter = SmallModel(model)  # which tries the model
     hook = model.register_forward_pre_hook(
         lambda _, args, kwargs: read.append(kwargs["input_ids"].shape[1]), with_kwargs=True
     )
-    drafter = SmallModel(model)
     try:
         decoder = Decoder(drafter, Target(perturbed("gemma", 0.0)), Chain(3))
         decoder.generate(RAGGED[0], Sampling(), Stop(12, tokens=()))
@@ -122,3 +128,35 @@ def test_a_new_batch_finds_nothing_of_the_last() -> None:
 
     assert decoder.generate(RAGGED[:2], Sampling(), Stop(8, tokens=())).tokens == expected
     assert decoder.metrics.summary().acceptance_length > 2
+
+
+@pytest.mark.parametrize("policy", [Static((3, 2)), Static((3, 2), sampled=True), Dynamic(depth=4, width=3, size=5)])
+@pytest.mark.parametrize("rule", [Match, Rejection, Traversal])
+@pytest.mark.parametrize(("own", "whole"), [(48, 56), (60, 56)])
+def test_vocabularies_that_are_padded_otherwise(own: int, whole: int, rule: Any, policy: TreePolicy) -> None:
+    """Tokens that the draft model has and the target has not are never guessed; of the others it reads some."""
+    target = Target(tiny(), rule=rule())
+    sampling = Sampling(0.0 if rule is not Match else 1.0, seed=1)
+    drafter = SmallModel(build("llama", vocab_size=own, seed=3), whole)
+    said = Decoder(drafter, target, policy).generate(RAGGED, [sampling] * 5, Stop(12, tokens=()))
+
+    assert said.tokens == tuple(decode_plainly(tiny(), tuple(prompt), sampling, 12) for prompt in RAGGED)
+    assert any(token >= own for text in said.tokens for token in text) or own > whole
+
+
+def test_padding_is_recognised_by_the_tokenizers(tmp_path: Path) -> None:
+    tokenizer = byte_tokenizer()
+    size = len(tokenizer)
+    target = Target(build("llama", vocab_size=size + 3), tokenizer)
+    build("llama", vocab_size=size + 8, seed=2).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    drafter = load_drafter("small_model", tmp_path, target=target)
+    said = Decoder(drafter, target).generate([1, 2, 3], Sampling(), Stop(8, tokens=()))
+
+    assert drafter.vocab_size == target.vocab_size
+    assert said.tokens == Decoder(NoDrafter(), target).generate([1, 2, 3], Sampling(), Stop(8, tokens=())).tokens
+    other = copy.deepcopy(tokenizer)
+    other.add_tokens(["new"])
+    other.save_pretrained(tmp_path)
+    with pytest.raises(VocabularyMismatch, match=f"in which 'new' is {size} and not none"):
+        load_drafter("small_model", tmp_path, target=target)

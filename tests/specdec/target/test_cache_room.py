@@ -4,9 +4,10 @@ import gc
 from collections.abc import Callable
 from time import thread_time
 
+import pytest
 from torch import Tensor
 
-from specdec.target import Engine
+from specdec.target import Engine, SlotCache
 from tests.specdec.target.readings import BYTES, assert_whole, opened, read_chain
 from tests.toys import VOCAB, prompt, tiny
 
@@ -120,3 +121,23 @@ def test_a_long_row_gives_back_its_columns() -> None:
 
     assert engine.cache.nbytes < before / 4
     assert_whole(engine, short, prompt(10))
+
+
+def test_opening_and_closing_moves_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many short rows, each that joins or leaves costs as little as the last; only doubling copies."""
+    copies, resize = [], SlotCache._resize
+
+    def counted(self: SlotCache, slots: int, columns: int, stays: tuple[int, int]) -> None:
+        if (slots, columns) != self._room:
+            copies.append((slots, columns))
+        resize(self, slots, columns, stays)
+
+    monkeypatch.setattr(SlotCache, "_resize", counted)
+    engine = Engine(tiny())
+    slots = [slot for _ in range(64) for slot in opened(engine, [3])]
+    for slot in slots[::-1]:
+        engine.close(slot)
+        if engine.cache.nbytes:
+            read_chain(engine, slots[0], [1])
+
+    assert len(copies) <= 2 * 8

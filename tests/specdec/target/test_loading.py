@@ -50,3 +50,13 @@ def test_such_a_model_generates_and_is_saved_as_any_other(kind: str, tmp_path: P
 
     assert texts[0] == texts[1]
     assert model(inputs).logits.dtype == torch.float64
+
+
+@pytest.mark.parametrize("stored", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_half_precision_becomes_single_on_a_cpu(stored: torch.dtype, tmp_path: Path) -> None:
+    build("llama", dtype=stored).save_pretrained(tmp_path)
+    half = stored in (torch.float16, torch.bfloat16)
+
+    assert load_model(tmp_path).dtype == (torch.float32 if half else stored)
+    assert load_model(tmp_path, "cpu").dtype == (torch.float32 if half else stored)
+    assert load_model(tmp_path, dtype=stored).dtype == stored
