@@ -125,7 +125,7 @@ class Decoder:
         return self._run(verifier, claim, context, ends, self.metrics), self.metrics
 
     def _run(self, verifier: Verifier, claim: Claim, context: Context, ends: Ends, metrics: Metrics) -> Iterator[Step]:
-        texts = [TextStream(self.tokenizer) for _ in context.tokens] if self.tokenizer else []
+        texts = [TextStream(self.tokenizer, prompt) for prompt in context.tokens] if self.tokenizer else []
         relays = (plugins().hook, self._observers)
         _tell(relays, "on_begin", context=context)
         while not all(context.done):
