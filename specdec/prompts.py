@@ -119,6 +119,8 @@ def _tokens(prompt: str | list[int] | Messages, tokenizer: PreTrainedTokenizerBa
         return list(prompt)  # type: ignore[arg-type]
     if tokenizer is None:
         raise PromptError(f"expected token ids, for there is no tokenizer; got {brief(prompt)}")
+    if not isinstance(prompt, str) and not tokenizer.chat_template:
+        raise PromptError(f"expected text or token ids, for the tokenizer has no chat template; got {brief(prompt)}")
     try:
         return _encoded(prompt, tokenizer)  # type: ignore[arg-type]
     except Exception as error:
