@@ -31,7 +31,7 @@ def batch(prompts: Prompt | Sequence[Prompt]) -> list[str | list[int] | Messages
     several = _several(prompts)
     if several is not None:
         return several
-    if not isinstance(prompts, list | tuple):
+    if not isinstance(prompts, list | tuple) or any(_token(part) is not None for part in prompts):
         raise PromptError(f"{EXPECTED}; got {_named(prompts)}")
     return [_only(prompt, number) for number, prompt in enumerate(prompts)]
 

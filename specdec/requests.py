@@ -55,9 +55,7 @@ def check_vocabulary(sampling: Sampling, vocab_size: int) -> None:
 def _each(values: Any, count: int, kind: type, example: str) -> tuple[Any, ...]:
     name = kind.__name__
     if not isinstance(values, list | tuple) or not all(isinstance(value, kind) for value in values):
-        raise OptionError(
-            f"expected a {name}, or a list with one for each prompt, as {name}({example}); got {values!r}"
-        )
+        raise OptionError(f"expected a {name}, as {name}({example}), or a list of one for each prompt; got {values!r}")
     if len(values) != count:
         raise OptionError(f"expected a {name.lower()} for each of {count} prompts, got {len(values)}")
     return tuple(values)
