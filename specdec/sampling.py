@@ -6,7 +6,7 @@ from math import isfinite
 
 import torch
 from attrs import asdict, evolve, frozen
-from jaxtyping import Float
+from jaxtyping import Float, Num
 from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList, TopPLogitsWarper
 
@@ -146,6 +146,6 @@ def _filters(sampling: Sampling, device: torch.device | None) -> LogitsProcessor
     )
 
 
-def _wide(rows: Float[Tensor, "*N V"]) -> Float[Tensor, "*N V"]:
+def _wide(rows: Num[Tensor, "*N V"]) -> Float[Tensor, "*N V"]:
     """Make at least single precision of what a model or a processor gives."""
     return rows if rows.dtype == torch.float64 else rows.float()
