@@ -135,7 +135,7 @@ class Decoder:
         noise = tuple(Noise(self._chance, one.seed) for one in options)
         step = verifier.prefill(encoded, self.drafter.needs, options)
         claim = Claim.of(self.drafter, verifier)
-        context = Context(encoded, limits, [False] * len(encoded), options, step, noise)
+        context = Context(encoded, limits, [False] * len(encoded), options, step, noise, self.verifier.vocab_size)
         self.drafter.begin(context)
         self.metrics = Metrics()
         return self._run(verifier, claim, context, ends, self.metrics), self.metrics

@@ -88,8 +88,8 @@ def test_greedy_texts_are_those_of_generate(name: str, data: st.DataObject) -> N
     """Each option, alone and beside others; a prompt of one token too."""
     others = data.draw(st.lists(st.sampled_from(list(GREEDY)), max_size=2, unique=True))
     options = {each: data.draw(GREEDY[each]) for each in dict.fromkeys([name, *others])}
-    if "forced_eos_token_id" in options:
-        options.pop("suppress_tokens", None)
+    if "suppress_tokens" in options:  # of which none may be forced
+        options = {each: value for each, value in options.items() if not each.startswith("forced")}
     model, tokens = tiny(), data.draw(st.sampled_from(PROMPTS))
     with configured(model, **options, **ENDED) as config:
         expected = tuple(generate(model, tokens)[0, len(tokens) :].tolist())
@@ -105,8 +105,8 @@ def test_sampled_tokens_have_the_law_of_generate(name: str, data: st.DataObject)
     strategies = GREEDY | WARM
     others = data.draw(st.lists(st.sampled_from(list(strategies)), max_size=3, unique=True))
     options = {each: data.draw(strategies[each]) for each in dict.fromkeys([name, *others])}
-    if "forced_eos_token_id" in options:
-        options.pop("suppress_tokens", None)
+    if "suppress_tokens" in options:  # of which none may be forced
+        options = {each: value for each, value in options.items() if not each.startswith("forced")}
     model, tokens = tiny(), data.draw(st.sampled_from(PROMPTS))
     with configured(model, **options, do_sample=True, **ENDED) as config:
         said = generate(model, tokens, output_scores=True, output_logits=True, return_dict_in_generate=True)
