@@ -35,7 +35,7 @@ class Context:
     """The sequences of a batch as decided so far.
 
     `limits` are the lengths that they may reach. `step` is the last step, the reading of the prompt included: its
-    features are what is new since the drafter last saw the sequences.
+    features are what is new since the drafter last saw the sequences. `vocab_size` is the target's, if it is known.
     """
 
     tokens: list[list[int]]
@@ -48,6 +48,8 @@ class Context:
     @noise.default
     def _(self) -> tuple[Noise, ...]:
         return tuple(Noise(Keyed(), options.seed) for options in self.sampling)
+
+    vocab_size: int | None = None
 
     @cached_property
     def active(self) -> list[int]:

@@ -1,5 +1,6 @@
 """The loop: propose, verify, advance."""
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
@@ -18,7 +19,9 @@ from specdec.metrics import Metrics, Summary
 from specdec.observers import observe
 from specdec.options import Sampling, Stop
 from specdec.plugins import load_policy, plugins
+from specdec.requests import check_vocabulary, samplings_for, spanned, stops_for
 from specdec.text import Prompt, TextStream, batch, encode
+from specdec.unfollowed import unfollowed
 
 
 @frozen
@@ -49,8 +52,9 @@ class Decoder:
 
         Raises:
             VocabularyMismatch: the drafter is made for a vocabulary of another size.
-            OptionError: an observer has none of these methods.
+            OptionError: a part is something else, or an observer has none of these methods.
         """
+        _check_parts(drafter, verifier, policy)
         if drafter.vocab_size not in (None, verifier.vocab_size):
             raise VocabularyMismatch(
                 f"expected a drafter for the target's vocabulary of {verifier.vocab_size} tokens, "
@@ -59,13 +63,13 @@ class Decoder:
         self.drafter, self.verifier, self.policy = drafter, verifier, policy or load_policy(drafter.policy)
         self.tokenizer = tokenizer or verifier.tokenizer
         self.metrics = Metrics()
-        self._chance, self._observers = chance or Keyed(), observe(observers)
+        self._chance, self._observers, self._warned = chance or Keyed(), observe(observers), False
 
     def generate(
         self,
         prompts: Prompt | Sequence[Prompt],
         sampling: Sampling | Sequence[Sampling] = Sampling(),  # noqa: B008  (frozen)
-        stop: Stop = Stop(),  # noqa: B008
+        stop: Stop | Sequence[Stop] = Stop(),  # noqa: B008
     ) -> Generation:
         """Decode to the end; what `stream` gives, in one piece."""
         run, metrics = self._begin(prompts, sampling, stop)
@@ -80,16 +84,17 @@ class Decoder:
         self,
         prompts: Prompt | Sequence[Prompt],
         sampling: Sampling | Sequence[Sampling] = Sampling(),  # noqa: B008
-        stop: Stop = Stop(),  # noqa: B008
+        stop: Stop | Sequence[Stop] = Stop(),  # noqa: B008
     ) -> Iterator[Step]:
         """Read the prompts now, then decode as the steps are asked for.
 
-        One `Sampling` for several prompts is spread over them as `Sampling.spread` says. Prompts are
-        text, messages, or token ids.
+        One `Sampling` for several prompts is spread over them as `Sampling.spread` says; there may be one for each,
+        and a `Stop` for each. Prompts are text, messages, token ids, or what a tokenizer gives.
 
         Raises:
-            PromptError: a prompt is empty, outside the vocabulary, or too long for what is to be generated.
-            OptionError: not as many samplings as prompts, or a stop string without a tokenizer.
+            PromptError: a prompt is none of these, empty, outside the vocabulary, or too long for what is to be
+                generated.
+            OptionError: not as many samplings or stops as prompts, or a stop string without a tokenizer.
         """
         return self._begin(prompts, sampling, stop)[0]
 
@@ -99,6 +104,9 @@ class Decoder:
         self.drafter.close()
         self.verifier.close()
 
+    def __repr__(self) -> str:
+        return f"Decoder({self.drafter!r}, {self.verifier!r}, {self.policy!r})"
+
     def __enter__(self) -> "Decoder":
         return self
 
@@ -106,26 +114,34 @@ class Decoder:
         self.close()
 
     def _begin(
-        self, prompts: Prompt | Sequence[Prompt], sampling: Sampling | Sequence[Sampling], stop: Stop
+        self,
+        prompts: Prompt | Sequence[Prompt],
+        sampling: Sampling | Sequence[Sampling],
+        stop: Stop | Sequence[Stop],
     ) -> tuple[Iterator[Step], Metrics]:
         """Read the prompts; give the steps that follow, and what counts them."""
         encoded = [encode(prompt, self.tokenizer) for prompt in batch(prompts)]
-        options = sampling.spread(len(encoded)) if isinstance(sampling, Sampling) else tuple(sampling)
-        if len(options) != len(encoded):
-            raise OptionError(f"expected a sampling for each of {len(encoded)} prompts, got {len(options)}")
-        limits = limits_of(encoded, stop, self.verifier.max_length, self.verifier.length_advice)
-        ends = Ends(stop, self.verifier.end_tokens, self.tokenizer)
+        options, stops = samplings_for(sampling, len(encoded)), stops_for(stop, len(encoded))
+        limits = limits_of(encoded, stops, self.verifier.max_length, self.verifier.length_advice)
+        ends = Ends(stops, self.verifier.end_tokens, self.tokenizer)
+        for one in options:
+            check_vocabulary(one, self.verifier.vocab_size)
+        rows = zip(options, stops, encoded, limits, strict=True)
+        options = tuple(spanned(*row, self.verifier.end_tokens) for row in rows)
+        if not self._warned and (reason := unfollowed(self.verifier.generation_config, options[0], stops[0])):
+            warnings.warn(reason, stacklevel=3)
+            self._warned = True
         verifier = self.verifier.view()
         noise = tuple(Noise(self._chance, one.seed) for one in options)
         step = verifier.prefill(encoded, self.drafter.needs, options)
         claim = Claim.of(self.drafter, verifier)
-        context = Context(encoded, limits, [False] * len(encoded), options, step, noise)
+        context = Context(encoded, limits, [False] * len(encoded), options, step, noise, self.verifier.vocab_size)
         self.drafter.begin(context)
         self.metrics = Metrics()
         return self._run(verifier, claim, context, ends, self.metrics), self.metrics
 
     def _run(self, verifier: Verifier, claim: Claim, context: Context, ends: Ends, metrics: Metrics) -> Iterator[Step]:
-        texts = [TextStream(self.tokenizer) for _ in context.tokens] if self.tokenizer else []
+        texts = [TextStream(self.tokenizer, prompt) for prompt in context.tokens] if self.tokenizer else []
         relays = (plugins().hook, self._observers)
         _tell(relays, "on_begin", context=context)
         while not all(context.done):
@@ -146,6 +162,17 @@ class Decoder:
         _tell(relays, "on_end", context=context)
         if verifier is not self.verifier:
             verifier.close()
+
+
+def _check_parts(drafter: object, verifier: object, policy: object) -> None:
+    """Check that each part is what it is to be, for names are easily given in its place."""
+    for what, kind, part in (
+        ("a drafter, as load_drafter makes", Drafter, drafter),
+        ("a verifier, such as a Target", Verifier, verifier),
+        ("a policy, as load_policy makes, or None", TreePolicy | None, policy),
+    ):
+        if not isinstance(part, kind):
+            raise OptionError(f"expected {what}, got {part!r}")
 
 
 def _tell(relays: Iterable[HookRelay], event: str, **what: Any) -> None:

@@ -1,5 +1,6 @@
 """The loop that policies shape and drafters feed."""
 
+from collections.abc import Sequence
 from math import inf
 
 import torch
@@ -7,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from specdec.chance import Dice
+from specdec.columns import Columns
 from specdec.context import Context
 from specdec.errors import TreeError
 from specdec.frontier import Score, Scores
@@ -18,18 +20,21 @@ Widths = list[tuple[int, int]]
 """Nodes of a tree, and how many children each is to get."""
 
 
-def grow(context: Context, policy: TreePolicy, score: Score) -> list[Tree | None]:
+def grow(
+    context: Context, policy: TreePolicy, score: Score, vocabulary: Sequence[int] | None = None
+) -> list[Tree | None]:
     """Grow a tree for each sequence until its policy has enough, then keep what the policy finds worth verifying.
 
     Children are placed in the order of `logits + temperature * noise`, where the noise is the target's own at that
     position: what the target is about to pick is then likely among them. At temperature 0 that is the order of the
     logits. Policies that sample draw children from `softmax(logits / temperature)` instead, all or the first few; the
-    likeliest of the others follow, and are left out of what is drawn from.
+    likeliest of the others follow, and are left out of what is drawn from. A drafter that knows a few tokens only
+    gives scores of those, and their ids in rising order as the `vocabulary`.
     """
     sequences, trees = context.active, [Tree.root(context.tokens[i][-1]) for i in context.active]
     dice, room = [context.dice[i] for i in sequences], [context.room[i] for i in sequences]
     temperatures = [context.sampling[i].temperature for i in sequences]
-    scores, growing = Scores(score, sequences), set(range(len(trees)))
+    scores, growing, columns = Scores(score, sequences), set(range(len(trees))), Columns(vocabulary)
     while True:
         widths = [_widths(tree, policy, room[i]) if i in growing else [] for i, tree in enumerate(trees)]
         if not any(widths):
@@ -37,11 +42,14 @@ def grow(context: Context, policy: TreePolicy, score: Score) -> list[Tree | None
         nodes = [[node for node, _ in row] for row in widths]
         logits = scores(trees, nodes)
         if policy.sampled and any(temperatures):
-            grown = [_draw(policy, *row) for row in zip(trees, widths, logits, dice, temperatures, strict=True)]
+            rows = zip(trees, widths, logits, dice, temperatures, strict=True)
+            grown = [_draw(policy, columns, *row) for row in rows]
         else:
             if any(temperatures):
-                logits = logits + _noise(trees, nodes, dice, temperatures, logits.shape[-1]).to(logits)
-            children = _promising(trees, widths, logits * policy.sharpness if policy.sharpness != 1 else logits)
+                size = columns.size(logits, context.vocab_size)
+                logits = logits + columns.pick(_noise(trees, nodes, dice, temperatures, size)).to(logits)
+            sharp = logits * policy.sharpness if policy.sharpness != 1 else logits
+            children = _promising(columns, trees, widths, sharp)
             grown = [tree.place(row) for tree, row in zip(trees, children, strict=True)]
         growing = {i for i in growing if len(grown[i]) > len(trees[i])}  # a policy asks the same of the same tree
         trees = grown
@@ -58,20 +66,22 @@ def _widths(tree: Tree, policy: TreePolicy, room: int) -> Widths:
     return sorted(widths, key=lambda pair: (-tree.scores[pair[0]], pair[0]))
 
 
-def _promising(trees: list[Tree], widths: list[Widths], logits: Float[Tensor, "R M V"]) -> list[list[Child]]:
+def _promising(
+    columns: Columns, trees: list[Tree], widths: list[Widths], logits: Float[Tensor, "R M V"]
+) -> list[list[Child]]:
     """List the most promising children that each node does not have yet."""
     log_q = logits.log_softmax(-1)
     for row, (tree, pairs) in enumerate(zip(trees, widths, strict=True)):
         for place, (node, _) in enumerate(pairs):
             if tree.children[node]:
-                log_q[row, place, [tree.tokens[child] for child in tree.children[node]]] = -inf
+                log_q[row, place, columns.of([tree.tokens[child] for child in tree.children[node]])] = -inf
     widest = max(width for pairs in widths for _, width in pairs)
     best = largest(log_q, min(widest, log_q.shape[-1]))
     return [
         [
-            (token, node, tree.scores[node] + gain)
+            (columns.token(column), node, tree.scores[node] + gain)
             for pairs, (node, width) in zip(best[row], widths[row], strict=False)
-            for token, gain in pairs[:width]
+            for column, gain in pairs[:width]
             if gain > -inf
         ]
         for row, tree in enumerate(trees)
@@ -79,14 +89,21 @@ def _promising(trees: list[Tree], widths: list[Widths], logits: Float[Tensor, "R
 
 
 def _draw(
-    policy: TreePolicy, tree: Tree, widths: Widths, logits: Float[Tensor, "M V"], dice: Dice, temperature: float
+    policy: TreePolicy,
+    columns: Columns,
+    tree: Tree,
+    widths: Widths,
+    logits: Float[Tensor, "M V"],
+    dice: Dice,
+    temperature: float,
 ) -> Tree:
     """Draw children if the sequence is sampled, `policy.draws` of a node at most, and place the likeliest others."""
     most = 0 if temperature == 0 else inf if policy.draws is None else policy.draws
     placed = [(node, width - int(min(width, most))) for node, width in widths]
-    children = _promising([tree], [placed], logits[None])[0] if any(width for _, width in placed) else []
+    children = _promising(columns, [tree], [placed], logits[None])[0] if any(width for _, width in placed) else []
     if most > 0:
-        probs = (logits.cpu() / temperature).softmax(-1).nan_to_num_(0.0).numpy()  # zero where nothing can follow
+        chances = (logits.cpu() / temperature).softmax(-1).nan_to_num_(0.0)  # zero where nothing can follow
+        probs = columns.spread(chances).numpy()
         for token, node, _ in children:
             probs[[pair[0] for pair in widths].index(node), token] = 0
         for place, (node, width) in sorted(enumerate(widths), key=lambda pair: pair[1]):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from attrs import frozen
 from jaxtyping import Float
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from specdec.chance import Dice, Probs
 from specdec.context import Context, Step
@@ -59,6 +59,9 @@ class Drafter(ABC):
     policy: str = "chain"
     """The policy that suits it, written as on the command line; what a decoder uses if none is given."""
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
     def begin(self, context: Context) -> None:
         """Forget the last batch; `context` holds the prompts of the next one, already read."""
 
@@ -89,6 +92,8 @@ class Verifier(ABC):
     """Tokens that end a text by the target's own account."""
     tokenizer: PreTrainedTokenizerBase | None = None
     """The target's tokenizer, if it is at hand."""
+    generation_config: GenerationConfig | None = None
+    """How the target is decoded by default, by its own account."""
 
     def view(self) -> "Verifier":
         """Give a verifier of the same target for one more batch, whose batches do not end this one's.
@@ -160,9 +165,17 @@ class Rule(ABC):
     repeatable: bool = False
     """Whether the text is the same for every tree, so that a step may be repeated with another one."""
 
+    in_order: bool = False
+    """Whether `walk` asks down one path from the root, once after each node, as plain decoding does.
+
+    Else processors that remember are copied for each answer, if the user brings any."""
+
     @abstractmethod
     def walk(self, tree: Tree, probs: TargetProbs, dice: Dice) -> Walk:
         """Accept a path of one tree. `probs` may be called for any node, and answers each call with a new array."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
 
     def decide(
         self, trees: Sequence[Tree], logits: Float[Tensor, "R N V"], prefixes: Sequence[Prefix]
@@ -175,6 +188,12 @@ class Rule(ABC):
 
     def _attempt(self, tree: Tree, logits: Float[Tensor, "N V"], prefix: Prefix) -> Walk | Exception:
         try:
-            return self.walk(tree, prefix.probs(tree, logits), prefix.dice)
+            probs = prefix.probs(tree, logits)
+            if self.in_order or not prefix.sampling.processors:
+                return self.walk(tree, probs, prefix.dice)
+            walk = self.walk(tree, prefix.probs_in_any_order(tree, logits), prefix.dice)
+            for node in (0, *walk.path):
+                probs(node)  # so that processors remember what was decided
+            return walk
         except Exception as error:
             return error

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 
-from attrs import frozen
+import torch
+from attrs import field, frozen
 from jaxtyping import Float
 from torch import Tensor
 
 from specdec.chance import Dice, Noise, Probs
 from specdec.options import Sampling
-from specdec.sampling import probs
+from specdec.sampling import Processing, probs, scores
 from specdec.tree import Tree
 
 
@@ -19,6 +20,7 @@ class Prefix:
     tokens: list[int]
     sampling: Sampling
     noise: Noise
+    _built: dict[torch.device, Processing] = field(factory=dict, init=False, repr=False)
 
     @property
     def dice(self) -> Dice:
@@ -29,10 +31,36 @@ class Prefix:
         """List the tokens from the start of the sequence to a node of its tree."""
         return [*self.tokens, *(tree.tokens[step] for step in tree.path(node))]
 
+    def scores(self, tree: Tree, node: int, logits: Float[Tensor, " V"]) -> Float[Tensor, " V"]:
+        """Process the target's logits after a node, as `specdec.sampling.scores` does."""
+        return scores(self.sampling, self.history(tree, node), logits, self._processing(logits.device))
+
     def probs(self, tree: Tree, logits: Float[Tensor, "N V"]) -> Callable[[int], Probs]:
         """Give the target's probabilities after each node that is asked about.
 
         Raises:
             NonFiniteLogits: the function that it gives, where a node has none.
         """
-        return lambda node: probs(self.sampling, self.history(tree, node), logits[node])
+        processing = self._processing(logits.device)
+        return lambda node: probs(self.sampling, self.history(tree, node), logits[node], processing)
+
+    def probs_in_any_order(self, tree: Tree, logits: Float[Tensor, "N V"]) -> Callable[[int], Probs]:
+        """Give the same, however often and in whatever order nodes are asked about.
+
+        Processors of the user's that remember are not asked themselves, but copies, which are led down to the node.
+        """
+
+        def ask(node: int) -> Probs:
+            copies = self._processing(logits.device).copied(self.sampling)
+            *above, last = 0, *tree.path(node)
+            for earlier in above:
+                probs(self.sampling, self.history(tree, earlier), logits[earlier], copies)
+            return probs(self.sampling, self.history(tree, last), logits[last], copies)
+
+        return ask
+
+    def _processing(self, device: torch.device) -> Processing:
+        """Build what is done to this sequence's logits, once."""
+        if device not in self._built:
+            self._built[device] = Processing.of(self.sampling, device)
+        return self._built[device]

@@ -1,22 +1,19 @@
 """What plain decoding would choose from at a prefix: transformers' own processors, in `generate`'s order."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from math import isfinite
 
 import torch
-from jaxtyping import Float
+from attrs import asdict, evolve, frozen
+from jaxtyping import Float, Num
 from torch import Tensor
-from transformers import (
-    LogitsProcessorList,
-    MinPLogitsWarper,
-    RepetitionPenaltyLogitsProcessor,
-    TopKLogitsWarper,
-    TopPLogitsWarper,
-)
+from transformers import LogitsProcessor, LogitsProcessorList, TopPLogitsWarper
 
 from specdec.chance import Probs
-from specdec.errors import NonFiniteLogits
+from specdec.errors import NonFiniteLogits, OptionError
 from specdec.options import Sampling
+from specdec.processors import SPANNED, build
 
 
 class StableTopP(TopPLogitsWarper):
@@ -29,33 +26,79 @@ class StableTopP(TopPLogitsWarper):
         return scores.masked_fill(cut.scatter(-1, order, cut).flip(-1), self.filter_value)
 
 
-def scores(sampling: Sampling, history: Sequence[int] | None, logits: Float[Tensor, "*N V"]) -> Float[Tensor, "*N V"]:
+@frozen(eq=False)
+class Processing:
+    """What is done to the logits of one sequence: by what looks at the tokens before, then by what cuts."""
+
+    processors: LogitsProcessorList
+    filters: LogitsProcessorList
+
+    @classmethod
+    def of(cls, sampling: Sampling, device: torch.device | None = None) -> "Processing":
+        """Build it from options; a processor of the user's takes the place of one of its own type, as in `generate`.
+
+        Raises:
+            OptionError: an option needs to know where the text begins and ends, which `Decoder` says.
+        """
+        options, span = sampling.processing, sampling.span
+        if span is None and (spanned := sorted(SPANNED & options.keys())):
+            raise OptionError(f"expected a Sampling with a span, as Decoder makes it, for {spanned[0]}; got none")
+        where = {} if span is None else asdict(span, recurse=False)
+        own: dict[type, LogitsProcessor] = {type(one): one for one in reversed(sampling.processors)}
+        built = build(options, device, **where) if options else []
+        processors = [own.get(type(one), one) for one in built]
+        placed = set(map(id, processors))
+        processors += [one for one in sampling.processors if id(one) not in placed]
+        return cls(LogitsProcessorList(processors), _filters(sampling, device))
+
+    def copied(self, sampling: Sampling) -> "Processing":
+        """Copy the processors that the user brought, with what they remember.
+
+        Raises:
+            OptionError: one cannot be copied.
+        """
+        own = set(map(id, sampling.processors))
+        try:
+            copies = [deepcopy(one) if id(one) in own else one for one in self.processors]
+        except Exception as error:
+            raise OptionError(f"expected processors that can be copied, got {sampling.processors}: {error}") from error
+        return evolve(self, processors=LogitsProcessorList(copies))
+
+
+def scores(
+    sampling: Sampling,
+    history: Sequence[int] | None,
+    logits: Float[Tensor, "*N V"],
+    processing: Processing | None = None,
+) -> Float[Tensor, "*N V"]:
     """Process logits after a history, the token before them included, but do not divide by the temperature.
 
-    A token is chosen by `scores + temperature * noise`. What top-k, top-p and min-p cut at the temperature is
-    minus infinity. Where the largest is not finite there is nothing to choose: see `require_finite`. The history is
-    that of all N, and may be None unless `uses_history`.
+    A token is chosen by `scores + temperature * noise`. What is cut at the temperature is minus infinity. Where the
+    largest is not finite there is nothing to choose: see `require_finite`. The history is that of all N, and may be
+    None unless `uses_history`. `processing` is the sequence's own, built from the sampling unless given.
     """
-    rows = (logits if logits.dtype == torch.float64 else logits.float()).reshape(-1, logits.shape[-1])
-    if processors := _processors(sampling):
+    rows = _wide(logits).reshape(-1, logits.shape[-1])
+    if processing is None:
+        processing = Processing.of(sampling, logits.device)
+    if processing.processors:
         tokens = torch.tensor(history, device=rows.device).expand(len(rows), -1)
         usable = rows.amax(-1, keepdim=True).isfinite()
-        rows = processors(tokens, rows.clone()).where(usable, torch.nan)
-    if filters := _filters(sampling):
-        tempered = rows / float(sampling.temperature)
-        for keep_likely in filters:
-            tempered = keep_likely(None, tempered)
+        rows = _wide(processing.processors(tokens, rows.clone())).where(usable, torch.nan)
+    if processing.filters:
+        tempered = processing.filters(None, rows / float(sampling.temperature))
         rows = rows.where(tempered.isfinite(), tempered)
     return rows.view_as(logits)
 
 
-def probs(sampling: Sampling, history: Sequence[int], logits: Float[Tensor, " V"]) -> Probs:
+def probs(
+    sampling: Sampling, history: Sequence[int], logits: Float[Tensor, " V"], processing: Processing | None = None
+) -> Probs:
     """Turn logits into probabilities; one-hot at temperature 0, where equal scores go to the lowest id.
 
     Raises:
         NonFiniteLogits: NaN or positive infinity, in the model's logits or in what a processor made of them.
     """
-    row = scores(sampling, history, logits)
+    row = scores(sampling, history, logits, processing)
     if sampling.temperature > 0:
         row = row / float(sampling.temperature)
     likeliest = row.argmax()  # of a NaN if there is any
@@ -70,12 +113,12 @@ def probs(sampling: Sampling, history: Sequence[int], logits: Float[Tensor, " V"
 
 def uses_history(sampling: Sampling) -> bool:
     """Whether scores depend on the tokens before: those of each node must then be processed by themselves."""
-    return bool(_processors(sampling))
+    return bool(sampling.processors or sampling.processing)
 
 
 def plain(sampling: Sampling) -> bool:
     """Whether scores are the logits themselves, in at least single precision: nothing is processed or cut."""
-    return not (_processors(sampling) or _filters(sampling))
+    return not (uses_history(sampling) or sampling.filtering)
 
 
 def require_finite(chosen: float, logits: Float[Tensor, " V"], position: int) -> None:
@@ -94,21 +137,15 @@ def require_finite(chosen: float, logits: Float[Tensor, " V"], position: int) ->
     )
 
 
-def _processors(sampling: Sampling) -> LogitsProcessorList:
-    """List what looks at the tokens before. Made for each use: it costs less than to look it up safely."""
-    processors = LogitsProcessorList(sampling.processors)
-    if sampling.repetition_penalty != 1.0:
-        processors.insert(0, RepetitionPenaltyLogitsProcessor(float(sampling.repetition_penalty)))
-    return processors
+def _filters(sampling: Sampling, device: torch.device | None) -> LogitsProcessorList:
+    """Build what cuts unlikely tokens, when sampling."""
+    built = build(sampling.filtering, device) if sampling.filtering else []
+    return LogitsProcessorList(
+        StableTopP(one.top_p, one.filter_value, one.min_tokens_to_keep) if type(one) is TopPLogitsWarper else one
+        for one in built
+    )
 
 
-def _filters(sampling: Sampling) -> LogitsProcessorList:
-    """List what cuts unlikely tokens, when sampling."""
-    filters = LogitsProcessorList()
-    if sampling.temperature > 0 and sampling.top_k is not None:
-        filters.append(TopKLogitsWarper(sampling.top_k))
-    if sampling.temperature > 0 and sampling.top_p is not None and sampling.top_p < 1:
-        filters.append(StableTopP(float(sampling.top_p)))
-    if sampling.temperature > 0 and sampling.min_p is not None:
-        filters.append(MinPLogitsWarper(float(sampling.min_p)))
-    return filters
+def _wide(rows: Num[Tensor, "*N V"]) -> Float[Tensor, "*N V"]:
+    """Make at least single precision of what a model or a processor gives."""
+    return rows if rows.dtype == torch.float64 else rows.float()

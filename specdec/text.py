@@ -1,66 +1,124 @@
-"""Text in and out: prompts to tokens, and tokens to text as it comes."""
+"""Text as it comes: what each step adds to a sequence's text, however its tokens are cut into steps."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import re
+from collections.abc import Sequence
 
-from attrs import define, field
 from transformers import PreTrainedTokenizerBase
 
-from specdec.errors import PromptError
+from specdec.prompts import Prompt, batch, encode
 
-Prompt = str | Sequence[int] | Sequence[Mapping[str, str]]
-"""Text, token ids, or the messages of a chat."""
+__all__ = ["Prompt", "TextStream", "batch", "encode"]
 
-
-def batch(prompts: Prompt | Sequence[Prompt]) -> list[Prompt]:
-    """Make a list of prompts of one or several."""
-    if isinstance(prompts, str) or (len(prompts) > 0 and isinstance(prompts[0], int | Mapping)):
-        return [prompts]  # type: ignore[list-item]
-    return list(prompts)  # type: ignore[arg-type]
-
-
-def encode(prompt: Prompt, tokenizer: PreTrainedTokenizerBase | None) -> list[int]:
-    """Turn a prompt into tokens; text becomes the user's message where the tokenizer has a chat template.
-
-    Raises:
-        PromptError: the prompt is empty, or text without a tokenizer.
-    """
-    tokens = _tokens(prompt, tokenizer)
-    if not tokens:
-        raise PromptError(f"expected a prompt of at least one token, got {prompt!r}")
-    return tokens
+CONTEXT = 8
+"""Tokens before the new ones that are decoded with them, at least."""
+UNFINISHED = 3
+"""Most bytes of a character that is not whole yet; each may be decoded to a character of its own."""
+BAD = "\N{REPLACEMENT CHARACTER}"
+_BYTE = re.compile("<0x[0-9A-Fa-f]{2}>")
+_UNCHANGED = re.compile(r".*[^ '](?= )", re.DOTALL)
+"""Text up to a blank across which `clean_up_tokenization` changes nothing."""
 
 
-def _tokens(prompt: Prompt, tokenizer: PreTrainedTokenizerBase | None) -> list[int]:
-    if not isinstance(prompt, str) and all(isinstance(token, int) for token in prompt):
-        return list(prompt)  # type: ignore[arg-type]
-    if tokenizer is None:
-        raise PromptError(f"expected token ids, for there is no tokenizer; got {prompt!r}")
-    if isinstance(prompt, str) and not tokenizer.chat_template:
-        return list(tokenizer(prompt)["input_ids"])
-    messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
-    encoded: Any = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
-    return list(encoded["input_ids"])
-
-
-@define
 class TextStream:
-    """Gives a row's text as its tokens come, never half a character."""
+    """Gives a sequence's text as its tokens come.
 
-    tokenizer: PreTrainedTokenizerBase
-    _tokens: list[int] = field(factory=list)
-    _given: int = 0
-    """Tokens whose text was given; those in the list before them are kept as the context of the next ones."""
+    The pieces join to what the tokenizer decodes prompt and tokens to, without special tokens, less what it decodes
+    the prompt to. So the blank before the first word belongs to the text, if the tokenizer says that there is one,
+    and a character that the prompt began is given whole. What later tokens may still change waits for them:
+    the bytes of an unfinished character, bytes that are tokens until another token follows them, and, where the
+    tokenizer cleans up, the last word.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, prompt: Sequence[int] = ()) -> None:
+        self._tokenizer = tokenizer
+        self._tokens, self._limit = list(prompt), 4 * CONTEXT
+        """The last tokens, and how many there may be before the first of them are forgotten."""
+        self._given = self._decode(self._tokens)
+        """What was given of their text; the prompt's counts as given."""
+        self._cleaner = _Cleaner(tokenizer, self._given) if _cleans_up(tokenizer) else None
+        self._forget()
 
     def add(self, tokens: Sequence[int], last: bool) -> str:
-        """Take tokens, and give the text that they complete; all that is left with the last ones."""
+        """Take tokens, and give the text that they settle; all that is left with the last ones."""
         self._tokens += tokens
-        before, after = self._decode(self._tokens[: self._given]), self._decode(self._tokens)
-        if after.endswith("\N{REPLACEMENT CHARACTER}") and not last:
-            return ""
-        self._tokens, self._given = self._tokens[self._given :], len(self._tokens) - self._given
-        return after[len(before) :]
+        text = self._decode(self._tokens if last else self._tokens[: self._settled()])
+        if text.endswith(BAD) and not last:
+            text = text[:-1]
+        piece = _after(self._given, text)
+        if piece:
+            self._given = text
+        self._forget()
+        return piece if self._cleaner is None else self._cleaner.add(piece, last)
+
+    def _settled(self) -> int:
+        """Count the tokens before the bytes at the end, which are decoded together: a wrong one spoils all."""
+        end = len(self._tokens)
+        for place in range(end - 1, -1, -1):
+            token = self._tokens[place]
+            name = self._tokenizer.convert_ids_to_tokens(token)
+            if name is not None and _BYTE.fullmatch(name):
+                end = place
+            elif self._decode([token]):
+                break
+        return end
+
+    def _forget(self) -> None:
+        """Keep the fewest last tokens whose text, decoded alone, is the end of what it is after the others.
+
+        Some of it must have been given, and be more than blanks, which may be stripped, and than unfinished bytes.
+        """
+        if len(self._tokens) <= self._limit:
+            return
+        whole, size = self._decode(self._tokens), CONTEXT
+        while whole.startswith(self._given) and size <= len(self._tokens) // 2:
+            alone = self._decode(self._tokens[-size:])
+            given = alone[: max(0, len(alone) - len(whole) + len(self._given))]
+            if whole.endswith(alone.lstrip()) and len(given.strip()) > UNFINISHED:
+                self._tokens, self._given = self._tokens[-size:], given
+                break
+            size *= 2
+        self._limit = max(4 * CONTEXT, 2 * len(self._tokens))
 
     def _decode(self, tokens: list[int]) -> str:
-        text: str = self.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        text: str = self._tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return text
+
+
+class _Cleaner:
+    """Cleans text up as the tokenizer does, one part at a time."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, before: str) -> None:
+        self._clean = tokenizer.clean_up_tokenization
+        self._text = before[_unchanged(before) :]
+        self._given: str = self._clean(self._text)
+
+    def add(self, piece: str, last: bool) -> str:
+        """Take a piece, and give what of the text so far is certain."""
+        self._text += piece
+        end = len(self._text) if last else _unchanged(self._text)
+        if end == 0:
+            return ""
+        text: str = self._clean(self._text[:end])
+        new = _after(self._given, text)
+        self._text, self._given = self._text[end:], ""
+        return new
+
+
+def _after(given: str, text: str) -> str:
+    """Leave out what a text has in common with what was given."""
+    if text.startswith(given):
+        return text[len(given) :]
+    pairs = zip(given, text, strict=False)
+    return text[next((place for place, pair in enumerate(pairs) if pair[0] != pair[1]), len(text)) :]
+
+
+def _unchanged(text: str) -> int:
+    match = _UNCHANGED.match(text)
+    return match.end() if match else 0
+
+
+def _cleans_up(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether `decode` cleans up, by transformers' own condition."""
+    model = getattr(getattr(tokenizer, "backend_tokenizer", None), "model", None)
+    forced = getattr(tokenizer, "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output", False)
+    return bool(tokenizer.clean_up_tokenization_spaces) and (type(model).__name__ != "BPE" or bool(forced))

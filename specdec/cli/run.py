@@ -10,7 +10,7 @@ from specdec.context import Step
 from specdec.decode import Decoder
 from specdec.metrics import Summary
 from specdec.options import Sampling, Stop
-from specdec.text import TextStream
+from specdec.text import TextStream, encode
 
 Show = Callable[[str, bool], None]
 """Takes the text that a token completes, and whether it was drafted."""
@@ -66,7 +66,9 @@ class Comparison:
 def run(job: Job, decoder: Decoder, show: Show | None = None) -> Run:
     """Decode once, and show the text as it comes."""
     tokens, text = list[int](), list[str]()
-    stream = TextStream(decoder.tokenizer) if show and decoder.tokenizer else None
+    stream = None
+    if show and decoder.tokenizer:
+        stream = TextStream(decoder.tokenizer, encode(job.prompt, decoder.tokenizer))
     start = perf_counter()
     for step in decoder.stream(job.prompt, job.sampling, job.stop):
         tokens += step.tokens[0]

@@ -38,20 +38,20 @@ class Ngram(Drafter):
             raise OptionError(f"expected 0 <= shortest <= longest, got {shortest} and {self.longest}")
 
     def propose(self, context: Context, policy: TreePolicy) -> list[Tree | None]:
-        texts = [np.array(tokens) for tokens in context.tokens]
-        size = max(map(max, context.tokens)) + 1
+        vocabulary, columns = np.unique(np.concatenate(context.tokens), return_inverse=True)
+        texts = np.split(columns, np.cumsum(list(map(len, context.tokens)))[:-1])
+        places = dict(zip(vocabulary.tolist(), range(len(vocabulary)), strict=True))
 
         def score(frontier: Frontier) -> Float[Tensor, "R M V"]:
-            counts = np.zeros((*frontier.tokens.shape, size), dtype=np.float32)
+            counts = np.zeros((*frontier.tokens.shape, len(vocabulary)), dtype=np.float32)
             for row, (number, tree) in enumerate(zip(frontier.sequences, frontier.trees, strict=True)):
+                end = texts[number][-self.longest :].tolist() if self.longest else []
                 for place, node in enumerate(frontier.nodes[row]):
-                    path = [tree.tokens[above] for above in tree.path(node)]
-                    counts[row, place] = self._count(
-                        texts[number], context.tokens[number][-self.longest :] + path, size
-                    )
+                    suffix = [*end, *(places[tree.tokens[above]] for above in tree.path(node))]
+                    counts[row, place] = self._count(texts[number], suffix, len(vocabulary))
             return torch.from_numpy(counts).log()
 
-        return grow(context, policy, score)
+        return grow(context, policy, score, vocabulary.tolist())
 
     def _count(self, tokens: Tokens, suffix: list[int], size: int) -> Counts:
         """Count what followed the longest end of `suffix`, up to `longest` tokens, that occurred before."""

@@ -41,6 +41,9 @@ class SmallModel(Drafter):
         self._frontier: Frontier | None = None
         """The last nodes read, of trees that are not decided yet."""
 
+    def __repr__(self) -> str:
+        return f"SmallModel({type(self._engine.model).__name__})"
+
     @classmethod
     def from_pretrained(cls, name: Name, target: Verifier | None = None, **options: Any) -> "SmallModel":
         """Load the model from a folder or the hub, for a target if given; `options` are those of `load_model`.

@@ -9,7 +9,7 @@ from torch import Tensor
 from specdec.chance import Dice
 from specdec.interfaces import Rule, TargetProbs, Walk
 from specdec.prefix import Prefix
-from specdec.sampling import plain, require_finite, scores
+from specdec.sampling import plain, require_finite
 from specdec.tree import Tree
 
 
@@ -22,6 +22,7 @@ class Match(Rule):
     """
 
     repeatable = True
+    in_order = True
 
     def walk(self, tree: Tree, probs: TargetProbs, dice: Dice) -> Walk:
         return _follow(tree, lambda node: dice.target(probs(node), tree.depths[node]))
@@ -49,10 +50,9 @@ def _attempt(
     def choose(node: int) -> int:
         if tokens is not None and tokens[node] >= 0:
             return tokens[node]
-        history = prefix.history(tree, node)
-        row = scores(prefix.sampling, history, logits[node]) + noise[tree.depths[node]]
+        row = prefix.scores(tree, node, logits[node]) + noise[tree.depths[node]]
         best, token = row.max(-1)
-        require_finite(best.item(), logits[node], len(history))
+        require_finite(best.item(), logits[node], len(prefix.tokens) + tree.depths[node])
         return int(token)
 
     try:

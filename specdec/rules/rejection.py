@@ -16,6 +16,8 @@ class Rejection(Rule):
     arXiv 2402.14160, and Chen et al., arXiv 2402.12374).
     """
 
+    in_order = True
+
     def walk(self, tree: Tree, probs: TargetProbs, dice: Dice) -> Walk:
         path, node = list[int](), 0
         while True:

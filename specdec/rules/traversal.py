@@ -34,7 +34,8 @@ class _Visit:
         p = self.probs(node)
         for child in self.tree.children[node]:
             token, q = self.tree.tokens[child], self.tree.proposal(child)
-            walk = self.subtree(child, _ratio(w * p.item(token), 1 if q is None else q.item(token)))
+            weight = _ratio(w * p.item(token), 1 if q is None else q.item(token))
+            walk = self.subtree(child, weight) if weight > 0 else None  # nobody asks what follows the impossible
             if walk is not None:
                 return walk if node == 0 else Walk([node, *walk.path], walk.bonus)
             w, p = _rest(w, p, left_over(w * p, q, token))

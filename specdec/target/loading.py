@@ -63,12 +63,15 @@ def load_tokenizer(name: Name) -> PreTrainedTokenizerBase:
     """
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        raise _cannot("tokenizer", name, error) from error
+        if len(tokenizer) <= len(tokenizer.added_tokens_decoder):  # what transformers makes where there are no files
+            raise ValueError("it has no tokens but special ones")
+    except Exception as error:  # of many kinds, where files are missing
+        needless = f"; for token ids, Target(load_model({str(name)!r})) needs none" if Path(name).exists() else ""
+        raise ModelError(f"{_cannot('tokenizer', name, error)}{needless}") from error
     return tokenizer
 
 
 def _cannot(what: str, name: Name, error: Exception) -> ModelError:
     missing = str(name).startswith(("/", ".", "~")) and not Path(name).exists()
-    reason = "there is no such folder" if missing else str(error).strip().partition("\n")[0]
+    reason = "there is no such folder" if missing else str(error).strip().partition("\n")[0].rstrip(": ")
     return ModelError(f"no {what} can be loaded from {str(name)!r}: {reason}")

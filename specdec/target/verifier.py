@@ -49,12 +49,24 @@ class Target(Verifier):
         self.vocab_size = self.engine.vocab_size
         self.length_advice = self.engine.length_advice
         self.end_tokens = _end_tokens(self.engine.model)
+        self.generation_config = self.engine.model.generation_config
         self._batch: list[Session | None] = []
 
     @classmethod
     def from_pretrained(cls, name: Name, rule: Rule | None = None, **options: Any) -> "Target":
-        """Load model and tokenizer from a folder or the hub; `options` are those of `load_model`."""
-        return cls(load_model(name, **options), load_tokenizer(name), rule)
+        """Load tokenizer and model from a folder or the hub; `options` are those of `load_model`.
+
+        Raises:
+            ModelError: there is no such model, or no tokenizer with it.
+            UnsupportedModel: it cannot verify trees.
+        """
+        tokenizer = load_tokenizer(name)
+        return cls(load_model(name, **options), tokenizer, rule)
+
+    def __repr__(self) -> str:
+        model = self.model
+        size = f"{self.vocab_size} tokens, {self.max_length or 'any number of'} positions"
+        return f"Target({type(model).__name__}, {size}, {model.dtype} on {model.device}, {self.sessions.rule!r})"
 
     @property
     def model(self) -> PreTrainedModel:

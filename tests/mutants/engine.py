@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import torch
 from attrs import evolve
-from transformers import LogitsProcessor
+from transformers import LogitsProcessor, LogitsProcessorList
 
 from specdec import Decoder, Sampling, Stop, Target, Tree, Walk
 from specdec import sampling as sampling_module
@@ -20,6 +20,7 @@ from specdec.pack import pack
 from specdec.policies import Static
 from specdec.prefix import Prefix
 from specdec.rules import Match
+from specdec.sampling import Processing
 from specdec.target import sessions
 from specdec.target.cache import SlotCache
 from specdec.target.engine import Engine
@@ -121,7 +122,8 @@ def history_off_by_one():
 
 @mutant(69, "processor_draft_only", "HIST, ENUM", "MoA; SGLang 10617; vLLM 42744, 18902")
 def processor_draft_only():
-    differs((sampling_module, "_processors", lambda sampling: []))
+    whole = Processing.of
+    differs((Processing, "of", lambda *options: evolve(whole(*options), processors=LogitsProcessorList())))
 
 
 class Floored(LogitsProcessor):

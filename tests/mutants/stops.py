@@ -3,7 +3,7 @@
 from attrs import evolve
 
 from specdec.context import Context
-from specdec.ends import Ends
+from specdec.ends import End, Ends
 from tests.mutants.engine import STOP, Patch, differs
 from tests.mutants.mutant import mutant
 
@@ -18,7 +18,7 @@ def _unlimited(context):
 
 @mutant(63, "past_eos", "JOINT", "EAGLE, UMbreLLa; vLLM 56101; HF 47912")
 def past_eos():
-    differs((Ends, "_end", lambda self, before, tokens: len(tokens) if set(tokens) & self._tokens else None))
+    differs((End, "find", lambda self, before, tokens: len(tokens) if self.tokens & set(tokens) else None))
 
 
 @mutant(64, "length_overrun", "JOINT, SHAPE", "EAGLE, koboldcpp 1276, SGLang 39826")
@@ -49,10 +49,5 @@ def one_token_per_step():
 
 @mutant(66, "eos_hard_coded", "PERM", "Sequoia")
 def eos_hard_coded():
-    whole = Ends.__init__
-
-    def fixed(self, stop, end_tokens, tokenizer):
-        whole(self, stop, end_tokens, tokenizer)
-        self._tokens = {0, 2}
-
-    differs((Ends, "__init__", fixed))
+    whole = End.find
+    differs((End, "find", lambda self, *texts: whole(End(frozenset({0, 2}), None), *texts)))

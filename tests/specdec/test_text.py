@@ -1,5 +1,8 @@
 """Text in and out: never half a character, and in one piece what it is in many."""
 
+import gc
+import weakref
+from copy import deepcopy
 from itertools import pairwise
 
 import pytest
@@ -8,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import StopStringCriteria
 
-from specdec import Decoder, Features, Sampling, Step, Stop, Target
+from specdec import Decoder, Features, Sampling, Step, Stop, Target, ends
 from specdec.drafters import NoDrafter, SmallModel
 from specdec.ends import Ends
+from specdec.errors import OptionError
 from specdec.policies import Chain
 from specdec.text import TextStream, batch, encode
 from tests.specdec.contexts import context_of
@@ -139,3 +143,32 @@ def test_text_and_tokens_ask_for_the_same(prompt: object) -> None:
     decoder = Decoder(NoDrafter(), Target(model, tokenizer))
 
     assert decoder.generate(prompt, Sampling(), Stop(4)) == decoder.generate(tokens, Sampling(), Stop(4))  # type: ignore[arg-type]
+
+
+def test_stop_strings_are_prepared_once_for_a_tokenizer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And are forgotten with it."""
+    made = list[list[str]]()
+
+    def prepare(tokenizer: object, strings: list[str]) -> StopStringCriteria:
+        made.append(strings)
+        return StopStringCriteria(tokenizer, strings)
+
+    monkeypatch.setattr(ends, "StopStringCriteria", prepare)
+    tokenizer = deepcopy(byte_tokenizer())
+    for strings in (["ab"], ["ab"], ["ab", "c"], ["ab"], "ab", ["ab", "c"]):
+        Ends(Stop(strings=strings), (), tokenizer)
+    assert made == [["ab"], ["ab", "c"]]
+
+    tokenizer.add_tokens(["abab"])
+    Ends(Stop(strings="ab"), (), tokenizer)
+    assert len(made) == 3
+
+    gone = weakref.ref(tokenizer)
+    del tokenizer
+    gc.collect()
+    assert gone() is None
+
+
+def test_stop_strings_that_no_token_can_spell() -> None:
+    with pytest.raises(OptionError, match=r"that the tokenizer's tokens can spell, got \('日',\)"):
+        Ends(Stop(strings="日"), (), byte_tokenizer())

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import specdec.drafters.ngram
 from specdec import Decoder, Sampling, Stop, Target, load_policy
 from specdec.drafters import Ngram
+from specdec.grow import grow
 from specdec.policies import Chain, Static
 from tests.specdec.contexts import context_of
 from tests.specdec.trees import words
@@ -59,6 +61,37 @@ def test_what_never_occurred_is_never_drafted(sampled: bool, temperature: float)
     batch = context_of([[1, 2, 3, 4], [5]], sampling=Sampling(temperature))
 
     assert [words(tree) for tree in Ngram().propose(batch, Static((2, 2), sampled))] == [[(4,)], [(5,)]]
+
+
+@given(st.lists(TEXTS, min_size=1, max_size=3), st.sampled_from([0.0, 1.0]))
+def test_high_ids_are_drafted_as_low_ones(texts: list[list[int]], temperature: float) -> None:
+    """A score for each token that occurs, however large the vocabulary."""
+    high = [[150_000 + 500 * token for token in text] for text in texts]
+    low_trees, high_trees = (
+        Ngram().propose(context_of(some, sampling=Sampling(temperature)), policy)
+        for some in (texts, high)
+        for policy in [Static((3, 2), sampled=temperature > 0)]
+    )
+    if temperature == 0:
+        for low, tree in zip(low_trees, high_trees, strict=True):
+            assert tree.tokens == [150_000 + 500 * token for token in low.tokens]
+            assert tree.parents == low.parents
+    assert all(set(tree.tokens) <= set(text) for tree, text in zip(high_trees, high, strict=True))
+
+
+def test_scores_are_as_many_as_the_tokens_that_occur(monkeypatch: pytest.MonkeyPatch) -> None:
+    widths = []
+    monkeypatch.setattr(
+        specdec.drafters.ngram,
+        "grow",
+        lambda context, policy, score, vocabulary: grow(
+            context, policy, lambda frontier: widths.append(score(frontier).shape[-1]) or score(frontier), vocabulary
+        ),
+    )
+    Ngram().propose(context_of([[150_000, 3, 150_000, 3, 9]]), Chain(4))
+    Ngram().propose(context_of([[150_000, 3, 150_000]]), Chain(4))
+
+    assert set(widths) == {3, 2}
 
 
 def test_a_text_that_repeats_itself_is_drafted_right() -> None:

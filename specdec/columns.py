@@ -1,0 +1,43 @@
+"""The tokens that columns of scores stand for."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+class Columns:
+    """The tokens of a drafter that knows a few only, in rising order; without any, columns are ids."""
+
+    def __init__(self, vocabulary: Sequence[int] | None) -> None:
+        self._tokens = None if vocabulary is None else torch.tensor(vocabulary)
+        self._columns = {token: column for column, token in enumerate(vocabulary or ())}
+
+    def token(self, column: int) -> int:
+        """Give the token of a column."""
+        return column if self._tokens is None else int(self._tokens[column])
+
+    def of(self, tokens: Sequence[int]) -> list[int]:
+        """List the columns of tokens, those that have one."""
+        if self._tokens is None:
+            return list(tokens)
+        return [self._columns[token] for token in tokens if token in self._columns]
+
+    def size(self, scores: Float[Tensor, "*N C"], vocab_size: int | None) -> int:
+        """Count the ids up to the last that has a column; the target's whole vocabulary, if its size is known."""
+        if self._tokens is None:
+            return scores.shape[-1]
+        return max(int(self._tokens[-1]) + 1, vocab_size or 0)
+
+    def pick(self, values: Float[Tensor, "*N V"]) -> Float[Tensor, "*N C"]:
+        """Pick the columns out of what there is for each id."""
+        return values if self._tokens is None else values[..., self._tokens]
+
+    def spread(self, values: Float[Tensor, "*N C"]) -> Float[Tensor, "*N V"]:
+        """Give each id what its column has, others zero."""
+        if self._tokens is None:
+            return values
+        wide = values.new_zeros(*values.shape[:-1], int(self._tokens[-1]) + 1)
+        wide[..., self._tokens] = values
+        return wide
