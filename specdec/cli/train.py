@@ -3,6 +3,7 @@
 import os
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated
 
 import torch
@@ -13,14 +14,16 @@ from specdec.bench import questions
 from specdec.cli import parts
 from specdec.cli.methods import Own
 from specdec.errors import OptionError
+from specdec.outputs import Output
 from specdec.target.loading import load_model, load_tokenizer
+from specdec.target.weights import weights_hash
 from specdec.training import Examples, checkpoints, load_method
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 Name = Annotated[str, Argument(metavar="METHOD", help="What to train: moa, or what a plugin brings.")]
 Data = Annotated[list[str], Option(metavar="FILE", help="JSONL or plain text; may be repeated.")]
-Output = Annotated[str, Option(metavar="FOLDER", help="Where the head goes, and what is needed to continue.")]
+Folder = Annotated[str, Option(metavar="FOLDER", help="Where the head goes, and what is needed to continue.")]
 Target = Annotated[str | None, Option(metavar="NAME|PATH|HUB-ID", help="The model the head is for; else the zoo's.")]
 Prompts = Annotated[str | None, Option(metavar="NAME|FILE", help="Held-out questions to measure acceptance length on.")]
 EvalSteps = Annotated[int | None, Option(metavar="N", min=1, help="Measure every N steps, not only at the end.")]
@@ -44,7 +47,7 @@ Precision = Annotated[
 def train(
     method: Name,
     data: Data,
-    output: Output,
+    output: Folder,
     target: Target = None,
     prompts: Prompts = None,
     eval_steps: EvalSteps = None,
@@ -71,7 +74,9 @@ def train(
     _check_precision(precision)
     from specdec.training.trainer import HeadTrainer, Plan
 
-    folder, held_out = parts.find_target(target), _read(prompts, eval_limit)
+    folder = parts.find_target(target)
+    made = Output.of(output, "train", [folder, *data, *_file(prompts)], folder=True)
+    held_out = _read(prompts, eval_limit)
     parts.quiet()
     tokenizer = load_tokenizer(folder)
     examples = Examples.read(data, tokenizer, max_length, skip_malformed=skip_malformed)
@@ -81,7 +86,9 @@ def train(
     head = load_method(method, model, tokenizer, seed, **own)
     recipe = {"method": method, **own, "batch": batch, "accumulate": accumulate, "seed": seed, "precision": precision}
     if _first():
-        checkpoints.begin(output, {**recipe, "data": examples.fingerprint}, resume=not restart)
+        if restart:
+            checkpoints.remove(output)
+        made.begin(recipe | {"data": examples.fingerprint, "target": weights_hash(model)}, restart=restart)
     mixed = () if precision == "fp32" else ((precision, True),)
     options = ("gradient_accumulation_steps", accumulate), ("logging_steps", log_steps), *mixed
     length = epochs, max_steps or -1, batch
@@ -123,6 +130,10 @@ def _check_precision(precision: str) -> None:
         raise OptionError("expected fp32 or bf16 without a GPU, got fp16")
     if precision == "bf16" and not gpu and _first():
         print("specdec: bf16 without a GPU may be far slower than fp32", file=sys.stderr)
+
+
+def _file(prompts: str | None) -> list[Path]:
+    return [] if prompts is None else [questions.find(prompts)[1]]
 
 
 def _read(prompts: str | None, limit: int) -> list[str]:

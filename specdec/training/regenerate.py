@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from attrs import define, evolve, field, frozen
 from transformers import PreTrainedTokenizerBase
@@ -114,6 +115,15 @@ def jobs(
         return jobs
 
     return records.read(paths, use, skip_malformed=skip_malformed)
+
+
+def fingerprint(todo: Sequence[Job]) -> str:
+    """Hash what the answers depend on, but for target and sampling."""
+    total = 0
+    for job in todo:
+        source = job.turns if isinstance(job, Chat) else job.text
+        total = crc32(json.dumps([source, job.prompt()]).encode(), total)
+    return f"{total:08x}"
 
 
 def write(

@@ -14,6 +14,7 @@ from transformers import PreTrainedModel, PrinterCallback, ProgressCallback, Tra
 from transformers.integrations import TensorBoardCallback
 
 from specdec.errors import OptionError
+from specdec.outputs import saving
 from specdec.text import Prompt
 from specdec.training import checkpoints
 from specdec.training.dataset import Examples, collate
@@ -106,7 +107,8 @@ class HeadTrainer(Trainer):
             finally:
                 self._report.stop()
         if self.args.should_save:
-            self.method.save(self.plan.output)
+            with saving(self.plan.output) as folder:
+                self.method.save(str(folder))
 
     def leave(self) -> None:
         """Part from the other processes of the run; nothing can be trained any more.

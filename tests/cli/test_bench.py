@@ -49,7 +49,7 @@ def test_all_outputs_of_one_run(bench, draft, tmp_path):
     assert [row["parameters"] > 0 for row in read["rows"][:6]] == [False, False, True, False, True, False]
     assert out["png"].read_bytes().startswith(b"\x89PNG")
     assert all(f"{row['tokens_per_second']:.1f}" in out["html"].read_text() for row in read["rows"])
-    assert len(list((tmp_path / "answers").iterdir())) == 12
+    assert len(list((tmp_path / "answers").glob("*.jsonl"))) == 12
 
 
 def test_a_lossy_rule_is_refused_a_speed_up_and_the_exit_code_says_so(bench, draft, tmp_path):

@@ -122,7 +122,7 @@ def test_errors_are_one_line(train, tmp_path, monkeypatch, options, message):
 
 
 def test_a_file_in_the_place_of_the_output(train, data):
-    assert re.search("a folder to write the head to, got the file", train(output=data).stderr)
+    assert re.search("a folder to write to, got the file", train(output=data).stderr)
 
 
 def test_methods_that_are_not_there(train):
@@ -195,7 +195,8 @@ def test_regenerated_answers_are_trained_on(train, data, target, tmp_path):
     assert result.exit_code == 0, result.stderr
     assert result.stdout.splitlines()[0] == "12 prompts, 0 malformed lines skipped"
     assert [sorted(json.loads(line)) for line in whole.splitlines()] == [["prompt", "response"]] * 12
-    output.write_bytes(whole[: len(whole) // 2])
+    output.unlink()
+    (tmp_path / "own.jsonl.partial").write_bytes(whole[: len(whole) // 2])
     assert specdec(*asked, "--batch", 5, "--drafter", "ngram").exit_code == 0
     assert output.read_bytes() == whole
     assert specdec(*asked, "--restart", "--temperature", 1).exit_code == 0
