@@ -20,6 +20,9 @@ PARTIAL = ".partial"
 SAVING = ".saving"
 """Folder of files that are being written, in the folder that they belong to."""
 
+MODEL = ("config.json", "model.safetensors")
+"""Files that may be a model's, which are looked at first of all."""
+
 
 @frozen
 class Record:
@@ -138,7 +141,8 @@ class Output:
     def _begun(self) -> bool:
         if not self.folder:
             return self.path.exists() or self.partial.exists()
-        return self.path.exists() and any(entry.name != RECORD for entry in self.path.iterdir())
+        names = [entry.name for entry in self.path.iterdir()] if self.path.exists() else []
+        return any(name != RECORD and not name.startswith(".") for name in names)
 
     def _refuse(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         name = min(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
@@ -167,7 +171,7 @@ class Output:
                     f"which has no record of that; choose another name"
                 )
             return
-        for name in record.files if self.folder else [self.path.name]:
+        for name in {*record.files, *MODEL} if self.folder else {self.path.name}:
             record.check_unchanged(self.record.parent / name, name)
 
 

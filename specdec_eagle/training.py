@@ -25,7 +25,7 @@ class Options:
     noisy_embeddings: bool = option(False, "The same noise on embeddings; MoA's version: yes.")
     vocabulary: float = option(0.1, "Weight of the loss over the vocabulary.")
     feature: float = option(1.0, "Weight of the regression of features.")
-    rate: float = option(3e-5, "Highest learning rate; MoA's version: 6e-4.")
+    rate: float = option(3e-5, "Highest learning rate; MoA's version: 6e-4.", above=True)
     last_rate: float = option(0.0, "Learning rate at the end of its fall; MoA's version: 3e-5.")
     warmup: int = option(2000, "Steps until the highest rate; MoA's version: 50.")
     decay: int = option(798_000, "Steps from the highest rate to the last; 0: the rest of the first pass, as MoA's.")

@@ -34,6 +34,7 @@ def generate(
 
     Drafted tokens that the target agreed with are green, its own tokens are plain.
     """
+    options.check_sampled(temperature, top_p=top_p, top_k=top_k, min_p=min_p)
     sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty, seed=seed)
     job = Job(_read(prompt), sampling, Stop(max_tokens, strings=stop or ()))
     parts = load(target, drafter, policy, rule, device)

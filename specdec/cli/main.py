@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from specdec import __version__
 from specdec.cli.audit import audit
 from specdec.cli.bench import bench
+from specdec.cli.command import Command
 from specdec.cli.generate import generate
 from specdec.cli.methods import MethodCommand
 from specdec.cli.regenerate import regenerate
@@ -66,11 +67,11 @@ def plugins(
     Console().print(table)
 
 
-app.command()(audit)
-app.command()(bench)
-app.command()(generate)
-app.command()(plugins)
-app.command()(regenerate)
+app.command(cls=Command)(audit)
+app.command(cls=Command)(bench)
+app.command(cls=Command)(generate)
+app.command(cls=Command)(plugins)
+app.command(cls=Command)(regenerate)
 app.command(cls=MethodCommand)(train)
 
 if __name__ == "__main__":

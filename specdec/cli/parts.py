@@ -45,7 +45,7 @@ def load(target: str | None, drafter: str | None, policy: str | None, rule: str,
         ModelError: the zoo is needed and not installed.
     """
     folder = find_target(target)
-    spec = read_drafter(drafter or (HEAD if target is None else OTHER), target)
+    spec = read_drafter((HEAD if target is None else OTHER) if drafter is None else drafter, target)
     shape = None if policy is None else load_policy(policy)
     model = load_target(folder, rule, device)
     decoder = Decoder(load_drafter(spec.name, spec.path, model, **spec.options), model, shape)

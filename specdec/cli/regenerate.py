@@ -45,6 +45,7 @@ def regenerate(
 
     Each answer of a conversation is replaced, in turn; a text is continued after its first tokens.
     """
+    options.check_sampled(temperature, top_p=top_p, top_k=top_k)
     sampling = Sampling(temperature, top_k, top_p, seed=seed)
     read = [find_target(target), *data, *spec_paths(drafter, policy)]
     made = Output.of(output, "regenerate", read)

@@ -29,7 +29,7 @@ Prompts = Annotated[str | None, Option(metavar="NAME|FILE", help="Held-out quest
 EvalSteps = Annotated[int | None, Option(metavar="N", min=1, help="Measure every N steps, not only at the end.")]
 EvalLimit = Annotated[int, Option(metavar="N", min=1, help="Most questions to measure on.")]
 EvalTokens = Annotated[int, Option(metavar="N", min=1, help="Most tokens of each answer measured.")]
-Epochs = Annotated[float | None, Option(metavar="N", min=0, help="Passes over the data; else the method's own.")]
+Epochs = Annotated[float | None, Option(metavar="N", help="Passes over the data; else the method's own.")]
 MaxSteps = Annotated[int | None, Option(metavar="N", min=1, help="End after N steps; else when the epochs end.")]
 Batch = Annotated[int | None, Option(metavar="N", min=1, help="Texts at a time and device; else the method's own.")]
 Accumulate = Annotated[int, Option(metavar="N", min=1, help="Batches whose gradients make one step.")]
@@ -74,6 +74,10 @@ def train(
     _check_precision(precision)
     from specdec.training.trainer import HeadTrainer, Plan
 
+    mixed = () if precision == "fp32" else ((precision, True),)
+    options = ("gradient_accumulation_steps", accumulate), ("logging_steps", log_steps), *mixed
+    length = epochs, max_steps or -1, batch
+    plan = Plan(output, *length, save_steps, eval_steps, eval_tokens, seed, resume=not restart, options=options)
     folder = parts.find_target(target)
     made = Output.of(output, "train", [folder, *data, *_file(prompts)], folder=True)
     held_out = _read(prompts, eval_limit)
@@ -84,16 +88,12 @@ def train(
     model = load_model(folder, dtype=DTYPES[precision])
     set_seed(seed)
     head = load_method(method, model, tokenizer, seed, **own)
+    trainer = HeadTrainer(head, model, examples, plan, held_out, tokenizer)
     recipe = {"method": method, **own, "batch": batch, "accumulate": accumulate, "seed": seed, "precision": precision}
     if _first():
         if restart:
             checkpoints.remove(output)
         made.begin(recipe | {"data": examples.fingerprint, "target": weights_hash(model)}, restart=restart)
-    mixed = () if precision == "fp32" else ((precision, True),)
-    options = ("gradient_accumulation_steps", accumulate), ("logging_steps", log_steps), *mixed
-    length = epochs, max_steps or -1, batch
-    plan = Plan(output, *length, save_steps, eval_steps, eval_tokens, seed, resume=not restart, options=options)
-    trainer = HeadTrainer(head, model, examples, plan, held_out, tokenizer)
     trainer.run()
     trainer.leave()
     used = f"--target {target} --drafter" if target else "--drafter"

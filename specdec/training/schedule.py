@@ -1,6 +1,8 @@
 """The learning rate, step by step."""
 
-from attrs import frozen
+from attrs import field, frozen
+
+from specdec.bounds import bounds
 
 
 @frozen
@@ -10,10 +12,10 @@ class Schedule:
     Without `decay` the fall takes the rest of the first pass over the data.
     """
 
-    peak: float
-    base: float
-    warmup: int = 50
-    decay: int | None = None
+    peak: float = field(validator=bounds(0, above=True))
+    base: float = field(validator=bounds(0))
+    warmup: int = field(default=50, validator=bounds(0))
+    decay: int | None = field(default=None, validator=bounds(1))
 
     def rate(self, step: int, epoch_steps: int, steps: int) -> float:
         """Give the learning rate of a step, counted from 0, in a run of `steps` with `epoch_steps` to a pass."""

@@ -14,6 +14,7 @@ from specdec.cli.main import app
 from specdec.errors import ModelError
 from specdec.plugins import Entry, Plugins, plugins
 from tests.bench.runs import run, task
+from tests.cli.conftest import usual
 
 
 @pytest.fixture
@@ -24,8 +25,8 @@ def bench(target, tmp_path):
     file.write_text("\n".join(map(json.dumps, lines)))
 
     def run(*args):
-        given = ["bench", "--target", target, "--prompts", str(file), "--max-tokens", 10, "--repeat", 1, *args]
-        return CliRunner().invoke(app, [str(arg) for arg in given])
+        given = usual("--target", target, "--prompts", file, "--max-tokens", 10, "--repeat", 1)(args)
+        return CliRunner().invoke(app, ["bench", *(str(arg) for arg in given)])
 
     return run
 

@@ -15,6 +15,7 @@ from specdec.cli.main import app
 from specdec.cli.run import Comparison, Run
 from specdec.drafters import Ngram
 from specdec.plugins import KINDS, Plugins
+from tests.cli.conftest import usual
 
 PROMPT = "abcabc héllo abc"
 
@@ -31,7 +32,8 @@ def figures(*args, given=None):
 
 @pytest.fixture
 def generate(target):
-    return lambda *args, **kwargs: specdec("generate", PROMPT, "--target", target, "--max-tokens", 12, *args, **kwargs)
+    complete = usual("--target", target, "--max-tokens", 12, "--temperature", 0)
+    return lambda *args, **kwargs: specdec("generate", PROMPT, *complete(args), **kwargs)
 
 
 def test_the_text_then_the_figures(generate, target):
@@ -99,7 +101,7 @@ def test_the_prompt_may_come_from_standard_input(target):
     ("args", "message"),
     [
         (["--temperature", "-1"], "temperature of at least 0 .* got -1"),
-        (["--top-p", "0"], "top_p above 0 and at most 1, got 0"),
+        (["--temperature", "1", "--top-p", "0"], "top_p above 0 and at most 1, got 0"),
         (["--max-tokens", "1000"], "fit the target's 256 positions"),
         (["--max-tokens", "0"], "max_tokens of at least 1, got 0"),
         (["--drafter", "nobody"], "no drafter is called 'nobody'; there are: .*ngram"),
@@ -109,7 +111,7 @@ def test_the_prompt_may_come_from_standard_input(target):
         (["--policy", "sequoia:size=many"], "policy 'sequoia' cannot be made with"),
         (["--rule", "nothing"], "no rule is called 'nothing'"),
         (["--target", "/not/there"], "no model can be loaded from '/not/there'"),
-        (["--stop", ""], "stop strings of at least one character"),
+        (["--stop", ""], "a value for --stop, got ''"),
     ],
 )
 def test_errors_are_one_line(generate, args, message):

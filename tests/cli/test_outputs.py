@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from specdec import Decoder
 from specdec.cli.main import app
+from tests.cli.conftest import usual
 
 
 def specdec(*args):
@@ -38,8 +39,8 @@ def copy(target, tmp_path):
 @pytest.fixture
 def regenerate(target, data, tmp_path):
     def regenerate(*args, data=data, output=tmp_path / "own.jsonl", target=target):
-        usual = ["--max-tokens", 4, "--prompt-tokens", 3, "--batch", 2]
-        return specdec("regenerate", "--data", data, "--output", output, "--target", target, *usual, *args)
+        places = ["--data", data, "--output", output, "--target", target]
+        return specdec("regenerate", *places, *usual("--max-tokens", 4, "--prompt-tokens", 3, "--batch", 2)(args))
 
     return regenerate
 
@@ -47,8 +48,8 @@ def regenerate(target, data, tmp_path):
 @pytest.fixture
 def train(target, data, tmp_path):
     def train(*args, data=data, output=tmp_path / "head", target=target, method="moa"):
-        usual = ["--batch", 2, "--max-steps", 1, "--warmup", 0]
-        return specdec("train", method, "--data", data, "--output", output, "--target", target, *usual, *args)
+        places = ["--data", data, "--output", output, "--target", target]
+        return specdec("train", method, *places, "--batch", 2, "--max-steps", 1, "--warmup", 0, *args)
 
     return train
 
@@ -59,8 +60,8 @@ def bench(target, tmp_path):
     questions.write_text(json.dumps({"turns": ["abc"]}) + "\n")
 
     def bench(*args, target=target):
-        usual = ["--drafters", "ngram", "--prompts", questions, "--max-tokens", 4, "--repeat", 1]
-        return specdec("bench", "--target", target, *usual, *args)
+        complete = usual("--drafters", "ngram", "--prompts", questions, "--max-tokens", 4, "--repeat", 1)
+        return specdec("bench", "--target", target, *complete(args))
 
     return bench
 

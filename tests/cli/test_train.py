@@ -14,6 +14,7 @@ from specdec.cli import parts
 from specdec.cli.main import app
 from specdec.cli.methods import PASSED
 from specdec.plugins import Plugins, plugins
+from tests.cli.conftest import usual
 
 TEXTS = [{"text": f"abcabc {number} xyz" * 2} for number in range(12)]
 USUAL = ["--batch", 2, "--max-steps", 2, "--log-steps", 1, "--epochs", 1]
@@ -33,7 +34,8 @@ def data(tmp_path):
 @pytest.fixture
 def train(target, data, tmp_path):
     def train(*args, method="moa", data=data, output=tmp_path / "head"):
-        return specdec("train", method, "--target", target, "--data", data, "--output", output, *USUAL, *args)
+        places = ["--target", target, "--data", data, "--output", output]
+        return specdec("train", method, *places, *usual(*USUAL)(args))
 
     return train
 
