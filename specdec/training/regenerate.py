@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from specdec.decode import Decoder
 from specdec.errors import DataError, OptionError
 from specdec.options import Sampling, Stop
-from specdec.training import records
+from specdec.training import files
 from specdec.training.chat import ANSWERS, laid_out
 from specdec.training.records import Conversation, Document, Record
 
@@ -70,7 +70,10 @@ class Chat:
 
 @define
 class Continuation:
-    """A text to continue; the response keeps special tokens, the end of the text among them."""
+    """A text to continue; the response keeps special tokens, the end of the text among them.
+
+    Where nothing can be read of a response, the text stands alone.
+    """
 
     tokenizer: PreTrainedTokenizerBase
     text: str
@@ -84,7 +87,7 @@ class Continuation:
         self.response = self._decode([*before, *tokens])[len(self._decode(before)) :]
 
     def line(self) -> dict[str, Any]:
-        return {"prompt": self.text, "response": self.response}
+        return {"prompt": self.text, "response": self.response} if self.response else {"text": self.text}
 
     def _decode(self, tokens: list[int]) -> str:
         text: str = self.tokenizer.decode(tokens, clean_up_tokenization_spaces=False)
@@ -114,7 +117,7 @@ def jobs(
             _check(job, lengths)
         return jobs
 
-    return records.read(paths, use, skip_malformed=skip_malformed)
+    return files.read(paths, use, skip_malformed=skip_malformed)
 
 
 def fingerprint(todo: Sequence[Job]) -> str:
