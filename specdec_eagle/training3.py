@@ -42,7 +42,7 @@ class Options:
     )
     rate: float = option(5e-5, "Highest learning rate.", above=True)
     last_rate: float = option(0.0, "Learning rate at the end of its fall.")
-    warmup: int = option(12_000, "Steps until the highest rate.")
+    warmup: int = option(12_000, "Steps until the highest rate; at most a tenth of the run.")
     decay: int = option(788_000, "Steps from the highest rate to the last; 0: the rest of the first pass.")
     clip: float = option(0.5, "Bound on the norm of all gradients; 0 for none.")
     clip_value: float = option(0.0, "Bound on each gradient; 0 for none.")
@@ -52,7 +52,7 @@ class Options:
     @property
     def recipe(self) -> Recipe:
         """How these options optimise; EAGLE-3's own batch of 2 texts and 40 passes."""
-        schedule = Schedule(self.rate, self.last_rate, self.warmup, self.decay or None)
+        schedule = Schedule(self.rate, self.last_rate, self.warmup, self.decay or None, share=0.1)
         return Recipe(
             schedule, weight_decay=self.weight_decay, clip=self.clip, clip_value=self.clip_value, epochs=40, batch=2
         )

@@ -15,6 +15,7 @@ from specdec.cli import parts
 from specdec.cli.methods import Own
 from specdec.errors import OptionError
 from specdec.outputs import Output
+from specdec.target import Target
 from specdec.target.loading import load_model, load_tokenizer
 from specdec.target.weights import weights_hash
 from specdec.training import Examples, checkpoints, load_method
@@ -24,7 +25,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 Name = Annotated[str, Argument(metavar="METHOD", help="What to train: moa, or what a plugin brings.")]
 Data = Annotated[list[str], Option(metavar="FILE", help="JSONL or plain text; may be repeated.")]
 Folder = Annotated[str, Option(metavar="FOLDER", help="Where the head goes, and what is needed to continue.")]
-Target = Annotated[str | None, Option(metavar="NAME|PATH|HUB-ID", help="The model the head is for; else the zoo's.")]
+Model = Annotated[str | None, Option(metavar="NAME|PATH|HUB-ID", help="The model the head is for; else the zoo's.")]
 Prompts = Annotated[str | None, Option(metavar="NAME|FILE", help="Held-out questions to measure acceptance length on.")]
 EvalSteps = Annotated[int | None, Option(metavar="N", min=1, help="Measure every N steps, not only at the end.")]
 EvalLimit = Annotated[int, Option(metavar="N", min=1, help="Most questions to measure on.")]
@@ -48,7 +49,7 @@ def train(
     method: Name,
     data: Data,
     output: Folder,
-    target: Target = None,
+    target: Model = None,
     prompts: Prompts = None,
     eval_steps: EvalSteps = None,
     eval_limit: EvalLimit = 16,
@@ -89,6 +90,7 @@ def train(
     set_seed(seed)
     head = load_method(method, model, tokenizer, seed, **own)
     trainer = HeadTrainer(head, model, examples, plan, held_out, tokenizer)
+    Target(trainer.teacher.model, tokenizer).close()  # what cannot be decoded with is refused before it is trained for
     recipe = {"method": method, **own, "batch": batch, "accumulate": accumulate, "seed": seed, "precision": precision}
     if _first():
         if restart:
