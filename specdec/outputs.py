@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from attrs import evolve, field, frozen
@@ -158,8 +159,11 @@ class Output:
             parent = parent.parent
         if not parent.is_dir():
             raise OptionError(f"expected a {self.kind} in a folder that exists, got {self.name!r}")
-        if not os.access(self.path if self.folder and self.path.exists() else parent, os.W_OK):
-            raise OptionError(f"expected a folder that can be written to, got {self.name!r} in one that cannot")
+        try:
+            with TemporaryFile(dir=self.path if self.path.is_dir() else parent):
+                pass
+        except OSError as error:
+            raise OptionError(f"expected a {self.kind} that can be written to, got {self.name!r}: {error}") from error
 
     def _check_own(self) -> None:
         """Refuse what another command made, or none, or what was changed since."""

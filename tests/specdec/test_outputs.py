@@ -97,6 +97,13 @@ def test_places_where_nothing_can_be_written(tmp_path: Path, monkeypatch: pytest
         Output.of(path, "bench")
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="for Linux alone")
+@pytest.mark.parametrize("folder", [True, False])
+def test_a_folder_that_takes_no_files(folder: bool) -> None:
+    with pytest.raises(OptionError, match="that can be written to, got '/proc/out'"):
+        Output.of("/proc/out", "train", folder=folder)
+
+
 @pytest.mark.parametrize("path", ["", "file", "file/out"])
 def test_folders_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
     monkeypatch.chdir(tmp_path)
