@@ -84,11 +84,11 @@ def train(
     held_out = _read(prompts, eval_limit)
     parts.quiet()
     tokenizer = load_tokenizer(folder)
-    examples = Examples.read(data, tokenizer, max_length, skip_malformed=skip_malformed)
-    _say(_described(examples))
     model = load_model(folder, dtype=DTYPES[precision])
     set_seed(seed)
     head = load_method(method, model, tokenizer, seed, **own)
+    examples = Examples.read(data, tokenizer, max_length, skip_malformed=skip_malformed)
+    _say(_described(examples))
     trainer = HeadTrainer(head, model, examples, plan, held_out, tokenizer)
     Target(trainer.teacher.model, tokenizer).close()  # what cannot be decoded with is refused before it is trained for
     recipe = {"method": method, **own, "batch": batch, "accumulate": accumulate, "seed": seed, "precision": precision}
