@@ -14,7 +14,7 @@ from attrs import frozen
 from specdec import builtin, hookspecs
 from specdec.errors import DuplicateName, OptionError, PluginError, SpecdecError, UnknownName
 from specdec.interfaces import Drafter, Rule, Transport, TreePolicy, Verifier
-from specdec.spec import Spec
+from specdec.spec import Spec, fitting
 
 __all__ = [
     "Entry",
@@ -134,6 +134,7 @@ class Plugins:
         if unknown and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
             raise OptionError(f"{kind} {name!r} has no option {unknown[0]!r}; there are: {names}")
         arguments = {key: value for key, value in parts.items() if key in parameters and value is not None} | options
+        arguments |= {key: fitting(f"{kind} {name!r}", key, options[key], parameters.get(key)) for key in options}
         missing = [key for key, parameter in parameters.items() if key not in arguments and _required(parameter)]
         if missing:
             raise OptionError(f"{kind} {name!r} needs {missing[0]!r}, got none")

@@ -25,9 +25,9 @@ class Options:
     noisy_embeddings: bool = option(False, "The same noise on embeddings; MoA's version: yes.")
     vocabulary: float = option(0.1, "Weight of the loss over the vocabulary.")
     feature: float = option(1.0, "Weight of the regression of features.")
-    rate: float = option(3e-5, "Highest learning rate; MoA's version: 6e-4.")
+    rate: float = option(3e-5, "Highest learning rate; MoA's version: 6e-4.", above=True)
     last_rate: float = option(0.0, "Learning rate at the end of its fall; MoA's version: 3e-5.")
-    warmup: int = option(2000, "Steps until the highest rate; MoA's version: 50.")
+    warmup: int = option(2000, "Steps until the highest rate, at most a tenth of the run; MoA's version: 50.")
     decay: int = option(798_000, "Steps from the highest rate to the last; 0: the rest of the first pass, as MoA's.")
     clip_value: float = option(0.5, "Bound on each gradient; 0 for none, as in MoA's version.")
     clip: float = option(0.0, "Bound on the norm of all gradients; 0 for none; MoA's version: 1.")
@@ -37,7 +37,7 @@ class Options:
     @property
     def recipe(self) -> Recipe:
         """How these options optimise; EAGLE's own batch of 4 texts and 20 passes."""
-        schedule = Schedule(self.rate, self.last_rate, self.warmup, self.decay or None)
+        schedule = Schedule(self.rate, self.last_rate, self.warmup, self.decay or None, share=0.1)
         return Recipe(
             schedule, weight_decay=self.weight_decay, clip=self.clip, clip_value=self.clip_value, epochs=20, batch=4
         )
@@ -126,8 +126,13 @@ def method(
     sizes: Annotated[str, "Sizes of the head other than the target's layer: field=value+field=value."] = "",
     **options: Any,
 ) -> EagleMethod:
-    """Begin a head for a target; `options` are those of `Options`."""
-    config = model.config.get_text_config()
+    """Begin a head for a target; `options` are those of `Options`.
+
+    Raises:
+        OptionError: a value means nothing.
+        UnsupportedModel: heads are not for targets of its family.
+    """
+    config, parts = model.config.get_text_config(), TargetParts.of(model)
     head = EagleModel(
         EagleConfig.for_target(
             config,
@@ -137,4 +142,4 @@ def method(
             **chosen_sizes(sizes, EagleConfig),
         )
     )
-    return EagleMethod(head, TargetParts.of(model), Options(seed=seed, **options))
+    return EagleMethod(head, parts, Options(seed=seed, **options))

@@ -36,25 +36,23 @@ PUBLISHED = 32_000
 class Options:
     """What may be chosen; the defaults are EAGLE-3's own."""
 
-    steps: int = option(7, "Tokens drafted from each token of a text.")
-    discount: float = option(0.8, "What the loss of each further drafted token counts, as a share of the one before.")
-    rate: float = option(5e-5, "Highest learning rate.")
+    steps: int = option(7, "Tokens drafted from each token of a text.", low=1)
+    discount: float = option(
+        0.8, "What the loss of each further drafted token counts, as a share of the one before.", high=1
+    )
+    rate: float = option(5e-5, "Highest learning rate.", above=True)
     last_rate: float = option(0.0, "Learning rate at the end of its fall.")
-    warmup: int = option(12_000, "Steps until the highest rate.")
+    warmup: int = option(12_000, "Steps until the highest rate; at most a tenth of the run.")
     decay: int = option(788_000, "Steps from the highest rate to the last; 0: the rest of the first pass.")
     clip: float = option(0.5, "Bound on the norm of all gradients; 0 for none.")
     clip_value: float = option(0.0, "Bound on each gradient; 0 for none.")
     weight_decay: float = option(0.0, "Weight decay.")
     seed: int = 0
 
-    def __attrs_post_init__(self) -> None:
-        if self.steps < 1:
-            raise OptionError(f"expected at least 1 step, got {self.steps}")
-
     @property
     def recipe(self) -> Recipe:
         """How these options optimise; EAGLE-3's own batch of 2 texts and 40 passes."""
-        schedule = Schedule(self.rate, self.last_rate, self.warmup, self.decay or None)
+        schedule = Schedule(self.rate, self.last_rate, self.warmup, self.decay or None, share=0.1)
         return Recipe(
             schedule, weight_decay=self.weight_decay, clip=self.clip, clip_value=self.clip_value, epochs=40, batch=2
         )
@@ -132,7 +130,14 @@ def method(
     sizes: Annotated[str, "Sizes of the head other than the target's layer: field=value+field=value."] = "",
     **options: Any,
 ) -> Eagle3Method:
-    """Begin a head for a target; `options` are those of `Options`."""
+    """Begin a head for a target; `options` are those of `Options`.
+
+    Raises:
+        OptionError: a value means nothing.
+        UnsupportedModel: heads are not for targets of its family.
+    """
+    if draft_vocab < 0:
+        raise OptionError(f"expected a draft_vocab of at least 0, got {draft_vocab}")
     config, parts = model.config.get_text_config(), TargetParts.of(model)
     head = Eagle3Model(
         Eagle3Config.for_target(

@@ -35,11 +35,11 @@ class Options:
     shortest: int = option(6, "Shortest block.")
     longest: int = option(14, "Longest block.")
     strict: bool = option(True, "Hide a block start's own memory from it, as in drafting; released: not.")
-    staircase: float = option(1.0, "Share of texts that see their own block alone, at first; 0 at half time.")
+    staircase: float = option(1.0, "Share of texts that see their own block alone, at first; 0 at half time.", high=1)
     vocabulary: float = option(0.1, "Weight of the loss over the vocabulary.")
     feature: float = option(1.0, "Weight of the regression of features.")
-    final: float = option(0.5, "With tli: share of that taken after the target's last layers; paper: 0.")
-    rate: float = option(6e-4, "Highest learning rate.")
+    final: float = option(0.5, "With tli: share of that taken after the target's last layers; paper: 0.", high=1)
+    rate: float = option(6e-4, "Highest learning rate.", above=True)
     last_rate: float = option(3e-5, "Learning rate after its fall.")
     warmup: int = option(50, "Steps until the highest rate.")
     decay: int = option(0, "Steps from the highest rate to the last; 0: the rest of the first pass.")
@@ -178,6 +178,8 @@ def method(
 
     `sizes` replaces sizes of the head, as `field=value` joined by `+`; `options` are those of `Options`.
     """
+    if scale < 0:
+        raise OptionError(f"expected a scale of at least 0, got {scale}")
     config, parts = model.config.get_text_config(), TargetParts.of(model, tli)
     head = MoAModel(
         MoAConfig.for_target(

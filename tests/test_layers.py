@@ -9,7 +9,7 @@ LAYERS = [
     {"errors", "bounds", "canonical", "chance", "options", "features", "tree", "pack", "sampling", "prefix", "context"},
     {"interfaces"},
     {"rules", "frontier", "largest", "grow", "hookspecs", "observers", "metrics", "text", "ends", "claims", "spec"},
-    {"plugins", "builtin", "target", "policies", "drafters"},
+    {"plugins", "builtin", "target", "policies", "drafters", "outputs"},
     {"decode"},
     {"heads"},
     {"training", "testing"},

@@ -39,8 +39,8 @@ class Peer(Entry):
         clock: Clock = perf_counter,
     ) -> None:
         """Use the target's model; `lookup` is how many tokens to look up in the prompt."""
-        if lookup is not None and lookup < 1:
-            raise OptionError(f"expected {name} to look up at least 1 token, got {lookup}")
+        if lookup is not None and (type(lookup) is not int or lookup < 1):
+            raise OptionError(f"expected {name} to look up at least 1 token, got {lookup!r}")
         self.name, self.target, self.assistant, self.clock = name, target, assistant, clock
         self.parameters = 0 if assistant is None else sum(weight.numel() for weight in assistant.parameters())
         drafting = {"assistant_model": assistant, "prompt_lookup_num_tokens": lookup}

@@ -4,6 +4,7 @@ from pathlib import Path
 from time import perf_counter, thread_time
 from typing import Annotated
 
+from attrs import asdict
 from typer import Exit, Option
 
 from specdec.bench.columns import DEFINITIONS
@@ -33,6 +34,7 @@ Json = Annotated[Path | None, Option("--json", metavar="OUT", help="Write all fi
 Plot = Annotated[Path | None, Option(metavar="OUT.png", help="Draw them; the ending says the kind: png, svg or pdf.")]
 Html = Annotated[Path | None, Option(metavar="OUT.html", help="Write one page with tables and plot.")]
 Answers = Annotated[Path | None, Option(metavar="FOLDER", help="Write the texts as FastChat and Spec-Bench keep them.")]
+Restart = Annotated[bool, Option("--restart", help="Replace what this command wrote with other options or inputs.")]
 Cpu = Annotated[bool, Option("--cpu", help="Count the thread's processor time, for a machine busy with other things.")]
 
 COLUMNS = "\n\n".join(DEFINITIONS)
@@ -59,6 +61,7 @@ def bench(
     html: Html = None,
     answers: Answers = None,
     cpu: Cpu = False,
+    restart: Restart = False,
 ) -> None:
     """Compare drafters on the same prompts, in one process, in turn.
 
@@ -68,17 +71,25 @@ def bench(
     from specdec.bench import Plan, questions
     from specdec.bench.report import console, show
     from specdec.cli.benchmark import SETS, TUNED, TUNING_PROMPTS, Benchmark, Outputs, read_drafters, temperatures
-    from specdec.cli.parts import TARGET, find_target, load_target
+    from specdec.cli.parts import TARGET, find_target, load_target, spec_paths, target_hash
+    from specdec.outputs import input_hash
     from specdec.plugins import load_policy
 
-    outputs, screen, clock = Outputs(json, plot, html, answers), console(), thread_time if cpu else perf_counter
-    outputs.check()
+    screen, clock = console(), thread_time if cpu else perf_counter
     plan = Plan(temperatures(temperature), max_tokens, repeat, seed)
-    specs, sets = read_drafters(drafters, target), questions.load((prompts or SETS).split(","), limit)
+    specs, names = read_drafters(drafters, target), (prompts or SETS).split(",")
+    read = [str(questions.find(name)[1]) for name in [*names, *([tuning_prompts] if tune else [])]]
+    read += spec_paths(*(spec.text for spec in specs))
+    outputs = Outputs.of(json, plot, html, answers, [find_target(target), *read])
+    sets = questions.load(names, limit)
     tuning = questions.load([tuning_prompts] if tune else [], min(TUNING_PROMPTS, limit or TUNING_PROMPTS))
     if policy != TUNED:
         load_policy(policy)  # whose errors come before a model is loaded
     model = load_target(find_target(target), rule, device)
+    settings = {"policy": policy, "rule": rule, "limit": limit, "tune": tune, "cpu": cpu} | asdict(plan)
+    settings |= {"drafters": [spec.text for spec in specs], "inputs": [input_hash(path) for path in read]}
+    settings["target"] = target_hash(model)
+    outputs.begin(settings, restart=restart)
     benchmark = Benchmark(model, specs, sets, [one for group in tuning.values() for one in group], policy, clock)
     result = benchmark.run(plan, screen, target or TARGET, rule)
     show(result, screen)

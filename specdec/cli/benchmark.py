@@ -20,6 +20,7 @@ from specdec.bench.run import Plan, Run
 from specdec.cli import parts
 from specdec.errors import OptionError
 from specdec.interfaces import Drafter
+from specdec.outputs import Output, saving
 from specdec.plugins import load_drafter
 from specdec.spec import Spec, split
 from specdec.target import Target
@@ -28,6 +29,7 @@ from specdec.training.report import duration
 SETS = "functions,classes,tests"
 ZOO_DRAFTERS, DRAFTERS = "moa,ngram,small_model", "ngram"
 TUNED = "tuned"
+COMMAND = "bench"
 TUNING_PROMPTS = 8
 SOON = 5.0
 """Seconds that need no estimate."""
@@ -101,39 +103,55 @@ class Benchmark:
 class Outputs:
     """The files that a result is written to."""
 
-    json: Path | None
-    plot: Path | None
-    html: Path | None
-    answers: Path | None
+    json: Output | None
+    plot: Output | None
+    html: Output | None
+    answers: Output | None
 
-    def check(self) -> None:
+    @classmethod
+    def of(
+        cls, json: Path | None, plot: Path | None, html: Path | None, answers: Path | None, inputs: Sequence[str | Path]
+    ) -> "Outputs":
         """Check that all can be written, before time is spent.
 
         Raises:
-            OptionError: a folder is not there, a package is not installed, or no such picture can be drawn.
+            OptionError: as `Output.of` does; or two are one, a package is not installed, no such picture can be drawn.
         """
-        for file in (self.json, self.plot, self.html):
-            if file is not None and (file.is_dir() or not file.resolve().parent.is_dir()):
-                raise OptionError(f"expected a file in a folder that exists, got {str(file)!r}")
-        if self.answers is not None and self.answers.exists() and not self.answers.is_dir():
-            raise OptionError(f"expected a folder for the answers, got the file {str(self.answers)!r}")
-        if self.plot and self.plot.suffix.lower() not in PICTURES:
-            raise OptionError(f"expected a plot that ends in {', '.join(PICTURES)}, got {str(self.plot)!r}")
-        if self.plot or self.html:
+        named = [path for path in (json, plot, html, answers) if path is not None]
+        made = {
+            path: Output.of(path, COMMAND, [*inputs, *named[:place]], folder=path is answers)
+            for place, path in enumerate(named)
+        }
+        if plot and plot.suffix.lower() not in PICTURES:
+            raise OptionError(f"expected a plot that ends in {', '.join(PICTURES)}, got {str(plot)!r}")
+        if plot or html:
             require("matplotlib", "--plot and --html")
-        if self.html:
+        if html:
             require("jinja2", "--html")
+        return cls(*(made[path] if path is not None else None for path in (json, plot, html, answers)))
+
+    def begin(self, settings: Mapping[str, object], *, restart: bool) -> None:
+        """Record what they are made from.
+
+        Raises:
+            OptionError: one is there, made with other settings, and this is no `restart`.
+        """
+        for output in (self.json, self.plot, self.html, self.answers):
+            if output:
+                output.begin(settings, restart=restart)
 
     def write(self, result: Result) -> None:
         """Write those that are named."""
         if self.json:
-            result.write(self.json)
+            result.write(self.json.partial)
+            self.json.install(self.json.partial)
         if self.plot:
-            self.plot.write_bytes(picture(result, self.plot.suffix[1:].lower()))
+            self.plot.write(picture(result, self.plot.path.suffix[1:].lower()))
         if self.html:
-            self.html.write_text(report.page(result), encoding="utf-8")
+            self.html.write(report.page(result).encode())
         if self.answers:
-            answers.write_result(result, self.answers)
+            with saving(self.answers.path) as folder:
+                answers.write_result(result, folder)
 
 
 @contextmanager

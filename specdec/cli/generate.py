@@ -37,6 +37,7 @@ def generate(
     standard output, the figures to standard error.
     """
     text = _read(prompt)
+    options.check_sampled(temperature, top_p=top_p, top_k=top_k, min_p=min_p)
     from specdec.cli import run
     from specdec.cli.parts import load
     from specdec.cli.screen import Screen

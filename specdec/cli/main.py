@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 from specdec import __version__
 from specdec.cli.audit import audit
 from specdec.cli.bench import COLUMNS, bench
+from specdec.cli.command import Command
 from specdec.cli.generate import generate
 from specdec.cli.methods import MethodCommand
 from specdec.cli.plugins import plugins
@@ -54,11 +55,11 @@ def main(version: Annotated[bool, VERSION] = False) -> None:
     """Makes large language models answer faster without changing what they say."""
 
 
-app.command()(audit)
-app.command(epilog=COLUMNS)(bench)
-app.command()(generate)
-app.command()(plugins)
-app.command()(regenerate)
+app.command(cls=Command)(audit)
+app.command(cls=Command, epilog=COLUMNS)(bench)
+app.command(cls=Command)(generate)
+app.command(cls=Command)(plugins)
+app.command(cls=Command)(regenerate)
 app.command(cls=MethodCommand)(train)
 
 if __name__ == "__main__":

@@ -4,9 +4,9 @@ import inspect
 from typing import Annotated, Any, get_args
 
 import typer
-from typer.core import TyperCommand
 from typer.main import get_command
 
+from specdec.cli.command import Command
 from specdec.errors import OptionError, PluginError
 
 PASSED = ("model", "tokenizer", "seed")
@@ -16,7 +16,7 @@ Own = Annotated[Any, typer.Option(hidden=True, parser=dict)]
 _METHOD = "specdec.method"
 
 
-class MethodCommand(TyperCommand):
+class MethodCommand(Command):
     """Has, beside its own options, those of the method that is its first argument.
 
     They come from the signature of the method's factory, texts out of `Annotated`, and go to the parameter `own`.

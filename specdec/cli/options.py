@@ -4,6 +4,8 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from specdec.errors import OptionError
+
 Prompt = Annotated[str | None, Argument(help="The text to continue; read from standard input if there is none.")]
 Target = Annotated[str | None, Option(metavar="NAME|PATH|HUB-ID", help="The model that speaks; else the zoo's.")]
 Drafter = Annotated[
@@ -29,3 +31,15 @@ StopAt = Annotated[list[str] | None, Option("--stop", metavar="STRING", help="En
 Device = Annotated[str | None, Option(metavar="DEVICE", help="Where models run; else a GPU if there is one.")]
 Compare = Annotated[bool, Option("--compare", help="Decode plainly too: the speed-up, and whether texts are equal.")]
 Json = Annotated[bool, Option("--json", help="Print one JSON object and nothing else.")]
+
+
+def check_sampled(temperature: int | float, **options: int | float | None) -> None:
+    """Check that what only sampling reads is not there without a temperature.
+
+    Raises:
+        OptionError: it is.
+    """
+    for name, value in options.items():
+        if temperature == 0 and value is not None:
+            option = name.replace("_", "-")
+            raise OptionError(f"expected a --temperature above 0 with --{option}, got --{option} {value} alone")

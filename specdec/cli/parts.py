@@ -6,15 +6,18 @@ import os
 import torch
 from attrs import evolve, frozen
 from huggingface_hub.utils import logging as hub_logging
+from transformers import PreTrainedModel
 from transformers.utils import logging
 
 from specdec.bench.peers import ASSISTED
 from specdec.decode import Decoder
 from specdec.drafters import NoDrafter
 from specdec.errors import ModelError
+from specdec.interfaces import Verifier
 from specdec.plugins import load_drafter, load_policy, load_rule, load_verifier, plugins
 from specdec.spec import Spec
 from specdec.target import Target
+from specdec.target.weights import weights_hash
 
 TARGET, DRAFT = "zoo", "zoo-draft"
 """Models of `contrib/specdec_zoo`; what a drafter loads for this target is called `zoo-NAME` or `zoo-NAME-OPTION`."""
@@ -51,7 +54,7 @@ def load(
         ModelError: the zoo is needed and not installed.
     """
     folder = find_target(target)
-    spec = read_drafter(drafter or (HEAD if target is None else OTHER), target)
+    spec = read_drafter((HEAD if target is None else OTHER) if drafter is None else drafter, target)
     shape = None if policy is None else load_policy(policy)
     model = load_target(folder, rule, device) if verifier == LOCAL else load_verifier(verifier, folder, load_rule(rule))
     decoder = Decoder(load_drafter(spec.name, spec.path, model, **spec.options), model, shape)
@@ -82,6 +85,21 @@ def find_target(target: str | None) -> str:
             "`pip install ./contrib/specdec_zoo` in specdec's repository installs them"
         )
     return folder
+
+
+def spec_paths(*specs: str | None) -> list[str]:
+    """List the files and folders that specs name, in a path or in an option."""
+    paths = list[str]()
+    for spec in map(Spec.parse, filter(None, specs)):
+        named = [str(value) for value in spec.options.values() if os.path.exists(str(value))]
+        paths += [str(plugins().folder(path)) for path in [spec.path, *named] if path]
+    return paths
+
+
+def target_hash(verifier: Verifier) -> str | None:
+    """Hash a target that is on this machine."""
+    model = getattr(verifier, "model", None)
+    return weights_hash(model) if isinstance(model, PreTrainedModel) else None
 
 
 def is_zoo(target: str | None) -> bool:

@@ -1,24 +1,26 @@
 """`specdec regenerate`: training data whose answers are the target's own."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+from attrs import asdict
 from typer import Option
 
 from specdec.cli import options
 from specdec.cli.train import Data, Skip
 
-Output = Annotated[Path, Option(metavar="FILE", help="JSONL to write; what is there already is continued.")]
+File = Annotated[Path, Option(metavar="FILE", help="JSONL to write; a run that was stopped is continued.")]
 Drafter = Annotated[str, Option(metavar="NAME[:PATH]", help="What guesses; the answers are the same.")]
 Tokens = Annotated[int, Option(metavar="N", min=1, help="Most tokens of an answer.")]
 PromptTokens = Annotated[int, Option(metavar="N", min=1, help="What a text without a prompt lends as one.")]
 Batch = Annotated[int, Option(metavar="N", min=1, help="Answers at a time.")]
-Restart = Annotated[bool, Option("--restart", help="Start over, whatever is there.")]
+Restart = Annotated[bool, Option("--restart", help="Begin again, and replace what this command wrote before.")]
 
 
 def regenerate(
     data: Data,
-    output: Output,
+    output: File,
     target: options.Target = None,
     drafter: Drafter = "none",
     policy: options.Policy = None,
@@ -39,20 +41,32 @@ def regenerate(
     """
     from rich.console import Console
 
-    from specdec.cli.parts import load
+    from specdec.cli.parts import find_target, load, spec_paths, target_hash
     from specdec.options import Sampling
-    from specdec.training.regenerate import Lengths, jobs, write
+    from specdec.outputs import Output
+    from specdec.training.regenerate import Lengths, fingerprint, jobs, write
     from specdec.training.report import bar
 
+    options.check_sampled(temperature, top_p=top_p, top_k=top_k)
     sampling = Sampling(temperature, top_k, top_p, seed=seed)
+    read = [find_target(target), *data, *spec_paths(drafter, policy)]
+    made = Output.of(output, "regenerate", read)
     decoder = load(target, drafter, policy, "match", device).decoder
     lengths = Lengths(prompt_tokens, max_tokens, decoder.verifier.max_length)
     todo, skipped = jobs(data, decoder.tokenizer, lengths, skip_malformed=skip_malformed)
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"{len(todo)} prompts, {skipped} malformed lines skipped")
-    if restart:
-        output.unlink(missing_ok=True)
-    with bar("prompts", console) as progress:
-        task = progress.add_task("", total=len(todo))
-        write(decoder, todo, output, sampling, max_tokens, batch, lambda done: progress.update(task, completed=done))
+    settings = {
+        **asdict(sampling, filter=lambda attribute, _: attribute.name != "processors"),
+        "max_tokens": max_tokens,
+        "prompt_tokens": prompt_tokens,
+        "data": fingerprint(todo),
+        "target": target_hash(decoder.verifier),
+    }
+    if not made.begin(settings, restart=restart):
+        with bar("prompts", console) as progress:
+            task = progress.add_task("", total=len(todo))
+            done = partial(progress.update, task)
+            write(decoder, todo, made.partial, sampling, max_tokens, batch, lambda count: done(completed=count))
+        made.install(made.partial)
     console.print(f"the answers are in {output}: specdec train METHOD --data {output}")

@@ -3,6 +3,7 @@
 import os
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
@@ -17,13 +18,13 @@ DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 Name = Annotated[str, Argument(metavar="METHOD", help="What to train: moa, or what a plugin brings.")]
 Data = Annotated[list[str], Option(metavar="FILE", help="JSONL or plain text; may be repeated.")]
-Output = Annotated[str, Option(metavar="FOLDER", help="Where the head goes, and what is needed to continue.")]
-Target = Annotated[str | None, Option(metavar="NAME|PATH|HUB-ID", help="The model the head is for; else the zoo's.")]
+Folder = Annotated[str, Option(metavar="FOLDER", help="Where the head goes, and what is needed to continue.")]
+Model = Annotated[str | None, Option(metavar="NAME|PATH|HUB-ID", help="The model the head is for; else the zoo's.")]
 Prompts = Annotated[str | None, Option(metavar="NAME|FILE", help="Held-out questions to measure acceptance length on.")]
 EvalSteps = Annotated[int | None, Option(metavar="N", min=1, help="Measure every N steps, not only at the end.")]
 EvalLimit = Annotated[int, Option(metavar="N", min=1, help="Most questions to measure on.")]
 EvalTokens = Annotated[int, Option(metavar="N", min=1, help="Most tokens of each answer measured.")]
-Epochs = Annotated[float | None, Option(metavar="N", min=0, help="Passes over the data; else the method's own.")]
+Epochs = Annotated[float | None, Option(metavar="N", help="Passes over the data; else the method's own.")]
 MaxSteps = Annotated[int | None, Option(metavar="N", min=1, help="End after N steps; else when the epochs end.")]
 Batch = Annotated[int | None, Option(metavar="N", min=1, help="Texts at a time and device; else the method's own.")]
 Accumulate = Annotated[int, Option(metavar="N", min=1, help="Batches whose gradients make one step.")]
@@ -41,8 +42,8 @@ Precision = Annotated[
 def train(
     method: Name,
     data: Data,
-    output: Output,
-    target: Target = None,
+    output: Folder,
+    target: Model = None,
     prompts: Prompts = None,
     eval_steps: EvalSteps = None,
     eval_limit: EvalLimit = 16,
@@ -69,26 +70,34 @@ def train(
     from transformers import set_seed
 
     from specdec.cli import parts
+    from specdec.outputs import Output
+    from specdec.target import Target
     from specdec.target.loading import load_model, load_tokenizer
+    from specdec.target.weights import weights_hash
     from specdec.training import Examples, checkpoints, load_method
     from specdec.training.trainer import HeadTrainer, Plan
 
-    folder, held_out = parts.find_target(target), _read(prompts, eval_limit)
-    parts.quiet()
-    tokenizer = load_tokenizer(folder)
-    examples = Examples.read(data, tokenizer, max_length, skip_malformed=skip_malformed)
-    _say(_described(examples))
-    model = load_model(folder, dtype=DTYPES[precision])
-    set_seed(seed)
-    head = load_method(method, model, tokenizer, seed, **own)
-    recipe = {"method": method, **own, "batch": batch, "accumulate": accumulate, "seed": seed, "precision": precision}
-    if _first():
-        checkpoints.begin(output, {**recipe, "data": examples.fingerprint}, resume=not restart)
     mixed = () if precision == "fp32" else ((precision, True),)
     options = ("gradient_accumulation_steps", accumulate), ("logging_steps", log_steps), *mixed
     length = epochs, max_steps or -1, batch
     plan = Plan(output, *length, save_steps, eval_steps, eval_tokens, seed, resume=not restart, options=options)
+    folder = parts.find_target(target)
+    made = Output.of(output, "train", [folder, *data, *_file(prompts)], folder=True)
+    held_out = _read(prompts, eval_limit)
+    parts.quiet()
+    tokenizer = load_tokenizer(folder)
+    model = load_model(folder, dtype=DTYPES[precision])
+    set_seed(seed)
+    head = load_method(method, model, tokenizer, seed, **own)
+    examples = Examples.read(data, tokenizer, max_length, skip_malformed=skip_malformed)
+    _say(_described(examples))
     trainer = HeadTrainer(head, model, examples, plan, held_out, tokenizer)
+    Target(trainer.teacher.model, tokenizer).close()  # what cannot be decoded with is refused before it is trained for
+    recipe = {"method": method, **own, "batch": batch, "accumulate": accumulate, "seed": seed, "precision": precision}
+    if _first():
+        if restart:
+            checkpoints.remove(output)
+        made.begin(recipe | {"data": examples.fingerprint, "target": weights_hash(model)}, restart=restart)
     trainer.run()
     trainer.leave()
     used = f"--target {target} --drafter" if target else "--drafter"
@@ -127,6 +136,12 @@ def _check_precision(precision: str) -> None:
         raise OptionError("expected fp32 or bf16 without a GPU, got fp16")
     if precision == "bf16" and not gpu and _first():
         print("specdec: bf16 without a GPU may be far slower than fp32", file=sys.stderr)
+
+
+def _file(prompts: str | None) -> list[Path]:
+    from specdec.bench import questions
+
+    return [] if prompts is None else [questions.find(prompts)[1]]
 
 
 def _read(prompts: str | None, limit: int) -> list[str]:

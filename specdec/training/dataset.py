@@ -12,9 +12,9 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from specdec.errors import DataError, OptionError
-from specdec.training import records
-from specdec.training.chat import ANSWERS, laid_out
-from specdec.training.records import Conversation, Document, Record, Text
+from specdec.training import files
+from specdec.training.learnt import Conversations
+from specdec.training.records import Document, Record, Text
 from specdec.training.teacher import Batch
 
 Tokens = np.ndarray[Any, np.dtype[Any]]
@@ -43,14 +43,14 @@ class Examples(Dataset[tuple[int, Example]]):
         *,
         skip_malformed: bool = False,
     ) -> "Examples":
-        """Read files: `.jsonl` line by line, see `specdec.training.records`, any other as one plain text.
+        """Read files of records, see `specdec.training.files`, and any other as one plain text.
 
         Texts are cut at `max_length`; plain files are split into pieces of that length.
 
         Raises:
             DataError: a line cannot be used; the message names file and line. Or it is skipped and counted.
         """
-        return cls(*records.read(paths, _Encoder(tokenizer, max_length), skip_malformed=skip_malformed))
+        return cls(*files.read(paths, _Encoder(tokenizer, max_length), skip_malformed=skip_malformed))
 
     @property
     def fingerprint(self) -> str:
@@ -85,51 +85,35 @@ class _Encoder:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
         if max_length < 2:
             raise OptionError(f"expected a max_length of at least 2, got {max_length}")
-        self._tokenizer, self._max = tokenizer, max_length
+        self._tokenizer, self._max, self._conversations = tokenizer, max_length, Conversations(tokenizer)
 
     def __call__(self, record: Record) -> list[Example]:
         if isinstance(record, Document):
             return self._pieces(record)
         if isinstance(record, Text):
             return [self._text(record)]
-        return [self._conversation(record)]
+        return [self._cut(*self._conversations(record.messages))]
 
     def _pieces(self, record: Document) -> list[Example]:
         tokens = self._tokenizer(record.text, verbose=False)["input_ids"]
         starts = range(0, len(tokens), self._max)
-        return [_example(piece, [(0, len(piece))]) for start in starts if (piece := tokens[start : start + self._max])]
+        pieces = [tokens[start : start + self._max] for start in starts]
+        return [_example(piece, [True] * len(piece)) for piece in pieces if piece]
 
     def _text(self, record: Text) -> Example:
         """Find the response after the tokens that the prompt alone would begin with."""
         tokens = self._tokenizer(record.prompt + record.text, verbose=False)["input_ids"]
-        prompt = self._tokenizer(record.prompt)["input_ids"] if record.prompt else []
+        prompt = self._tokenizer(record.prompt, verbose=False)["input_ids"] if record.prompt else []
         pairs = enumerate(zip(prompt, tokens, strict=False))
         start = next((place for place, (one, other) in pairs if one != other), len(prompt))
-        return self._cut(tokens, [(start, len(tokens))])
+        return self._cut(tokens, [place >= start for place in range(len(tokens))])
 
-    def _conversation(self, record: Conversation) -> Example:
-        """Find each answer as what the template adds when it is appended."""
-        messages, spans = record.messages, []
-        tokens = laid_out(messages, self._tokenizer)
-        for place, message in enumerate(messages):
-            if message["role"] == ANSWERS:
-                before = laid_out(messages[:place], self._tokenizer, asking=True)
-                after = laid_out(messages[: place + 1], self._tokenizer)
-                if tokens[: len(before)] != before or tokens[: len(after)] != after:
-                    raise DataError(
-                        f"expected the chat template to leave earlier turns alone, turn {place} changes them"
-                    )
-                spans.append((len(before), len(after)))
-        return self._cut(tokens, spans)
-
-    def _cut(self, tokens: list[int], spans: Sequence[tuple[int, int]]) -> Example:
-        if spans[0][0] >= min(self._max, len(tokens)):
-            raise DataError(f"expected an answer within {self._max} tokens, got the first at {spans[0][0]}")
-        return _example(tokens[: self._max], spans)
+    def _cut(self, tokens: list[int], response: list[bool]) -> Example:
+        if not any(response[: self._max]):
+            first = response.index(True) if any(response) else "none"
+            raise DataError(f"expected an answer within {self._max} tokens, got the first at {first}")
+        return _example(tokens[: self._max], response[: self._max])
 
 
-def _example(tokens: Sequence[int], spans: Sequence[tuple[int, int]]) -> Example:
-    response = np.zeros(len(tokens), dtype=bool)
-    for start, end in spans:
-        response[start:end] = True
-    return Example(np.array(tokens, dtype=np.int32), response)
+def _example(tokens: Sequence[int], response: Sequence[bool]) -> Example:
+    return Example(np.array(tokens, dtype=np.int32), np.array(response, dtype=bool))

@@ -8,14 +8,31 @@ from accelerate import Accelerator
 from transformers import PreTrainedModel
 
 from specdec.decode import Decoder
+from specdec.errors import OptionError
 from specdec.interfaces import TreePolicy
 from specdec.options import Sampling, Stop
 from specdec.policies import Chain, Dynamic
 from specdec.target import Target
-from specdec.text import Prompt
+from specdec.text import Prompt, encode
 from specdec.training.method import TrainingMethod
 
 POLICIES: dict[str, TreePolicy] = {"eval_acceptance_length": Chain(), "eval_acceptance_length_tree": Dynamic()}
+
+
+def check_room(model: PreTrainedModel, prompts: Sequence[Prompt], tokenizer: Any, tokens: int) -> None:
+    """Check that so many tokens fit after each prompt, before any time is spent.
+
+    Raises:
+        OptionError: the message says after which they do not.
+    """
+    room = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    for number, prompt in enumerate(prompts, 1):
+        length = len(encode(prompt, tokenizer))
+        if room is not None and length + tokens > room:
+            raise OptionError(
+                f"expected eval_tokens that fit the target's {room} positions after question {number}, "
+                f"which has {length} tokens, got {tokens}"
+            )
 
 
 def acceptance(

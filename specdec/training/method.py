@@ -4,6 +4,7 @@ import inspect
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import fields as fields_of
+from math import inf
 from typing import Annotated, Any, TypeVar
 
 from attrs import field, fields, frozen
@@ -11,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from specdec.bounds import bounds
 from specdec.errors import OptionError
 from specdec.features import Needs
 from specdec.interfaces import Drafter
@@ -35,11 +37,11 @@ class Recipe:
 
     schedule: Schedule
     betas: tuple[float, float] = (0.9, 0.95)
-    weight_decay: float = 0.0
-    clip: float = 1.0
-    clip_value: float = 0.0
-    epochs: float = 1.0
-    batch: int = 32
+    weight_decay: float = field(default=0.0, validator=bounds(0))
+    clip: float = field(default=1.0, validator=bounds(0))
+    clip_value: float = field(default=0.0, validator=bounds(0))
+    epochs: float = field(default=1.0, validator=bounds(0, above=True))
+    batch: int = field(default=32, validator=bounds(1))
 
 
 class TrainingMethod(nn.Module):
@@ -67,9 +69,10 @@ class TrainingMethod(nn.Module):
         self.head.save_pretrained(path)
 
 
-def option(default: Any, text: str) -> Any:
-    """Make a field of an attrs class of options, described for the command line."""
-    return field(default=default, metadata={"help": text})
+def option(default: Any, text: str, low: int | float = 0, high: int | float = inf, *, above: bool = False) -> Any:
+    """Make a field of an attrs class of options, described for the command line; numbers have bounds."""
+    number = isinstance(default, int | float) and not isinstance(default, bool)
+    return field(default=default, metadata={"help": text}, validator=bounds(low, high, above=above) if number else None)
 
 
 def takes(kind: type[Any]) -> Callable[[Factory], Factory]:

@@ -1,17 +1,20 @@
-"""Data files: JSONL of plain text, prompts with responses, or conversations in one of two forms; or one plain text."""
+"""Records of training data: plain text, prompts with responses, or conversations, in the forms that people have."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from attrs import frozen
 
 from specdec.errors import DataError
 
-_SHAREGPT = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
-_ROLES = ("system", "user", "assistant", "tool")
-Used = TypeVar("Used")
+ROLES = {
+    **dict.fromkeys(("system", "developer"), "system"),
+    **dict.fromkeys(("user", "human"), "user"),
+    **dict.fromkeys(("assistant", "gpt", "chatgpt", "bing", "bard", "bot", "model", "function_call"), "assistant"),
+    **dict.fromkeys(("tool", "function", "observation"), "tool"),
+}
+"""Who speaks, by the names of OpenAI, ShareGPT and others, as chat templates call them."""
+FORMS = "'messages', 'conversations', a 'prompt' with a 'response' or 'completion', or a 'text'"
 
 
 @frozen
@@ -39,59 +42,51 @@ class Document:
 Record = Conversation | Text | Document
 
 
-def read(
-    paths: Sequence[str | Path], use: Callable[[Record], Sequence[Used]], *, skip_malformed: bool = False
-) -> tuple[list[Used], int]:
-    """Read files, `.jsonl` line by line and any other as one text, and `use` each record; count what was skipped.
-
-    Raises:
-        DataError: a line cannot be used; the message names file and line. Or it is skipped and counted.
-    """
-    used, skipped = list[Used](), 0
-    for path in map(Path, paths):
-        for place, data in _parts(path):
-            try:
-                text = _decoded(data)
-                used += use(parse(text) if path.suffix == ".jsonl" else Document(text))
-            except DataError as error:
-                if not skip_malformed or path.suffix != ".jsonl":
-                    raise DataError(f"{place}: {error}") from error
-                skipped += 1
-    if not used:
-        raise DataError(f"expected at least one text in {', '.join(map(str, paths)) or 'no file'}, got none")
-    return used, skipped
-
-
 def parse(line: str) -> Record:
-    """Read a line of JSONL: `messages`, `conversations` (ShareGPT), `prompt` with `response`, or `text`.
+    """Read a line of JSONL.
 
     Raises:
-        DataError: the message says what was expected and what was found.
+        DataError: as `record` does, or it is no JSON.
     """
     try:
         value = json.loads(line.strip())
     except (ValueError, RecursionError) as error:
-        raise DataError(f"expected JSON, got {_short(line.strip())}: {error}") from error
+        raise DataError(f"expected JSON, got {short(line.strip())}: {error}") from error
+    return record(value)
+
+
+def record(value: Any) -> Record:
+    """Read an object with `messages` or `conversations`, `prompt` and `response` or `completion`, or `text`.
+
+    Raises:
+        DataError: the message says what was expected and what was found.
+    """
     if not isinstance(value, dict):
-        raise DataError(f"expected an object, got {_short(line.strip())}")
-    if "messages" in value:
-        return _conversation(value["messages"], "role", "content", {role: role for role in _ROLES})
-    if "conversations" in value:
-        return _conversation(value["conversations"], "from", "value", _SHAREGPT)
-    if "prompt" in value:
-        return Text(_text(value, "response"), _text(value, "prompt"))
-    return Text(_text(value, "text"))
+        raise DataError(f"expected an object, got {short(value)}")
+    value = {key: part for key, part in value.items() if part is not None}
+    for key in ("messages", "conversations"):
+        if key in value:
+            return _conversation(value[key])
+    if "prompt" not in value:
+        return Text(_text(value, "text"))
+    answer = "completion" if "completion" in value else "response"
+    if isinstance(value["prompt"], list) and isinstance(value.get(answer), list):
+        return _conversation(value["prompt"] + value[answer])
+    return Text(_text(value, answer), _text(value, "prompt", empty=True))
 
 
-def _text(value: dict[str, Any], key: str) -> str:
+def short(value: Any) -> str:
+    """Write a value for a message."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    return repr(text if len(text) <= 60 else text[:57] + "...")
+
+
+def _text(value: dict[str, Any], key: str, *, empty: bool = False) -> str:
     if key not in value:
-        raise DataError(
-            "expected 'messages', 'conversations', a 'prompt' with a 'response', or a 'text', "
-            f"got the keys {sorted(value)}"
-        )
+        raise DataError(f"expected {FORMS}, got the keys {sorted(value)}")
     text = value[key]
-    if not isinstance(text, str) or not text:
-        raise DataError(f"expected a {key!r} of at least one character, got {_short(text)}")
+    if not isinstance(text, str) or not (text or empty):
+        raise DataError(f"expected a {key!r} of at least one character, got {short(text)}")
     return _whole(text)
 
 
@@ -100,48 +95,33 @@ def _whole(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise DataError(f"expected text, got half a character at {error.start} of {_short(text)}") from error
+        raise DataError(f"expected text, got half a character at {error.start} of {short(text)}") from error
     return text
 
 
-def _conversation(turns: Any, role: str, content: str, roles: dict[str, str]) -> Conversation:
+def _conversation(turns: Any) -> Conversation:
     if not isinstance(turns, list) or not turns:
-        raise DataError(f"expected a list of turns, got {_short(turns)}")
-    messages = []
-    for place, turn in enumerate(turns):
-        if not isinstance(turn, dict) or not isinstance(turn.get(content), str):
-            raise DataError(f"expected turn {place} to have {role!r} and a text {content!r}, got {_short(turn)}")
-        if not isinstance(turn.get(role), str) or turn[role] not in roles:
-            raise DataError(
-                f"expected the {role!r} of turn {place} to be of {', '.join(roles)}, got {turn.get(role)!r}"
-            )
-        messages.append({"role": roles[turn[role]], "content": _whole(turn[content])})
+        raise DataError(f"expected a list of turns, got {short(turns)}")
+    messages = tuple(_message(turn, place) for place, turn in enumerate(turns))
     if not any(message["role"] == "assistant" for message in messages):
         raise DataError("expected an answer by the assistant, got none")
-    return Conversation(tuple(messages))
+    return Conversation(messages)
 
 
-def _parts(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Give the lines that are not blank, or the whole of a plain file, each with its place."""
-    if path.suffix == ".json":
-        raise DataError(f"expected JSON lines, in a file that ends in .jsonl, or plain text; got {path}")
-    try:
-        if path.suffix != ".jsonl":
-            yield str(path), path.read_bytes()
-            return
-        with path.open("rb") as file:
-            yield from ((f"{path}:{number}", line) for number, line in enumerate(file, 1) if line.strip())
-    except OSError as error:
-        raise DataError(f"expected a file to read at {path}, got: {error}") from error
+def _message(turn: Any, place: int) -> dict[str, str]:
+    known = isinstance(turn, dict)
+    role, content = ("from", "value") if known and "role" not in turn and "from" in turn else ("role", "content")
+    text = _parts(turn.get(content)) if known else None
+    if text is None:
+        raise DataError(f"expected turn {place} to have {role!r} and a text {content!r}, got {short(turn)}")
+    if not isinstance(turn.get(role), str) or turn[role] not in ROLES:
+        raise DataError(f"expected the {role!r} of turn {place} to be of {', '.join(ROLES)}, got {turn.get(role)!r}")
+    return {"role": ROLES[turn[role]], "content": _whole(text)}
 
 
-def _decoded(data: bytes) -> str:
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(f"expected UTF-8, got {error.reason} at byte {error.start}") from error
-
-
-def _short(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value)
-    return repr(text if len(text) <= 60 else text[:57] + "...")
+def _parts(content: Any) -> str | None:
+    """Give a text, also where it is written as a list of its parts; None for pictures and all else."""
+    if not isinstance(content, list):
+        return content if isinstance(content, str) else None
+    texts = [part.get("text") if isinstance(part, dict) and part.get("type") == "text" else None for part in content]
+    return "".join(map(str, texts)) if texts and all(isinstance(text, str) for text in texts) else None

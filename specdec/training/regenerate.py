@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from attrs import define, evolve, field, frozen
 from transformers import PreTrainedTokenizerBase
@@ -12,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from specdec.decode import Decoder
 from specdec.errors import DataError, OptionError
 from specdec.options import Sampling, Stop
-from specdec.training import records
+from specdec.training import files
 from specdec.training.chat import ANSWERS, laid_out
 from specdec.training.records import Conversation, Document, Record
 
@@ -69,7 +70,10 @@ class Chat:
 
 @define
 class Continuation:
-    """A text to continue; the response keeps special tokens, the end of the text among them."""
+    """A text to continue; the response keeps special tokens, the end of the text among them.
+
+    Where nothing can be read of a response, the text stands alone.
+    """
 
     tokenizer: PreTrainedTokenizerBase
     text: str
@@ -83,7 +87,7 @@ class Continuation:
         self.response = self._decode([*before, *tokens])[len(self._decode(before)) :]
 
     def line(self) -> dict[str, Any]:
-        return {"prompt": self.text, "response": self.response}
+        return {"prompt": self.text, "response": self.response} if self.response else {"text": self.text}
 
     def _decode(self, tokens: list[int]) -> str:
         text: str = self.tokenizer.decode(tokens, clean_up_tokenization_spaces=False)
@@ -113,7 +117,16 @@ def jobs(
             _check(job, lengths)
         return jobs
 
-    return records.read(paths, use, skip_malformed=skip_malformed)
+    return files.read(paths, use, skip_malformed=skip_malformed)
+
+
+def fingerprint(todo: Sequence[Job]) -> str:
+    """Hash what the answers depend on, but for target and sampling."""
+    total = 0
+    for job in todo:
+        source = job.turns if isinstance(job, Chat) else job.text
+        total = crc32(json.dumps([source, job.prompt()]).encode(), total)
+    return f"{total:08x}"
 
 
 def write(

@@ -7,17 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from attrs import frozen
+from attrs import field, frozen
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import PreTrainedModel, PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.integrations import TensorBoardCallback
 
+from specdec.bounds import bounds
 from specdec.errors import OptionError
+from specdec.outputs import saving
 from specdec.text import Prompt
 from specdec.training import checkpoints
 from specdec.training.dataset import Examples, collate
-from specdec.training.evaluate import acceptance
+from specdec.training.evaluate import acceptance, check_room
 from specdec.training.method import Progress, TrainingMethod
 from specdec.training.report import Report
 from specdec.training.teacher import Teacher
@@ -36,12 +38,12 @@ class Plan:
     """
 
     output: str
-    epochs: float | None = None
-    max_steps: int = -1
-    batch: int | None = None
-    save_steps: int = 500
-    eval_steps: int | None = None
-    eval_tokens: int = 64
+    epochs: float | None = field(default=None, validator=bounds(0, above=True))
+    max_steps: int = field(default=-1, validator=bounds(-1))
+    batch: int | None = field(default=None, validator=bounds(1))
+    save_steps: int = field(default=500, validator=bounds(1))
+    eval_steps: int | None = field(default=None, validator=bounds(1))
+    eval_tokens: int = field(default=64, validator=bounds(1))
     seed: int = 0
     resume: bool = True
     options: tuple[tuple[str, Any], ...] = ()
@@ -62,7 +64,11 @@ class HeadTrainer(Trainer):
         """Prepare to train a head for a target.
 
         With `prompts`, the acceptance length on these is measured every `eval_steps` and at the end.
+
+        Raises:
+            OptionError: the answers to these do not fit the target, or the plan's own fields are among its options.
         """
+        check_room(model, prompts, tokenizer, plan.eval_tokens)
         method.prepare(examples)
         arguments = _arguments(method, plan, evaluated=bool(prompts))
         super().__init__(
@@ -106,7 +112,8 @@ class HeadTrainer(Trainer):
             finally:
                 self._report.stop()
         if self.args.should_save:
-            self.method.save(self.plan.output)
+            with saving(self.plan.output) as folder:
+                self.method.save(str(folder))
 
     def leave(self) -> None:
         """Part from the other processes of the run; nothing can be trained any more.

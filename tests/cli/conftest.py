@@ -22,3 +22,13 @@ def target(tmp_path_factory):
 @pytest.fixture(scope="session")
 def draft(tmp_path_factory):
     return save(tmp_path_factory.mktemp("draft"), seed=2)
+
+
+def usual(*defaults):
+    """Give a function that puts defaults, each an option and its value, before arguments that do not have them."""
+    pairs = list(zip(defaults[::2], defaults[1::2], strict=True))
+
+    def complete(args):
+        return [part for pair in pairs if pair[0] not in args for part in pair] + list(args)
+
+    return complete

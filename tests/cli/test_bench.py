@@ -16,6 +16,7 @@ from specdec.cli.main import app
 from specdec.errors import ModelError
 from specdec.plugins import Entry, Plugins, plugins
 from tests.bench.runs import run, task
+from tests.cli.conftest import usual
 
 
 @pytest.fixture
@@ -26,8 +27,8 @@ def bench(target, tmp_path):
     file.write_text("\n".join(map(json.dumps, lines)))
 
     def run(*args):
-        given = ["bench", "--target", target, "--prompts", str(file), "--max-tokens", 10, "--repeat", 1, *args]
-        return CliRunner().invoke(app, [str(arg) for arg in given])
+        given = usual("--target", target, "--prompts", file, "--max-tokens", 10, "--repeat", 1)(args)
+        return CliRunner().invoke(app, ["bench", *(str(arg) for arg in given)])
 
     return run
 
@@ -51,7 +52,7 @@ def test_all_outputs_of_one_run(bench, draft, tmp_path):
     assert [row["parameters"] > 0 for row in read["rows"][:6]] == [False, False, True, False, True, False]
     assert out["png"].read_bytes().startswith(b"\x89PNG")
     assert all(f"{row['tokens_per_second']:.1f}" in out["html"].read_text() for row in read["rows"])
-    assert len(list((tmp_path / "answers").iterdir())) == 12
+    assert len(list((tmp_path / "answers").glob("*.jsonl"))) == 12
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 120])

@@ -18,6 +18,7 @@ from specdec.cli.main import app
 from specdec.cli.run import Comparison, Run
 from specdec.drafters import Ngram
 from specdec.plugins import KINDS, Plugins
+from tests.cli.conftest import usual
 
 PROMPT = "abcabc héllo abc"
 
@@ -34,7 +35,8 @@ def figures(*args, given=None):
 
 @pytest.fixture
 def generate(target):
-    return lambda *args, **kwargs: specdec("generate", PROMPT, "--target", target, "--max-tokens", 12, *args, **kwargs)
+    complete = usual("--target", target, "--max-tokens", 12, "--temperature", 0)
+    return lambda *args, **kwargs: specdec("generate", PROMPT, *complete(args), **kwargs)
 
 
 def test_the_text_goes_to_standard_output_and_the_figures_to_standard_error(generate, target):
@@ -100,7 +102,7 @@ def test_the_prompt_may_come_from_standard_input(target):
     ("args", "message"),
     [
         (["--temperature", "-1"], "temperature of at least 0 .* got -1"),
-        (["--top-p", "0"], "top_p above 0 and at most 1, got 0"),
+        (["--temperature", "1", "--top-p", "0"], "top_p above 0 and at most 1, got 0"),
         (["--max-tokens", "1000"], "fit the target's 256 positions"),
         (["--max-tokens", "0"], "max_tokens of at least 1, got 0"),
         (["--drafter", "nobody"], "no drafter is called 'nobody'; there are: .*ngram"),
@@ -110,7 +112,7 @@ def test_the_prompt_may_come_from_standard_input(target):
         (["--policy", "sequoia:size=many"], "policy 'sequoia' cannot be made with"),
         (["--rule", "nothing"], "no rule is called 'nothing'"),
         (["--target", "/not/there"], "no model can be loaded from '/not/there'"),
-        (["--stop", ""], "stop strings of at least one character"),
+        (["--stop", ""], "a value for --stop, got ''"),
         (["--device", "banana"], "a device that is here, cpu.*, got 'banana'"),
         (["--device", "cuda:99"], "a device that is here, cpu.*, got 'cuda:99'"),
         (["--verifier", "nothing"], "no verifier is called 'nothing'; there are: .*local"),

@@ -14,6 +14,7 @@ from specdec.cli import parts
 from specdec.cli.main import app
 from specdec.cli.methods import PASSED
 from specdec.plugins import Plugins, plugins
+from tests.cli.conftest import usual
 
 TEXTS = [{"text": f"abcabc {number} xyz" * 2} for number in range(12)]
 USUAL = ["--batch", 2, "--max-steps", 2, "--log-steps", 1, "--epochs", 1]
@@ -33,7 +34,8 @@ def data(tmp_path):
 @pytest.fixture
 def train(target, data, tmp_path):
     def train(*args, method="moa", data=data, output=tmp_path / "head"):
-        return specdec("train", method, "--target", target, "--data", data, "--output", output, *USUAL, *args)
+        places = ["--target", target, "--data", data, "--output", output]
+        return specdec("train", method, *places, *usual(*USUAL)(args))
 
     return train
 
@@ -122,7 +124,7 @@ def test_errors_are_one_line(train, tmp_path, monkeypatch, options, message):
 
 
 def test_a_file_in_the_place_of_the_output(train, data):
-    assert re.search("a folder to write the head to, got the file", train(output=data).stderr)
+    assert re.search("a folder to write to, got the file", train(output=data).stderr)
 
 
 def test_methods_that_are_not_there(train):
@@ -195,7 +197,8 @@ def test_regenerated_answers_are_trained_on(train, data, target, tmp_path):
     assert result.exit_code == 0, result.stderr
     assert result.stdout.splitlines()[0] == "12 prompts, 0 malformed lines skipped"
     assert [sorted(json.loads(line)) for line in whole.splitlines()] == [["prompt", "response"]] * 12
-    output.write_bytes(whole[: len(whole) // 2])
+    output.unlink()
+    (tmp_path / "own.jsonl.partial").write_bytes(whole[: len(whole) // 2])
     assert specdec(*asked, "--batch", 5, "--drafter", "ngram").exit_code == 0
     assert output.read_bytes() == whole
     assert specdec(*asked, "--restart", "--temperature", 1).exit_code == 0

@@ -14,6 +14,7 @@ from specdec.errors import DataError, OptionError
 from specdec.training import Examples
 from specdec.training.regenerate import Lengths, jobs, write
 from tests.toys import build, byte_tokenizer
+from tests.training.test_answers import BYTES, TEMPLATES
 from tests.training.test_dataset import TEMPLATE
 
 MODEL = build("llama", vocab_size=109)
@@ -112,6 +113,20 @@ def test_answers_are_learnt_from(tokenizer: PreTrainedTokenizerFast, tmp_path: P
     examples = Examples.read([output], tokenizer)
     assert len(examples) == len(CHATS + TEXTS)
     assert all(example.response.any() and not example.response.all() for example in examples.examples)
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+@pytest.mark.parametrize("limit", [1, 8])
+def test_whatever_is_answered_can_be_learnt_from(tmp_path: Path, name: str, limit: int) -> None:
+    """Also where answers break off in a character, or look like turns."""
+    BYTES.chat_template = TEMPLATES[name][0]
+    model = build("llama", vocab_size=len(BYTES), max_position_embeddings=512)
+    users = [[{"role": "user", "content": text}, {"role": "assistant", "content": "a"}] for text in ("one", "two")]
+    lines = [{"messages": users[0] + users[1]}, {"messages": users[1]}, {"text": "abc"}]
+    todo, _ = jobs([data(tmp_path, lines)], BYTES, Lengths(3, limit, 512))
+    output = tmp_path / "own.jsonl"
+    write(Decoder(NoDrafter(), Target(model, BYTES)), todo, output, Sampling(temperature=1.0), limit, 3)
+    assert len(Examples.read([output], BYTES)) == len(lines)
 
 
 def test_what_does_not_fit(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:

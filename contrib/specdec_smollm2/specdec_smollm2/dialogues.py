@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from enum import Enum
 
 from attrs import define, field, frozen
+from transformers import PreTrainedTokenizerBase
+
 from specdec import Needs, Sampling, Tree
 from specdec.target import Session, Sessions, Target
-from transformers import PreTrainedTokenizerBase
 
 GRAM = 8
 MARK = "\N{WHITE SQUARE}\N{BLACK SQUARE}"

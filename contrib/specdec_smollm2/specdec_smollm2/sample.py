@@ -9,9 +9,9 @@ from typing import Annotated
 
 import torch
 import typer
-from specdec import Target
 from transformers.utils import logging
 
+from specdec import Target
 from specdec_smollm2.dialogues import Dialogue, Layout, Lengths, Making
 
 TEMPERATURES = (0.0, 0.6, 1.0)

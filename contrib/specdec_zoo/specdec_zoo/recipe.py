@@ -22,6 +22,7 @@ STAGES = ("tokenizer", "prompts", *MODELS, "export", "head")
 def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     workspace = Workspace(options.output)
+    workspace.check([*MODELS, *_head_names()])
     if options.stage == "tokenizer":
         prepare(workspace, corpus.load(cap=options.package_cap), options.package_cap)
     elif options.stage == "prompts":
@@ -36,6 +37,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _heads(workspace, options)
     else:
         _train(workspace, _plan(options), options)
+
+
+def _head_names() -> list[str]:
+    """Heads need specdec, which may not be there."""
+    try:
+        from specdec_zoo import heads
+    except ImportError:
+        return []
+    return [*heads.HEADS, *heads.SEARCH]
 
 
 def _train(workspace: Workspace, plan: Plan, options: argparse.Namespace) -> None:

@@ -1,6 +1,5 @@
 """Training one model with the Trainer of transformers."""
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from specdec_zoo import shapes
 from specdec_zoo.dataset import Blocks
 from specdec_zoo.muon import MuonAdamW
 from specdec_zoo.schedule import Clock, rate
+from specdec_zoo.workspace import begin
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,7 @@ def train(plan: Plan, tokenizer: PreTrainedTokenizerFast, data: Path, folder: Pa
 def run(
     trainer_class: type[ZooTrainer], model: LlamaForCausalLM, plan: Plan, data: Path, folder: Path
 ) -> ZooTrainer:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "plan.json").write_text(json.dumps(asdict(plan)) + "\n")
+    begin(folder, asdict(plan))
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
     trainer = trainer_class(

@@ -1,7 +1,7 @@
 """Where the recipe keeps what it makes."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -43,11 +43,46 @@ class Workspace:
     def model(self, name: str) -> Path:
         return self.root / "models" / name
 
+    def check(self, runs: Iterable[str]) -> None:
+        """Checks that the root holds what the recipe makes alone, so that nothing else is overwritten.
+
+        Raises:
+            SystemExit: it holds something else, or is no folder.
+        """
+        if self.root.exists() and not self.root.is_dir():
+            raise SystemExit(f"expected a folder for --output, got the file {self.root}")
+        own = {"data", "prompts", "models", *runs}
+        names = sorted(entry.name for entry in self.root.iterdir()) if self.root.exists() else []
+        strange = [name for name in names if name.removesuffix("-unloop") not in own and name[0] != "."]
+        if strange:
+            raise SystemExit(
+                f"expected a new --output, or the recipe's own, got {self.root} with {strange[0]}"
+            )
+
     def corpus(self) -> dict[str, Any]:
         return dict(json.loads((self.data / "corpus.json").read_text()))
 
 
 TOKENIZER_SAMPLE = 1500
+EXTENT = {"steps", "minutes", "tokens", "save_every", "log_every"}
+"""Of a run's plan, what may be raised to train longer."""
+
+
+def begin(folder: Path, plan: Mapping[str, Any]) -> None:
+    """Writes down what a run is, or continues one that is the same.
+
+    Raises:
+        SystemExit: there is another run in the folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "plan.json"
+    before = json.loads(file.read_text()) if file.exists() else {}
+    for name in sorted((before.keys() & plan.keys()) - EXTENT):
+        if before[name] != plan[name]:
+            raise SystemExit(
+                f"expected {name} {before[name]!r} as in the run in {folder}, got {plan[name]!r}"
+            )
+    file.write_text(json.dumps(dict(plan)) + "\n")
 
 
 def prepare(workspace: Workspace, documents: Sequence[Document], cap: int = PACKAGE_CAP_BYTES) -> None:

@@ -1,6 +1,7 @@
 """Training, at a tiny size."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,19 @@ def test_recipe_makes_loadable_models(tmp_path: Path, monkeypatch: pytest.Monkey
         logits = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)(ids).logits
         assert torch.isfinite(logits).all()
         assert "| unlikelihood | 1 |" in (folder / "README.md").read_text()
+
+
+def test_nothing_of_others_is_overwritten(workspace: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("the user's")
+    for output in (tmp_path / "mine", tmp_path / "mine" / "notes.txt"):
+        with pytest.raises(SystemExit, match="expected a"):
+            recipe.main(["--stage", "tokenizer", "--output", str(output)])
+    bpe = tokenizer.load(workspace.tokenizer)
+    train(replace(PLAN, steps=1), bpe, workspace.data, tmp_path / "run")
+    with pytest.raises(SystemExit, match=r"expected block 32 as in the run in .*, got 16"):
+        train(replace(PLAN, block=16), bpe, workspace.data, tmp_path / "run")
+    train(replace(PLAN, steps=2), bpe, workspace.data, tmp_path / "run")
 
 
 def test_budget_in_minutes_ends_a_run(workspace: Workspace, tmp_path: Path) -> None:
