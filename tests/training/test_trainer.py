@@ -79,7 +79,7 @@ def test_learns_and_saves(tmp_path: Path) -> None:
 
 def test_a_run_for_another_target_is_not_continued(tmp_path: Path) -> None:
     run(tmp_path, max_steps=2)
-    other = target()
+    other = target.__wrapped__()  # not the one that tests share
     weight = other.model.layers[0].mlp.up_proj.weight
     weight.data = 2 * weight.data
     for model, texts, message in ((other, 16, "expected target '"), (target(), 12, "expected data '")):
