@@ -115,10 +115,11 @@ class Output:
             OptionError: what is there was made with other settings, and this is no `restart`.
         """
         settings = json.loads(json.dumps(settings, default=str))
-        before = Record.read(self.record) or Record(self.command)
-        same = before.settings == settings and not restart
-        if not same and not restart and self._begun:
+        before = Record.read(self.record)
+        same = before is not None and before.settings == settings and not restart
+        if before is not None and not same and not restart and self._begun:
             self._refuse(before.settings, settings)
+        before = before or Record(self.command)
         if not same:
             self.partial.unlink(missing_ok=True)
             self.record.parent.mkdir(parents=True, exist_ok=True)

@@ -73,16 +73,16 @@ def train(
     from specdec.outputs import Output
     from specdec.target import Target
     from specdec.target.loading import load_model, load_tokenizer
-    from specdec.target.weights import weights_hash
-    from specdec.training import Examples, checkpoints, load_method
+    from specdec.training import Examples, load_method
     from specdec.training.trainer import HeadTrainer, Plan
 
     mixed = () if precision == "fp32" else ((precision, True),)
     options = ("gradient_accumulation_steps", accumulate), ("logging_steps", log_steps), *mixed
     length = epochs, max_steps or -1, batch
-    plan = Plan(output, *length, save_steps, eval_steps, eval_tokens, seed, resume=not restart, options=options)
+    recipe = {"method": method, **own, "batch": batch, "accumulate": accumulate, "seed": seed, "precision": precision}
+    plan = Plan(output, *length, save_steps, eval_steps, eval_tokens, seed, not restart, options, recipe)
     folder = parts.find_target(target)
-    made = Output.of(output, "train", [folder, *data, *_file(prompts)], folder=True)
+    Output.of(output, "train", [folder, *data, *_file(prompts)], folder=True)
     held_out = _read(prompts, eval_limit)
     parts.quiet()
     tokenizer = load_tokenizer(folder)
@@ -93,11 +93,6 @@ def train(
     _say(_described(examples))
     trainer = HeadTrainer(head, model, examples, plan, held_out, tokenizer)
     Target(trainer.teacher.model, tokenizer).close()  # what cannot be decoded with is refused before it is trained for
-    recipe = {"method": method, **own, "batch": batch, "accumulate": accumulate, "seed": seed, "precision": precision}
-    if _first():
-        if restart:
-            checkpoints.remove(output)
-        made.begin(recipe | {"data": examples.fingerprint, "target": weights_hash(model)}, restart=restart)
     trainer.run()
     trainer.leave()
     used = f"--target {target} --drafter" if target else "--drafter"

@@ -1,7 +1,7 @@
 """Training, on transformers' own trainer."""
 
 import gc
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from transformers.integrations import TensorBoardCallback
 
 from specdec.bounds import bounds
 from specdec.errors import OptionError
-from specdec.outputs import saving
+from specdec.outputs import Output, saving
+from specdec.target.weights import weights_hash
 from specdec.text import Prompt
 from specdec.training import checkpoints
 from specdec.training.dataset import Examples, collate
@@ -34,7 +35,8 @@ LOGS = "logs"
 class Plan:
     """How long and how to train; None leaves it to the method's own recipe.
 
-    `options` go to transformers' `TrainingArguments`: precision, accumulation, logging and all else.
+    `options` go to transformers' `TrainingArguments`: precision, accumulation, logging and all else. A run is continued
+    only with the same `settings`, data and target.
     """
 
     output: str
@@ -47,6 +49,7 @@ class Plan:
     seed: int = 0
     resume: bool = True
     options: tuple[tuple[str, Any], ...] = ()
+    settings: Mapping[str, Any] = field(factory=dict)
 
 
 class HeadTrainer(Trainer):
@@ -81,6 +84,7 @@ class HeadTrainer(Trainer):
         self.method, self.plan, self.prompts, self.tokenizer = method, plan, list(prompts), tokenizer
         self.teacher = Teacher(model.to(arguments.device), method.needs)
         self.epoch_steps = _epoch_steps(len(examples), arguments)
+        self.train_dataset: Examples
         self.optimizer: Any
         self.lr_scheduler: Any
         self.control: Any
@@ -98,9 +102,12 @@ class HeadTrainer(Trainer):
         """Train, from the last checkpoint in the output if there is one, and save the head there.
 
         A plan without `resume` removes such checkpoints first.
+
+        Raises:
+            OptionError: the run in the output had other settings, data, or another target, and is to be resumed.
         """
-        if not self.plan.resume and self.args.should_save:
-            checkpoints.remove(self.plan.output)
+        if self.args.should_save:
+            self._begin()
         last = checkpoints.last_whole(self.plan.output) if self.plan.resume else None
         if last and checkpoints.step(last) >= self.steps:
             self._load_from_checkpoint(last)
@@ -114,6 +121,15 @@ class HeadTrainer(Trainer):
         if self.args.should_save:
             with saving(self.plan.output) as folder:
                 self.method.save(str(folder))
+
+    def _begin(self) -> None:
+        """Note what is trained of what; what was trained of other things goes before that is noted."""
+        output, examples = self.plan.output, self.train_dataset
+        if not self.plan.resume:
+            checkpoints.remove(output)
+        of = {"data": examples.fingerprint, "target": weights_hash(self.teacher.model)}
+        place = Output(output, Path(output).resolve(), "train", folder=True)
+        place.begin({**self.plan.settings, **of}, restart=not self.plan.resume)
 
     def leave(self) -> None:
         """Part from the other processes of the run; nothing can be trained any more.

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 from specdec.errors import DataError
@@ -238,6 +238,26 @@ def test_no_token_with_the_users_words_is_learnt_from() -> None:
     ids, response = Conversations(MERGED)([*messages, {"role": "user", "content": "x"}])
     assert [MERGED.decode(token) for token in ids] == ["ab", "ab", "x"]
     assert response == [False, False, False]
+
+
+@pytest.mark.parametrize("prepend", [True, False])
+@pytest.mark.parametrize("answer", ["hello world", "\n\n  x = 1", "é 😀 zß", " good", ""])
+def test_tokenizers_that_write_blanks_otherwise(prepend: bool, answer: str) -> None:
+    """As SentencePiece does, with bytes where a character is not known."""
+    made = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
+    if prepend:
+        made.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    else:
+        made.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    special = ["<unk>", "</s>", "<|user|>", "<|assistant|>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    made.train_from_iterator(["hello world x = 1\n  a good question"] * 2, trainers.BpeTrainer(special_tokens=special))
+    made.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
+    tokens = PreTrainedTokenizerFast(tokenizer_object=made, clean_up_tokenization_spaces=False)
+    tokens.chat_template = CHATML.replace("<|im_start|>{{ m.role }}", "<|{{ m.role }}|>").replace("<|im_end|>", "</s>")
+    turns = [("user", "a question 😀"), ("assistant", answer), ("user", "é"), ("assistant", "yes")]
+    ids, response = Conversations(tokens)([{"role": role, "content": text} for role, text in turns])
+    said = tokens.decode([token for token, own in zip(ids, response, strict=True) if own])
+    assert "".join(said.split()) == "".join(f"{answer}</s>yes</s>".split())
 
 
 MIXING = {

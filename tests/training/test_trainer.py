@@ -77,6 +77,21 @@ def test_learns_and_saves(tmp_path: Path) -> None:
     assert len(moa(str(tmp_path), Target(target())).parts.layers) == 1
 
 
+def test_a_run_for_another_target_is_not_continued(tmp_path: Path) -> None:
+    run(tmp_path, max_steps=2)
+    other = target.__wrapped__()  # not the one that tests share
+    weight = other.model.layers[0].mlp.up_proj.weight
+    weight.data = 2 * weight.data
+    for model, texts, message in ((other, 16, "expected target '"), (target(), 12, "expected data '")):
+        head = method(model, tli=1)
+        with pytest.raises(OptionError, match=message):
+            HeadTrainer(head, model, examples(texts), plan(tmp_path, max_steps=4)).run()
+    again = plan(tmp_path, max_steps=4, resume=False)
+    trainer = HeadTrainer(method(other, tli=1).to(other.dtype), other, examples(), again)
+    trainer.run()
+    assert len(losses(trainer)) == 4
+
+
 class Kill(TrainerCallback):
     """Ends a run as a power cut would, in the middle of a step."""
 

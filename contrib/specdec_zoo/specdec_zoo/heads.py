@@ -3,7 +3,6 @@
 They need specdec itself, and `medusa` needs the package of that plugin.
 """
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from specdec_zoo import head_card, path, tokenizer
 from specdec_zoo.dataset import Blocks
 from specdec_zoo.head import BATCH, LENGTH, MUON, Head
 from specdec_zoo.muon import MuonAdamW
-from specdec_zoo.workspace import begin
 
 LONG, SHORT = 4_000_000, 300_000
 
@@ -94,24 +92,15 @@ def find(name: str) -> Head:
 def train(name: str, stream: Path, output: Path, tokens: int | None = None) -> TrainingMethod:
     """Trains a head for the target that ships; continues from the last checkpoint in `output`."""
     head, bpe = find(name), tokenizer.load(path("target"))
-    begin(
-        output,
-        {"head": repr(head), "target": _hash(path("target") / "model.safetensors"), "texts": _hash(stream)},
-    )
     set_seed(0)
     target = LlamaForCausalLM.from_pretrained(path("target"))
     method = load_method(head.method, target, bpe, **head.options)
     # Published rates are for heads of a quarter of a billion parameters; small ones learn faster with more.
     schedule = Schedule(head.rate, head.rate / 20, warmup=50)
     method.recipe = attrs.evolve(method.recipe, schedule=schedule, clip=1.0, clip_value=0.0)
-    plan = Plan(str(output), epochs=1, batch=BATCH, save_steps=250)
+    plan = Plan(str(output), epochs=1, batch=BATCH, save_steps=250, settings={"head": repr(head)})
     ZooHeadTrainer(method, target, examples(stream, tokens or head.tokens), plan).run()
     return method
-
-
-def _hash(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def examples(stream: Path, tokens: int) -> Examples:
