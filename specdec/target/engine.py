@@ -59,9 +59,9 @@ class Engine:
         self.vocab_size = int(self.config.vocab_size)
         limit = position_limit(self.config)
         self.max_length, self.length_advice = limit.tokens, limit.advice
+        self._windows = layer_windows(self.config)
         shapes, self.dtype, self.device = first_reading(self.model)
         self.layers = decoder_layers(self.model)
-        self._windows = layer_windows(self.config)
         self.cache = SlotCache(shapes, self.dtype, self.device)
         self._bucket = bucket
         self._slots: list[Slot] = []
