@@ -90,20 +90,20 @@ def _shrunk(name: str) -> int | None:
     return next((size for pattern, size in SIZES.items() if re.fullmatch(pattern, name)), None)
 
 
-def tiny_model(model_type: str, **options: Any) -> PreTrainedModel:
-    """Build one with weights so large that what it says depends on all that it has read.
+def tiny_model(model_type: str, auto: Any = AutoModelForCausalLM, **options: Any) -> PreTrainedModel:
+    """Build one, of an auto class, with weights so large that what it says depends on all that it has read.
 
     Raises:
         ValueError: it stays large.
     """
     config = tiny_config(CONFIG_MAPPING[model_type], **options)
     with torch.device("meta"):
-        size = AutoModelForCausalLM.from_config(config).num_parameters()
+        size = auto.from_config(config).num_parameters()
     if size > MOST:
         raise ValueError(f"expected at most {MOST:,} parameters, got {size:,}")
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model: PreTrainedModel = AutoModelForCausalLM.from_config(config).float().eval().requires_grad_(False)
+        model: PreTrainedModel = auto.from_config(config).float().eval().requires_grad_(False)
         for weight in model.parameters():
             noise = torch.randn_like(weight)
             weight.copy_(0.3 * noise if weight.dim() > 1 else weight + 0.1 * noise)

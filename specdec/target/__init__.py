@@ -7,11 +7,12 @@ from specdec.target.engine import Engine, Reading, Slot
 from specdec.target.loading import Name, load_model, load_tokenizer
 from specdec.target.sessions import Sessions
 from specdec.target.slot_mapping import SlotMapping
-from specdec.target.tree_pass import TreePass
+from specdec.target.tree_pass import Chunk, TreePass, Window
 from specdec.target.verifier import Target
 
 __all__ = [
     "Attention",
+    "Chunk",
     "Decision",
     "DenseMask",
     "Engine",
@@ -24,6 +25,7 @@ __all__ = [
     "SlotMapping",
     "Target",
     "TreePass",
+    "Window",
     "load_model",
     "load_tokenizer",
 ]

@@ -59,12 +59,13 @@ class Engine:
         self.vocab_size = int(self.config.vocab_size)
         limit = position_limit(self.config)
         self.max_length, self.length_advice = limit.tokens, limit.advice
+        self._windows = layer_windows(self.config)
         shapes, self.dtype, self.device = first_reading(self.model)
         self.layers = decoder_layers(self.model)
-        self._windows = layer_windows(self.config)
         self.cache = SlotCache(shapes, self.dtype, self.device)
         self._bucket = bucket
         self._slots: list[Slot] = []
+        self._embedding = self.model.get_input_embeddings()
         self._setup = self._current_setup()
         check_reading(self)
 
@@ -173,7 +174,7 @@ class Engine:
 
     def _current_setup(self) -> tuple[Any, ...]:
         """What is not to change after slots were made for it."""
-        weight = getattr(self.model.get_input_embeddings(), "weight", None)
+        weight = getattr(self._embedding, "weight", None)
         weights = (weight.dtype, weight.device) if isinstance(weight, Tensor) else ()
         return *weights, getattr(self.config, "_attn_implementation", None)
 

@@ -70,7 +70,9 @@ class _Texts:
         most = 16 if limit is None else max(min(limit, 16), 4)
         size, depth = max(most // 2, 3), min(max(most // 4, 1), 3)
         generator = torch.Generator().manual_seed(seed)
-        tokens: list[int] = torch.randint(vocab_size, (size + depth + most,), generator=generator).tolist()
+        tokens: list[int] = torch.randint(
+            vocab_size, (size + depth + most,), generator=generator, device="cpu"
+        ).tolist()
         chain, branch, neighbour = tokens[:size], tokens[size : size + depth], tokens[size + depth :]
         return cls(chain, (branch, [(token + 1) % vocab_size for token in branch]), neighbour)
 

@@ -49,6 +49,12 @@ def refuse_unsupported(model: PreTrainedModel, attention: Attention) -> None:
         raise UnsupportedModel(f"expected a decoder-only model, got {name}, which has an encoder")
     if model.get_output_embeddings() is None:
         raise UnsupportedModel(f"expected a causal language model, got {name}, which has no output head")
+    for number, layer in enumerate(_cache_layers(model)):
+        if others := [kind for kind in STATES if hasattr(layer, kind)]:
+            raise UnsupportedModel(
+                f"expected a model that stores keys and values alone, got {name} with {', '.join(others)} in layer "
+                f"{number}: rejected tokens cannot be taken back out of them"
+            )
     implementation, fit = getattr(config, "_attn_implementation", "eager"), attention.implementations
     if implementation not in fit:
         raise UnsupportedModel(
@@ -71,15 +77,7 @@ def first_reading(model: PreTrainedModel) -> tuple[list[HeadShape], torch.dtype,
     Raises:
         UnsupportedModel: the model stores something else, cannot be read, or is on several devices.
     """
-    name = type(model).__name__
-    with readable(name):
-        cache = DynamicCache(config=model.config)
-    for number, layer in enumerate(cache.layers):
-        if others := [kind for kind in STATES if hasattr(layer, kind)]:
-            raise UnsupportedModel(
-                f"expected a model that stores keys and values alone, got {name} with {', '.join(others)} in layer "
-                f"{number}: rejected tokens cannot be taken back out of them"
-            )
+    name, cache = type(model).__name__, DynamicCache()
     device = torch.device("cpu") if model.device.type == "meta" else model.device
     token = torch.zeros(1, 1, dtype=torch.int64, device=device)
     with readable(name), torch.no_grad(), evaluating(model), torch.autocast(device.type, enabled=False):
@@ -92,6 +90,7 @@ def first_reading(model: PreTrainedModel) -> tuple[list[HeadShape], torch.dtype,
         raise UnsupportedModel(f"expected all layers of {name} on one device, got {sorted({*map(_device, stored)})}")
     if "position_ids" not in inspect.signature(model.base_model.forward).parameters:
         raise UnsupportedModel(f"expected a model that takes position_ids, got {name}, which counts them itself")
+    pairs += [(None, None)] * (len(_cache_layers(model)) - len(pairs))
     shapes = [NOTHING if part is None else (part.shape[1], part.shape[3]) for pair in pairs for part in pair]
     return shapes, stored[0].dtype, stored[0].device
 
@@ -112,3 +111,9 @@ def readable(name: str) -> Iterator[None]:
 
 def _device(tensor: Tensor) -> str:
     return str(tensor.device)
+
+
+def _cache_layers(model: PreTrainedModel) -> list[Any]:
+    """Make what the model's own cache would store of each layer."""
+    with readable(type(model).__name__):
+        return list(DynamicCache(config=model.config).layers)
