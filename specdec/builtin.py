@@ -7,6 +7,7 @@ from specdec.policies import Adaptive, Chain, Dynamic, Hybrid, Sequoia, Static
 from specdec.rules import Lenient, Match, Rejection, Traversal, Typical
 from specdec.target import Target
 from specdec.target.loading import Name
+from specdec.target.smollm2 import smollm2
 
 
 @hookimpl
@@ -29,6 +30,11 @@ def register_policies(register: Register) -> None:
     register("hybrid", Hybrid)
     register("sequoia", Sequoia.fitted)
     register("adaptive", Adaptive)
+
+
+@hookimpl
+def register_models(register: Register) -> None:
+    register("smollm2", smollm2)
 
 
 @hookimpl

@@ -6,9 +6,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 LAYERS = [
-    {"errors", "bounds", "canonical", "chance", "options", "features", "tree", "pack", "sampling", "prefix", "context"},
+    {"errors", "bounds", "canonical", "chance", "features", "tree", "pack", "prefix", "context"}
+    | {"converters", "options", "processors", "sampling"},
     {"interfaces"},
-    {"rules", "frontier", "largest", "grow", "hookspecs", "observers", "metrics", "text", "ends", "claims", "spec"},
+    {"rules", "frontier", "largest", "columns", "grow", "hookspecs", "observers", "metrics", "claims", "spec"}
+    | {"prompts", "text", "ends", "requests", "unfollowed"},
     {"plugins", "builtin", "target", "policies", "drafters", "outputs"},
     {"decode"},
     {"heads"},

@@ -86,7 +86,7 @@ def train(
     held_out = _read(prompts, eval_limit)
     parts.quiet()
     tokenizer = load_tokenizer(folder)
-    model = load_model(folder, dtype=DTYPES[precision])
+    model = load_model(folder, weights="full", dtype=DTYPES[precision])
     set_seed(seed)
     head = load_method(method, model, tokenizer, seed, **own)
     examples = Examples.read(data, tokenizer, max_length, skip_malformed=skip_malformed)

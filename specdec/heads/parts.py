@@ -11,6 +11,7 @@ from specdec.errors import ModelError, OptionError, UnsupportedModel, WrongCheck
 from specdec.heads.files import read_named
 from specdec.heads.layer import float_type
 from specdec.interfaces import Verifier
+from specdec.target.loading import model_folder
 from specdec.target.support import layer_types
 
 FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
@@ -51,6 +52,7 @@ class TargetParts:
             WrongCheckpoint: the files are damaged, lack a tensor, or are no safetensors.
             ModelError: there is no such model.
         """
+        path = model_folder(path)
         config = _read_config(path)
         _check(config, layers)
         with torch.device("meta"):
@@ -131,7 +133,7 @@ def _check(target: PreTrainedConfig, layers: int) -> None:
 
 def _read_config(path: str | PathLike[str]) -> PreTrainedConfig:
     try:
-        config: PreTrainedConfig = AutoConfig.from_pretrained(path).get_text_config()
+        config: PreTrainedConfig = AutoConfig.from_pretrained(model_folder(path)).get_text_config()
     except (OSError, ValueError) as error:
         raise ModelError(f"no model can be read from {str(path)!r}: {str(error).strip().splitlines()[0]}") from error
     return config

@@ -7,13 +7,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
-from platformdirs import user_cache_path
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
 from specdec.errors import ModelError
-
-SUFFIX = ".gguf"
 
 
 def converted(file: Path) -> Path:
@@ -26,8 +23,10 @@ def converted(file: Path) -> Path:
     """
     if not file.is_file():
         raise ModelError(f"expected a GGUF file, got {str(file)!r}, which is not there")
-    if find_spec("gguf") is None:
-        raise ModelError(f"expected the package gguf, to read {file.name}: pip install 'specdec-kit[gguf]'")
+    if find_spec("gguf") is None or find_spec("platformdirs") is None:
+        raise ModelError(f"expected what reads {file.name} to be installed, by pip install 'specdec-kit[gguf]'")
+    from platformdirs import user_cache_path
+
     with file.open("rb") as opened:
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
     folder = user_cache_path("specdec") / "gguf" / f"{file.stem}-{digest[:16]}"

@@ -9,23 +9,29 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from specdec.errors import ModelError, OptionError
 from specdec.target.attention import use_grouped
+from specdec.target.half import pack_weights
 
-__all__ = ["Name", "load_model", "load_tokenizer"]
+__all__ = ["Name", "load_model", "load_tokenizer", "model_folder"]
 
 Name = str | PathLike[str]
-"""A folder, or a name on the hub."""
+"""A folder, a GGUF file, or a name on the hub."""
 
 
-def load_model(name: Name, device: str | torch.device | None = None, **options: Any) -> PreTrainedModel:
+def load_model(
+    name: Name, device: str | torch.device | None = None, *, weights: str = "auto", **options: Any
+) -> PreTrainedModel:
     """Load a causal language model onto a device; `options` go to transformers.
 
-    Half precision, float16 and bfloat16 alike, is for GPUs: on a CPU such weights become float32, unless a `dtype` is
-    among the options.
+    On a CPU models compute in float32: half precision, float16 and bfloat16 alike, becomes that unless a `dtype` is
+    among the options. Weights that were stored in half precision are read in it all the same, by products for which
+    torch then has no gradients: `weights` is `auto` for those that lose nothing by it, `half` for all or an error,
+    `full` for none.
 
     Raises:
         ModelError: there is no such model, or transformers cannot load it.
-        OptionError: there is no such device here.
+        OptionError: there is no such device here, or no such choice of weights for this model.
     """
+    name = model_folder(name)
     place = None if device is None else find_device(device)
     try:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(name, **options)
@@ -37,7 +43,21 @@ def load_model(name: Name, device: str | torch.device | None = None, **options: 
         model = model.float()
     if "attn_implementation" not in options:
         use_grouped(model)
+    pack_weights(model, weights)
     return model
+
+
+def model_folder(name: Name) -> Name:
+    """Convert a GGUF file into a folder; anything else stays as it is.
+
+    Raises:
+        ModelError: the file is not there, or transformers cannot read it.
+    """
+    if not str(name).endswith(".gguf"):
+        return name
+    from specdec.target.gguf import converted
+
+    return converted(Path(name))
 
 
 def find_device(name: str | torch.device) -> torch.device:
@@ -62,9 +82,11 @@ def load_tokenizer(name: Name) -> PreTrainedTokenizerBase:
         ModelError: there is none.
     """
     try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name)
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(model_folder(name))
         if len(tokenizer) <= len(tokenizer.added_tokens_decoder):  # what transformers makes where there are no files
             raise ValueError("it has no tokens but special ones")
+    except ModelError:
+        raise
     except Exception as error:  # of many kinds, where files are missing
         needless = f"; for token ids, Target(load_model({str(name)!r})) needs none" if Path(name).exists() else ""
         raise ModelError(f"{_cannot('tokenizer', name, error)}{needless}") from error

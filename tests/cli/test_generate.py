@@ -111,7 +111,7 @@ def test_the_prompt_may_come_from_standard_input(target):
         (["--policy", "chain:len=2"], "policy 'chain' has no option 'len'"),
         (["--policy", "sequoia:size=many"], "policy 'sequoia' cannot be made with"),
         (["--rule", "nothing"], "no rule is called 'nothing'"),
-        (["--target", "/not/there"], "no model can be loaded from '/not/there'"),
+        (["--target", "/not/there"], "no tokenizer can be loaded from '/not/there': there is no such folder"),
         (["--stop", ""], "a value for --stop, got ''"),
         (["--device", "banana"], "a device that is here, cpu.*, got 'banana'"),
         (["--device", "cuda:99"], "a device that is here, cpu.*, got 'cuda:99'"),
