@@ -52,7 +52,9 @@ def _unasked(config: GenerationConfig | None, sampling: Sampling) -> dict[str, A
         return {"what means nothing": str(error)}
     defaults = {field.name: field.default for field in fields(Sampling)}
     asked = {name: getattr(wanted, name) for name, default in defaults.items() if getattr(wanted, name) != default}
-    return {name: value for name, value in asked.items() if getattr(sampling, name) == defaults[name]}
+    unasked = {name: value for name, value in asked.items() if getattr(sampling, name) == defaults[name]}
+    greedy = [*unasked] == ["temperature"] and len(asked) > 1  # on purpose, for all else is followed
+    return {} if greedy else unasked
 
 
 def _listed(options: dict[str, Any]) -> str:

@@ -78,7 +78,8 @@ def compare(
         if not isinstance(drafter, Entry):
             drafter = Speculative(name, drafter, verifier, policy, clock)
         entries.append(drafter)
-    runs = measure(entries, tasks(_sets(prompts), plan, verifier.tokenizer, verifier.max_length), plan, on_run)
+    todo = tasks(_sets(prompts), plan, verifier.tokenizer, verifier.max_length, verifier.generation_config)
+    runs = measure(entries, todo, plan, on_run)
     return rows(entries, runs, verifier.tokenizer, verifier.end_tokens)
 
 
@@ -99,7 +100,7 @@ def tune(
     }
     if not entries:
         return []
-    todo = tasks({"tuning": questions}, plan, verifier.tokenizer, verifier.max_length)
+    todo = tasks({"tuning": questions}, plan, verifier.tokenizer, verifier.max_length, verifier.generation_config)
     runs = measure(list(entries.values()), todo, plan, on_run)
     trials = list[Trial]()
     for (name, shape), entry in entries.items():

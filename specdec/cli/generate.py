@@ -8,6 +8,7 @@ from specdec.cli import options
 from specdec.cli.parts import Parts, load
 from specdec.cli.run import Comparison, Job, Run, Screen, run, warm_up
 from specdec.cli.run import compare as compare_runs
+from specdec.cli.sampling import read
 from specdec.errors import PromptError
 from specdec.options import Sampling, Stop
 
@@ -18,11 +19,12 @@ def generate(
     drafter: options.Drafter = None,
     policy: options.Policy = None,
     rule: options.Rule = "match",
-    temperature: options.Temperature = 0.0,
+    temperature: options.ModelTemperature = None,
     top_p: options.TopP = None,
     top_k: options.TopK = None,
     min_p: options.MinP = None,
-    repetition_penalty: options.RepetitionPenalty = 1.0,
+    repetition_penalty: options.RepetitionPenalty = None,
+    sampling: options.Sampled = None,
     seed: options.Seed = 0,
     max_tokens: options.MaxTokens = 200,
     stop: options.StopAt = None,
@@ -32,11 +34,14 @@ def generate(
 ) -> None:
     """Generate text, and say how fast it came.
 
-    Drafted tokens that the target agreed with are green, its own tokens are plain.
+    Drafted tokens that the target agreed with are green, its own tokens are plain. The target is sampled as its own
+    generation config asks, but for what is given here.
     """
-    sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty, seed=seed)
-    job = Job(_read(prompt), sampling, Stop(max_tokens, strings=stop or ()))
+    given = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
+    changes = read(sampling or (), **given, repetition_penalty=repetition_penalty, seed=seed)
+    text, end = _read(prompt), Stop(max_tokens, strings=stop or ())
     parts = load(target, drafter, policy, rule, device)
+    job = Job(text, Sampling.of(parts.decoder.verifier.generation_config, **changes), end)
     screen = Screen(quiet=as_json)
     if compare:
         warm_up(job, parts.plain, parts.decoder)
