@@ -6,9 +6,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 LAYERS = [
-    {"errors", "bounds", "canonical", "chance", "options", "features", "tree", "pack", "sampling", "prefix", "context"},
+    {
+        *("errors", "bounds", "converters", "processors", "options", "sampling", "prefix"),
+        *("canonical", "chance", "features", "tree", "pack", "context"),
+    },
     {"interfaces"},
-    {"rules", "frontier", "largest", "grow", "hookspecs", "observers", "metrics", "text", "ends", "claims", "spec"},
+    {
+        *("rules", "frontier", "columns", "largest", "grow", "hookspecs", "observers", "metrics"),
+        *("prompts", "text", "requests", "unfollowed", "ends", "claims", "spec"),
+    },
     {"plugins", "builtin", "target", "policies", "drafters"},
     {"decode"},
     {"heads"},
