@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from specdec.chance import Chance, Keyed, Noise
 from specdec.claims import Claim
 from specdec.context import Context, Step
+from specdec.differences import differences
 from specdec.ends import Ends, limits_of
 from specdec.errors import OptionError, TreeError, VocabularyMismatch
 from specdec.interfaces import Drafter, TreePolicy, Verifier
@@ -19,9 +20,8 @@ from specdec.metrics import Metrics, Summary
 from specdec.observers import observe
 from specdec.options import Sampling, Stop
 from specdec.plugins import load_policy, plugins
-from specdec.requests import check_vocabulary, samplings_for, spanned, stops_for
+from specdec.requests import check_vocabulary, samplings_for, stops_for, with_span
 from specdec.text import Prompt, TextStream, batch, encode
-from specdec.unfollowed import unfollowed
 
 
 @frozen
@@ -127,8 +127,8 @@ class Decoder:
         for one in options:
             check_vocabulary(one, self.verifier.vocab_size)
         rows = zip(options, stops, encoded, limits, strict=True)
-        options = tuple(spanned(*row, self.verifier.end_tokens) for row in rows)
-        if not self._warned and (reason := unfollowed(self.verifier.generation_config, options[0], stops[0])):
+        options = tuple(with_span(*row, self.verifier.end_tokens) for row in rows)
+        if not self._warned and (reason := differences(self.verifier.generation_config, options[0], stops[0])):
             warnings.warn(reason, stacklevel=3)
             self._warned = True
         verifier = self.verifier.view()

@@ -3,7 +3,7 @@
 from math import inf
 from typing import Any
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field, fields, frozen
 from transformers import GenerationConfig, LogitsProcessor
 
 from specdec import converters
@@ -42,7 +42,7 @@ class Span:
     eos_token_id: tuple[int, ...] = ()
 
 
-@frozen(cache_hash=True)
+@frozen(cache_hash=True, repr=False)
 class Sampling:
     """How the target is sampled; the distribution is that of transformers' `generate` with these options.
 
@@ -85,6 +85,10 @@ class Sampling:
 
     def __attrs_post_init__(self) -> None:
         check({**self.processing, **self.filtering})
+
+    def __repr__(self) -> str:
+        values = ((each, getattr(self, each.name)) for each in fields(Sampling) if each.repr)
+        return f"Sampling({', '.join(f'{each.name}={value!r}' for each, value in values if value != each.default)})"
 
     @classmethod
     def of(cls, config: GenerationConfig | None, **changes: Any) -> "Sampling":

@@ -64,7 +64,7 @@ def build(
     Raises:
         ValueError: an option has a value that transformers refuses.
     """
-    values = {name: _as_lists(value) for name, value in options.items()}
+    values = as_lists(options)
     if "min_new_tokens" in values:
         values.pop("min_length", None)  # as `generate` has it
     if not eos_token_id:
@@ -91,5 +91,10 @@ def check(options: Mapping[str, Any]) -> None:
         raise OptionError(f"expected options that transformers can follow, got {dict(options)}: {error}") from error
 
 
-def _as_lists(value: Any) -> Any:
-    return [_as_lists(part) for part in value] if isinstance(value, tuple) else value
+def as_lists(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Write tuples as the lists that transformers wants."""
+    return {name: _as_list(value) for name, value in options.items()}
+
+
+def _as_list(value: Any) -> Any:
+    return [_as_list(part) for part in value] if isinstance(value, tuple) else value

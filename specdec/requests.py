@@ -32,7 +32,7 @@ def stops_for(stop: Stop | Sequence[Stop], count: int) -> tuple[Stop, ...]:
     return (stop,) * count if isinstance(stop, Stop) else _each(stop, count, Stop, 'max_tokens=100, strings="\\n"')
 
 
-def spanned(sampling: Sampling, stop: Stop, prompt: Sequence[int], limit: int, end_tokens: Sequence[int]) -> Sampling:
+def with_span(sampling: Sampling, stop: Stop, prompt: Sequence[int], limit: int, end_tokens: Sequence[int]) -> Sampling:
     """Say where the text begins and ends to options that look at that."""
     if sampling.span is not None or SPANNED.isdisjoint(sampling.processing):
         return sampling

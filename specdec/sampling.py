@@ -83,6 +83,8 @@ def scores(
     if processing.processors:
         tokens = torch.tensor(history, device=rows.device).expand(len(rows), -1)
         usable = rows.amax(-1, keepdim=True).isfinite()
+        if not usable.any():  # a processor that remembers is not asked, for the step may be repeated
+            return torch.full_like(logits, torch.nan)
         rows = _wide(processing.processors(tokens, rows.clone())).where(usable, torch.nan)
     if processing.filters:
         tempered = processing.filters(None, rows / float(sampling.temperature))

@@ -33,9 +33,9 @@ class TextStream:
         self._tokenizer = tokenizer
         self._tokens, self._limit = list(prompt), 4 * CONTEXT
         """The last tokens, and how many there may be before the first of them are forgotten."""
-        self._given = self._decode(self._tokens)
-        """What was given of their text; the prompt's counts as given."""
-        self._cleaner = _Cleaner(tokenizer, self._given) if _cleans_up(tokenizer) else None
+        self._text = self._decode(self._tokens)
+        """Their text, as far as it was given; the prompt's counts as given."""
+        self._cleaner = _Cleaner(tokenizer, self._text) if _cleans_up(tokenizer) else None
         self._forget()
 
     def add(self, tokens: Sequence[int], last: bool) -> str:
@@ -44,9 +44,9 @@ class TextStream:
         text = self._decode(self._tokens if last else self._tokens[: self._settled()])
         if text.endswith(BAD) and not last:
             text = text[:-1]
-        piece = _after(self._given, text)
+        piece = _after(self._text, text)
         if piece:
-            self._given = text
+            self._text = text
         self._forget()
         return piece if self._cleaner is None else self._cleaner.add(piece, last)
 
@@ -70,11 +70,11 @@ class TextStream:
         if len(self._tokens) <= self._limit:
             return
         whole, size = self._decode(self._tokens), CONTEXT
-        while whole.startswith(self._given) and size <= len(self._tokens) // 2:
+        while whole.startswith(self._text) and size <= len(self._tokens) // 2:
             alone = self._decode(self._tokens[-size:])
-            given = alone[: max(0, len(alone) - len(whole) + len(self._given))]
-            if whole.endswith(alone.lstrip()) and len(given.strip()) > UNFINISHED:
-                self._tokens, self._given = self._tokens[-size:], given
+            text = alone[: max(0, len(alone) - len(whole) + len(self._text))]
+            if whole.endswith(alone.lstrip()) and len(text.strip()) > UNFINISHED:
+                self._tokens, self._text = self._tokens[-size:], text
                 break
             size *= 2
         self._limit = max(4 * CONTEXT, 2 * len(self._tokens))
@@ -89,26 +89,26 @@ class _Cleaner:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, before: str) -> None:
         self._clean = tokenizer.clean_up_tokenization
-        self._text = before[_unchanged(before) :]
-        self._given: str = self._clean(self._text)
+        self._raw = before[_unchanged(before) :]
+        self._text: str = self._clean(self._raw)
 
     def add(self, piece: str, last: bool) -> str:
         """Take a piece, and give what of the text so far is certain."""
-        self._text += piece
-        end = len(self._text) if last else _unchanged(self._text)
+        self._raw += piece
+        end = len(self._raw) if last else _unchanged(self._raw)
         if end == 0:
             return ""
-        text: str = self._clean(self._text[:end])
-        new = _after(self._given, text)
-        self._text, self._given = self._text[end:], ""
+        text: str = self._clean(self._raw[:end])
+        new = _after(self._text, text)
+        self._raw, self._text = self._raw[end:], ""
         return new
 
 
-def _after(given: str, text: str) -> str:
-    """Leave out what a text has in common with what was given."""
-    if text.startswith(given):
-        return text[len(given) :]
-    pairs = zip(given, text, strict=False)
+def _after(before: str, text: str) -> str:
+    """Leave out what a text has in common with what was before."""
+    if text.startswith(before):
+        return text[len(before) :]
+    pairs = zip(before, text, strict=False)
     return text[next((place for place, pair in enumerate(pairs) if pair[0] != pair[1]), len(text)) :]
 
 

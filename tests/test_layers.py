@@ -6,11 +6,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 LAYERS = [
-    {"errors", "bounds", "canonical", "chance", "features", "tree", "pack", "prefix", "context"}
-    | {"converters", "options", "processors", "sampling"},
+    {
+        *("errors", "bounds", "converters", "processors", "options", "sampling", "prefix"),
+        *("canonical", "chance", "features", "tree", "pack", "context"),
+    },
     {"interfaces"},
-    {"rules", "frontier", "largest", "columns", "grow", "hookspecs", "observers", "metrics", "claims", "spec"}
-    | {"prompts", "text", "ends", "requests", "unfollowed"},
+    {
+        *("rules", "frontier", "columns", "largest", "grow", "hookspecs", "observers", "metrics"),
+        *("prompts", "text", "requests", "differences", "ends", "claims", "spec"),
+    },
     {"plugins", "builtin", "target", "policies", "drafters", "outputs"},
     {"decode"},
     {"heads"},

@@ -82,7 +82,7 @@ def compare(
         if not isinstance(drafter, Entry):
             drafter = Speculative(name, drafter, verifier, policy, clock)
         entries.append(drafter)
-    todo = tasks(_sets(prompts), plan, verifier.tokenizer, verifier.max_length)
+    todo = tasks(_sets(prompts), plan, verifier.tokenizer, verifier.max_length, verifier.generation_config)
     runs = measure(entries, todo, plan, on_run, on_estimate, interruptible=interruptible)
     return rows(entries, runs, verifier.tokenizer, verifier.end_tokens)
 
@@ -104,7 +104,7 @@ def tune(
     }
     if not entries:
         return []
-    todo = tasks({"tuning": questions}, plan, verifier.tokenizer, verifier.max_length)
+    todo = tasks({"tuning": questions}, plan, verifier.tokenizer, verifier.max_length, verifier.generation_config)
     runs = measure(list(entries.values()), todo, plan, on_run)
     trials = list[Trial]()
     for (name, shape), entry in entries.items():

@@ -148,7 +148,7 @@ class _TimedVerifier(Verifier):
     def __init__(self, verifier: Verifier, watch: Stopwatch) -> None:
         self._verifier, self._watch = verifier, watch
         self.vocab_size, self.max_length = verifier.vocab_size, verifier.max_length
-        self.end_tokens = verifier.end_tokens
+        self.end_tokens, self.generation_config = verifier.end_tokens, verifier.generation_config
 
     def prefill(self, prompts: Sequence[Sequence[int]], needs: Needs, sampling: Sequence[Sampling]) -> Step:
         return self._verifier.prefill(prompts, needs, sampling)

@@ -1,18 +1,20 @@
 """transformers' own `generate` as bench entries: plain, with an assistant, with prompt lookup."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import GenerationConfig, PreTrainedModel
 from transformers.generation.streamers import BaseStreamer
 
 from specdec.bench.entry import Clock, Entry, Stopwatch, Trace
 from specdec.errors import OptionError
 from specdec.options import Sampling
 from specdec.plugins import plugins
+from specdec.processors import as_lists
 from specdec.spec import Spec
 from specdec.target import Target
 from specdec.target.loading import load_model
@@ -70,12 +72,12 @@ class Peer(Entry):
     def decode(self, prompt: Sequence[int], sampling: Sampling, max_tokens: int) -> Trace:
         model, streamer = self.target.model, StepLengths()
         ids = torch.tensor([list(prompt)], device=model.device)
-        settings = _settings(sampling, max_tokens, self.target.end_tokens) | self._drafting
+        config = _config(sampling, max_tokens, self.target.end_tokens)
         whole, verify, draft = (Stopwatch(self.clock) for _ in range(3))
-        with torch.random.fork_rng(), verify.around(model), draft.around(self.assistant):
+        with _decoded_by(model, config), torch.random.fork_rng(), verify.around(model), draft.around(self.assistant):
             torch.manual_seed(sampling.seed % 2**63)
             with whole:
-                row: Any = model.generate(ids, attention_mask=torch.ones_like(ids), streamer=streamer, **settings)
+                row: Any = model.generate(ids, attention_mask=torch.ones_like(ids), streamer=streamer, **self._drafting)
         tokens = tuple(row[0, len(prompt) :].tolist())
         lengths = tuple(streamer.lengths[1:])  # the first is the prompt
         accepted = tuple(length - 1 for length in lengths)
@@ -96,11 +98,22 @@ class StepLengths(BaseStreamer):
         """There are no more."""
 
 
-def _settings(sampling: Sampling, max_tokens: int, end_tokens: Sequence[int]) -> dict[str, Any]:
-    """Say to `generate` what `Sampling` and `Stop` say to a decoder."""
+def _config(sampling: Sampling, max_tokens: int, end_tokens: Sequence[int]) -> GenerationConfig:
+    """Say to `generate` what `Sampling` and `Stop` say to a decoder, and nothing else."""
     settings: dict[str, Any] = {"max_new_tokens": max_tokens, "do_sample": sampling.temperature > 0}
     if end_tokens:
         settings |= {"eos_token_id": list(end_tokens), "pad_token_id": end_tokens[0]}
     if sampling.temperature > 0:
-        settings |= {"temperature": float(sampling.temperature), "top_k": 0, "top_p": 1.0}
-    return settings
+        settings |= {"temperature": float(sampling.temperature), "top_k": 0} | sampling.filtering
+    return GenerationConfig(**settings, **as_lists(sampling.processing))
+
+
+@contextmanager
+def _decoded_by(model: PreTrainedModel, config: GenerationConfig) -> Iterator[None]:
+    """Have `generate` follow this config alone, not what the model's own adds to it."""
+    before = model.generation_config
+    model.generation_config = config
+    try:
+        yield
+    finally:
+        model.generation_config = before

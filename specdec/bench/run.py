@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 
 from attrs import evolve, field, frozen
-from transformers import PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from specdec.bench.entry import Entry, Trace
 from specdec.bench.questions import Question
@@ -66,8 +66,11 @@ def tasks(
     plan: Plan,
     tokenizer: PreTrainedTokenizerBase | None,
     longest: int | None = None,
+    config: GenerationConfig | None = None,
 ) -> list[Task]:
     """Make tokens of all prompts, and check that they and what follows fit the target's `longest` row.
+
+    All are sampled as the target's generation config asks, but for the plan's temperatures.
 
     Raises:
         PromptError: a prompt that does not, or is empty; or there is none.
@@ -84,7 +87,8 @@ def tasks(
                         f"expected question {question.question_id} of {name} and {plan.max_tokens} tokens more to fit "
                         f"the target's {longest} positions, got a prompt of {len(prompt)} tokens"
                     )
-                sampling = Sampling(temperature, seed=(plan.seed + number) % 2**64)
+                seed = (plan.seed + number) % 2**64
+                sampling = Sampling.of(config, temperature=temperature, seed=seed)
                 todo.append(Task(name, question, prompt, sampling))
     return todo
 

@@ -19,11 +19,12 @@ def generate(
     policy: options.Policy = None,
     rule: options.Rule = "match",
     verifier: options.Verifier = "local",
-    temperature: options.Temperature = 0.0,
+    temperature: options.ModelTemperature = None,
     top_p: options.TopP = None,
     top_k: options.TopK = None,
     min_p: options.MinP = None,
-    repetition_penalty: options.RepetitionPenalty = 1.0,
+    repetition_penalty: options.RepetitionPenalty = None,
+    sampling: options.Sampled = None,
     seed: options.Seed = 0,
     max_tokens: options.MaxTokens = 200,
     stop: options.StopAt = None,
@@ -34,18 +35,22 @@ def generate(
     """Generate text, and say how fast it came.
 
     In a terminal, drafted tokens that the target agreed with are green, its own tokens are plain. The text goes to
-    standard output, the figures to standard error.
+    standard output, the figures to standard error. The target is sampled as its own generation config asks, but for
+    what is given here.
     """
     text = _read(prompt)
-    options.check_sampled(temperature, top_p=top_p, top_k=top_k, min_p=min_p)
     from specdec.cli import run
     from specdec.cli.parts import load
+    from specdec.cli.sampling import read
     from specdec.cli.screen import Screen
     from specdec.options import Sampling, Stop
 
-    sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty, seed=seed)
-    job = run.Job(text, sampling, Stop(max_tokens, strings=stop or ()))
+    filters = {"top_k": top_k, "top_p": top_p, "min_p": min_p}
+    changes = read(sampling or (), temperature=temperature, **filters, repetition_penalty=repetition_penalty, seed=seed)
+    end = Stop(max_tokens, strings=stop or ())
     parts = load(target, drafter, policy, rule, device, verifier)
+    job = run.Job(text, Sampling.of(parts.decoder.verifier.generation_config, **changes), end)
+    options.check_sampled(job.sampling.temperature, **filters)
     screen = Screen(quiet=as_json)
     if compare:
         run.warm_up(job, parts.plain, parts.decoder)

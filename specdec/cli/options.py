@@ -21,10 +21,17 @@ Policy = Annotated[
 Rule = Annotated[str, Option(metavar="NAME[:k=v,...]", help="What decides which guesses are accepted.")]
 Verifier = Annotated[str, Option(metavar="NAME[:k=v,...]", help="What has the target check the guesses.")]
 Temperature = Annotated[float, Option(metavar="T", help="0 is greedy.")]
+ModelTemperature = Annotated[
+    float | None, Option(metavar="T", help="0 is greedy; else as the model's generation config says.")
+]
 TopP = Annotated[float | None, Option(metavar="P", help="Sample among the likeliest tokens that reach P together.")]
 TopK = Annotated[int | None, Option(metavar="K", help="Sample among the K likeliest tokens.")]
 MinP = Annotated[float | None, Option(metavar="P", help="Sample among tokens P times as likely as the likeliest.")]
-RepetitionPenalty = Annotated[float, Option(metavar="R", help="Above 1: say less what was said before.")]
+RepetitionPenalty = Annotated[float | None, Option(metavar="R", help="Above 1: say less what was said before.")]
+Sampled = Annotated[
+    list[str] | None,
+    Option("--sampling", metavar="NAME=VALUE", help="Another option of generate's, as no_repeat_ngram_size=3."),
+]
 Seed = Annotated[int, Option(metavar="N", help="The same seed gives the same text.")]
 MaxTokens = Annotated[int, Option(metavar="N", help="Most tokens to generate.")]
 StopAt = Annotated[list[str] | None, Option("--stop", metavar="STRING", help="End after this text; may be repeated.")]

@@ -54,14 +54,13 @@ class Target(Verifier):
 
     @classmethod
     def from_pretrained(cls, name: Name, rule: Rule | None = None, **options: Any) -> "Target":
-        """Load tokenizer and model from a folder or the hub; `options` are those of `load_model`.
+        """Load model and tokenizer from a folder or the hub; `options` are those of `load_model`.
 
         Raises:
             ModelError: there is no such model, or no tokenizer with it.
             UnsupportedModel: it cannot verify trees.
         """
-        tokenizer = load_tokenizer(name)
-        return cls(load_model(name, **options), tokenizer, rule)
+        return cls(load_model(name, **options), load_tokenizer(name), rule)
 
     def __repr__(self) -> str:
         model = self.model

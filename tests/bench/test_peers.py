@@ -4,10 +4,12 @@ from functools import cache
 
 import pytest
 import torch
+from transformers import GenerationConfig
 
 from specdec import Sampling, Target
 from specdec.bench import Peer, Plan, compare
 from specdec.bench.peers import LOOKUP_TOKENS
+from specdec.drafters import Ngram
 from specdec.errors import OptionError
 from tests.plain import generate
 from tests.toys import build, byte_tokenizer
@@ -94,3 +96,26 @@ def test_an_assistants_weights_are_counted():
 def test_a_lookup_of_nothing_is_refused():
     with pytest.raises(OptionError, match="hf-lookup to look up at least 1 token, got 0"):
         Peer("hf-lookup", Target(model()), lookup=0)
+
+
+CONFIGS = [
+    {"repetition_penalty": 1.3},
+    {"no_repeat_ngram_size": 2, "suppress_tokens": [3, 4, 5]},
+    {"do_sample": True, "top_k": 20, "temperature": 0.7, "repetition_penalty": 1.6},
+    {"min_new_tokens": 9, "eos_token_id": [7, 8, 9], "pad_token_id": 0},
+    {"forced_eos_token_id": 5, "eos_token_id": 5, "pad_token_id": 0},
+]
+
+
+@pytest.mark.parametrize("options", CONFIGS, ids=str)
+def test_a_models_generation_config_is_followed_by_all_alike(options):
+    own = build("llama", seed=1, dtype=torch.float32, vocab_size=len(byte_tokenizer()))
+    own.generation_config = GenerationConfig(**options)
+    target, config = Target(own, byte_tokenizer()), own.generation_config
+    drafters = {"ngram": Ngram(), "hf": Peer("hf", target), "hf-assisted": Peer("hf-assisted", target, twin())}
+    found = compare(target, drafters, PROMPTS, plan=Plan(max_tokens=12, repeats=1))
+    plain = compare(Target(model(), byte_tokenizer()), {}, PROMPTS, plan=Plan(max_tokens=12, repeats=1))
+
+    assert all(row.equal for row in found)
+    assert [run.trace.tokens for run in found[0].runs] != [run.trace.tokens for run in plain[0].runs]
+    assert own.generation_config is config

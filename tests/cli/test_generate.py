@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import pytest
 import torch
+from transformers import GenerationConfig
 from typer.testing import CliRunner
 
 from specdec import Decoder, Sampling, Stop, Target, hookimpl, load_drafter
@@ -18,7 +19,7 @@ from specdec.cli.main import app
 from specdec.cli.run import Comparison, Run
 from specdec.drafters import Ngram
 from specdec.plugins import KINDS, Plugins
-from tests.cli.conftest import usual
+from tests.cli.conftest import save, usual
 
 PROMPT = "abcabc héllo abc"
 
@@ -92,6 +93,29 @@ def test_all_options_reach_the_target(target):
     assert said["seed"] == 8
 
 
+def test_other_options_of_generate_reach_the_target_too(target):
+    flags = ["--sampling", "no_repeat_ngram_size=2", "--sampling", "suppress_tokens=[87, 99]", "--temperature", 1]
+    said = figures(PROMPT, "--target", target, "--max-tokens", 20, *flags)
+    sampling = Sampling(1.0, no_repeat_ngram_size=2, suppress_tokens=[87, 99])
+    decoder = Decoder(Ngram(), Target.from_pretrained(target))
+
+    assert said["text"] == decoder.generate(PROMPT, sampling, Stop(20)).text[0]
+
+
+def test_a_models_generation_config_is_followed(tmp_path):
+    folder = save(tmp_path, seed=1)
+    config = GenerationConfig(do_sample=True, temperature=0.8, top_k=5, repetition_penalty=1.5)
+    config.save_pretrained(folder)
+    decoder = Decoder(Ngram(), Target.from_pretrained(folder))
+    own, greedy = (
+        decoder.generate(PROMPT, sampling, Stop(20)).text[0]
+        for sampling in (Sampling.of(config), Sampling.of(config, temperature=0.0))
+    )
+
+    assert figures(PROMPT, "--target", folder, "--max-tokens", 20)["text"] == own
+    assert figures(PROMPT, "--target", folder, "--max-tokens", 20, "--temperature", 0)["text"] == greedy
+
+
 def test_the_prompt_may_come_from_standard_input(target):
     options = ["--target", target, "--max-tokens", 5]
 
@@ -103,6 +127,10 @@ def test_the_prompt_may_come_from_standard_input(target):
     [
         (["--temperature", "-1"], "temperature of at least 0 .* got -1"),
         (["--temperature", "1", "--top-p", "0"], "top_p above 0 and at most 1, got 0"),
+        (["--sampling", "beams=3"], "one of the names bad_words_ids, .*; got 'beams=3'"),
+        (["--sampling", "min_length=x"], "as JSON writes it, .* got 'min_length=x'"),
+        (["--sampling", "bad_words_ids=[[]]"], "lists of token ids, got"),
+        (["--top-k", "3", "--sampling", "top_k=4"], "expected top_k once"),
         (["--max-tokens", "1000"], "fit the target's 256 positions"),
         (["--max-tokens", "0"], "max_tokens of at least 1, got 0"),
         (["--drafter", "nobody"], "no drafter is called 'nobody'; there are: .*ngram"),
@@ -111,7 +139,7 @@ def test_the_prompt_may_come_from_standard_input(target):
         (["--policy", "chain:len=2"], "policy 'chain' has no option 'len'"),
         (["--policy", "sequoia:size=many"], "policy 'sequoia' cannot be made with"),
         (["--rule", "nothing"], "no rule is called 'nothing'"),
-        (["--target", "/not/there"], "no tokenizer can be loaded from '/not/there': there is no such folder"),
+        (["--target", "/not/there"], r"no (model|tokenizer) can be loaded from '/not/there': there is no such folder"),
         (["--stop", ""], "a value for --stop, got ''"),
         (["--device", "banana"], "a device that is here, cpu.*, got 'banana'"),
         (["--device", "cuda:99"], "a device that is here, cpu.*, got 'cuda:99'"),

@@ -16,6 +16,7 @@ from specdec.errors import OptionError
 from specdec.policies import Static
 from specdec.prefix import Prefix
 from specdec.rules import Lenient, Match, Rejection, Traversal, Typical
+from specdec.sampling import scores
 from tests.toys import RAGGED, VOCAB, Restless, perturbed, tiny
 
 COUNT = 8
@@ -194,3 +195,10 @@ def test_processors_are_told_apart_by_what_they_are() -> None:
     assert Sampling(processors=five) != Sampling(processors=nine)
     assert Sampling(processors=five) == Sampling(processors=[five])
     assert hash(Sampling(processors=Unhashable())) != hash(Sampling())
+
+
+def test_a_processor_is_not_asked_about_what_is_no_number() -> None:
+    """For such a step may be repeated without its drafts."""
+    processor = Counts()
+    assert scores(Sampling(processors=processor), [1], torch.full((VOCAB,), torch.nan)).isnan().all()
+    assert processor.lengths == []

@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
+import specdec_zoo
 from tokenizers import Tokenizer, decoders, models
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from tests.toys import byte_tokenizer
 
@@ -49,6 +50,7 @@ MAKERS: dict[str, Callable[[], PreTrainedTokenizerFast]] = {
     ),
     "word ends, as GPT": lambda: words([*WORDS, *(f"{word}</w>" for word in WORDS)], decoders.BPEDecoder()),
     "no token twice, as CTC": lambda: words(["<pad>", "|", *"abc", "'", "."], decoders.CTC()),
+    "the zoo's": lambda: AutoTokenizer.from_pretrained(specdec_zoo.path("target")),
 }
 
 

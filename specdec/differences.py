@@ -8,7 +8,7 @@ from transformers import GenerationConfig
 from specdec.errors import OptionError
 from specdec.options import Sampling, Stop
 
-OTHERWISE: dict[str, tuple[Any, ...]] = {
+UNSUPPORTED: dict[str, tuple[Any, ...]] = {
     "num_beams": (1,),
     "num_beam_groups": (1,),
     "num_return_sequences": (1,),
@@ -27,32 +27,34 @@ OTHERWISE: dict[str, tuple[Any, ...]] = {
 """Options of `generate` for which there is nothing here, and their values that change no text."""
 
 
-def unfollowed(config: GenerationConfig | None, sampling: Sampling, stop: Stop) -> str | None:
+def differences(config: GenerationConfig | None, sampling: Sampling, stop: Stop) -> str | None:
     """Say in one line what of a generation config is not followed, None if all is.
 
     An option counts as not followed if the config asks for it, and the caller says nothing of it.
     """
-    missing = {name: getattr(config, name, None) for name in OTHERWISE}
-    missing = {name: value for name, value in missing.items() if value is not None and value not in OTHERWISE[name]}
-    unasked = _unasked(config, sampling)
+    missing = {name: getattr(config, name, None) for name in UNSUPPORTED}
+    missing = {name: value for name, value in missing.items() if value is not None and value not in UNSUPPORTED[name]}
+    omissions = _omissions(config, sampling)
     if not stop.strings and (strings := getattr(config, "stop_strings", None)):
-        unasked["stop_strings"] = strings
+        omissions["stop_strings"] = strings
     parts = []
-    if unasked:
-        parts.append(f"{_listed(unasked)}; Sampling.of(model.generation_config) and Stop(strings=...) follow it")
+    if omissions:
+        parts.append(f"{_listed(omissions)}; Sampling.of(model.generation_config) and Stop(strings=...) follow it")
     if missing:
         parts.append(f"{_listed(missing)}; nothing here follows that")
     return f"the target's generation config asks for {', and for '.join(parts)}" if parts else None
 
 
-def _unasked(config: GenerationConfig | None, sampling: Sampling) -> dict[str, Any]:
+def _omissions(config: GenerationConfig | None, sampling: Sampling) -> dict[str, Any]:
     try:
         wanted = Sampling.of(config)
     except OptionError as error:
         return {"what means nothing": str(error)}
     defaults = {field.name: field.default for field in fields(Sampling)}
     asked = {name: getattr(wanted, name) for name, default in defaults.items() if getattr(wanted, name) != default}
-    return {name: value for name, value in asked.items() if getattr(sampling, name) == defaults[name]}
+    omissions = {name: value for name, value in asked.items() if getattr(sampling, name) == defaults[name]}
+    greedy = [*omissions] == ["temperature"] and len(asked) > 1  # on purpose, for all else is followed
+    return {} if greedy else omissions
 
 
 def _listed(options: dict[str, Any]) -> str:
