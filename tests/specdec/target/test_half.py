@@ -1,0 +1,82 @@
+"""Models whose weights are read in half precision say what they say in float32, or keep them."""
+
+import pytest
+import torch
+from torch import nn
+from transformers import AutoModelForCausalLM
+
+from specdec import Decoder, Sampling, Stop, Target
+from specdec.drafters import NoDrafter, SmallModel
+from specdec.errors import OptionError
+from specdec.policies import Chain
+from specdec.target import half, load_model
+from specdec.target.half import HalfPrecisionLinear, pack_weights
+from tests.toys import build
+
+pytestmark = pytest.mark.skipif(
+    "fbgemm" not in torch.backends.quantized.supported_engines, reason="torch has the product for x86 alone"
+)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A model that was stored in half precision; the caches of processors are larger than it."""
+    build("llama", seed=3, dtype=torch.float32).half().save_pretrained(tmp_path)
+    monkeypatch.setattr(half, "SMALL", 0)
+    return tmp_path
+
+
+def packed(model):
+    return [name for name, module in model.named_modules() if isinstance(module, HalfPrecisionLinear)]
+
+
+def linears(model):
+    return [name for name, module in model.named_modules() if type(module) is nn.Linear]
+
+
+@pytest.mark.parametrize("weights", ["auto", "half"])
+def test_the_text_is_that_of_generate(folder, weights):
+    whole = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    model = load_model(folder, weights=weights)
+    prompt = [5, 3, 9, 1]
+    ids = torch.tensor([prompt])
+    expected = whole.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=24)
+    decoder = Decoder(SmallModel(model), Target(model), Chain(3))
+    stop = Stop(24, tokens=())
+
+    assert packed(model) == linears(whole)
+    assert decoder.generate(prompt, stop=stop).tokens[0] == tuple(expected[0, 4:].tolist())
+    sampled = Sampling(temperature=1.0, seed=2)
+    plain = Decoder(NoDrafter(), Target(whole)).generate(prompt, sampled, stop).tokens
+    assert decoder.generate(prompt, sampled, stop).tokens == plain
+
+
+def test_a_small_model_and_full_weights_stay(folder, monkeypatch):
+    assert packed(load_model(folder, weights="full")) == []
+    monkeypatch.setattr(half, "SMALL", 2**22)
+    assert packed(load_model(folder)) == []
+    assert packed(load_model(folder, weights="half")) != []
+
+
+@pytest.mark.parametrize("value", [0.1, 1e5, float("nan")])
+def test_what_would_be_rounded_stays_or_is_refused_before_anything_is_changed(folder, value):
+    model = load_model(folder, weights="full")
+    with torch.no_grad():
+        model.model.layers[1].mlp.down_proj.weight[3, 2] = value
+    with pytest.raises(OptionError, match=r"got model\.layers\.1\.mlp\.down_proj: its weights have more bits"):
+        pack_weights(model, "half")
+
+    assert packed(model) == []
+    pack_weights(model, "auto")
+    assert linears(model) == ["model.layers.1.mlp.down_proj"]
+
+
+def test_other_types_have_no_such_product(folder):
+    with pytest.raises(OptionError, match=r"no such product here for torch\.bfloat16 on cpu"):
+        load_model(folder, weights="half", dtype=torch.bfloat16)
+    assert packed(load_model(folder, dtype=torch.float64)) == []
+
+
+def test_there_are_three_choices(folder):
+    with pytest.raises(OptionError, match="expected weights to be full, half, auto, got 'int4'"):
+        load_model(folder, weights="int4")
