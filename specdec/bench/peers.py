@@ -17,6 +17,7 @@ from specdec.plugins import plugins
 from specdec.processors import as_lists
 from specdec.spec import Spec
 from specdec.target import Target
+from specdec.target.half import is_packed
 from specdec.target.loading import load_model
 
 HF, ASSISTED, LOOKUP = "hf", "hf-assisted", "hf-lookup"
@@ -39,11 +40,13 @@ class Peer(Entry):
         assistant: PreTrainedModel | None = None,
         lookup: int | None = None,
         clock: Clock = perf_counter,
+        model: PreTrainedModel | None = None,
     ) -> None:
-        """Use the target's model; `lookup` is how many tokens to look up in the prompt."""
+        """Use the target's model, or another copy; `lookup` is how many tokens to look up in the prompt."""
         if lookup is not None and (type(lookup) is not int or lookup < 1):
             raise OptionError(f"expected {name} to look up at least 1 token, got {lookup!r}")
         self.name, self.target, self.assistant, self.clock = name, target, assistant, clock
+        self.model = model or target.model
         self.parameters = 0 if assistant is None else sum(weight.numel() for weight in assistant.parameters())
         drafting = {"assistant_model": assistant, "prompt_lookup_num_tokens": lookup}
         self._drafting = {option: value for option, value in drafting.items() if value is not None}
@@ -63,14 +66,14 @@ class Peer(Entry):
             expected = f"{spec.name}:PATH" if spec.path is None else f"{spec.name} without a path"
             raise OptionError(f"expected {expected}, got {spec.text!r}")
         folder, device = plugins().folder(spec.path), target.model.device
-        assistant = None if folder is None else load_model(folder, device=device).eval()
-        return cls(spec.text, target, assistant, lookup, clock)
+        assistant = None if folder is None else load_model(folder, device, weights="full").eval()
+        return cls(spec.text, target, assistant, lookup, clock, _as_loaded_by_transformers(target))
 
     def shares_noise(self, temperature: int | float) -> bool:
         return temperature == 0
 
     def decode(self, prompt: Sequence[int], sampling: Sampling, max_tokens: int) -> Trace:
-        model, streamer = self.target.model, StepLengths()
+        model, streamer = self.model, StepLengths()
         ids = torch.tensor([list(prompt)], device=model.device)
         config = _config(sampling, max_tokens, self.target.end_tokens)
         whole, verify, draft = (Stopwatch(self.clock) for _ in range(3))
@@ -82,6 +85,12 @@ class Peer(Entry):
         lengths = tuple(streamer.lengths[1:])  # the first is the prompt
         accepted = tuple(length - 1 for length in lengths)
         return Trace(tokens, whole.seconds, lengths, accepted, draft.seconds, verify.seconds)
+
+
+def _as_loaded_by_transformers(target: Target) -> PreTrainedModel:
+    """Give the target's model, or a copy with full weights where specdec reads them in half precision."""
+    model = target.model
+    return load_model(model.name_or_path, model.device, weights="full").eval() if is_packed(model) else model
 
 
 class StepLengths(BaseStreamer):

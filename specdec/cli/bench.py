@@ -56,6 +56,7 @@ def bench(
     tuning_prompts: TuningPrompts = "tuning",
     seed: options.Seed = 0,
     device: options.Device = None,
+    weights: options.Weights = "auto",
     json: Json = None,
     plot: Plot = None,
     html: Html = None,
@@ -85,8 +86,10 @@ def bench(
     tuning = questions.load([tuning_prompts] if tune else [], min(TUNING_PROMPTS, limit or TUNING_PROMPTS))
     if policy != TUNED:
         load_policy(policy)  # whose errors come before a model is loaded
-    model = load_target(find_target(target), rule, device)
-    settings = {"policy": policy, "rule": rule, "limit": limit, "tune": tune, "cpu": cpu} | asdict(plan)
+    model = load_target(find_target(target), rule, device, weights)
+    settings = {"policy": policy, "rule": rule, "limit": limit, "tune": tune, "cpu": cpu, "weights": weights} | asdict(
+        plan
+    )
     settings |= {"drafters": [spec.text for spec in specs], "inputs": [input_hash(path) for path in read]}
     settings["target"] = target_hash(model)
     outputs.begin(settings, restart=restart)

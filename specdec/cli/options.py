@@ -36,6 +36,10 @@ Seed = Annotated[int, Option(metavar="N", help="The same seed gives the same tex
 MaxTokens = Annotated[int, Option(metavar="N", help="Most tokens to generate.")]
 StopAt = Annotated[list[str] | None, Option("--stop", metavar="STRING", help="End after this text; may be repeated.")]
 Device = Annotated[str | None, Option(metavar="DEVICE", help="Where models run; else a GPU if there is one.")]
+Weights = Annotated[
+    str,
+    Option(metavar="full|half|auto", help="Read weights in half precision on a CPU; auto: where that rounds nothing."),
+]
 Compare = Annotated[bool, Option("--compare", help="Decode plainly too: the speed-up, and whether texts are equal.")]
 Json = Annotated[bool, Option("--json", help="Print one JSON object and nothing else.")]
 

@@ -47,6 +47,7 @@ def load(
     rule: str,
     device: str | None,
     verifier: str = LOCAL,
+    weights: str = "auto",
 ) -> Parts:
     """Load a target and a drafter for it; without names, the zoo and its head, or `ngram` for another target.
 
@@ -56,16 +57,19 @@ def load(
     folder = find_target(target)
     spec = read_drafter((HEAD if target is None else OTHER) if drafter is None else drafter, target)
     shape = None if policy is None else load_policy(policy)
-    model = load_target(folder, rule, device) if verifier == LOCAL else load_verifier(verifier, folder, load_rule(rule))
+    if verifier == LOCAL:
+        model: Verifier = load_target(folder, rule, device, weights)
+    else:
+        model = load_verifier(verifier, folder, load_rule(rule))
     decoder = Decoder(load_drafter(spec.name, spec.path, model, **spec.options), model, shape)
     return Parts(decoder, Decoder(NoDrafter(), model), spec.text, policy or decoder.drafter.policy, rule)
 
 
-def load_target(folder: str, rule: str, device: str | None) -> Target:
+def load_target(folder: str, rule: str, device: str | None, weights: str = "auto") -> Target:
     """Load a target, small ones for one thread alone, and keep other libraries quiet."""
     quiet()
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    target = Target.from_pretrained(folder, load_rule(rule), device=place)
+    target = Target.from_pretrained(folder, load_rule(rule), device=place, weights=weights)
     small = target.model.device.type == "cpu" and target.model.num_parameters() < SMALL
     if small and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)

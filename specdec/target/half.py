@@ -1,6 +1,6 @@
 """Weights in half precision on a CPU, which waits for weights more than it computes; numbers stay in float32."""
 
-from typing import TypeGuard, cast
+from typing import Any, TypeGuard, cast
 
 import torch
 from jaxtyping import Float
@@ -31,6 +31,11 @@ class HalfPrecisionLinear(nn.Module):
         """Give what the layer would; M is at least one number."""
         return cast(Tensor, torch.ops.quantized.linear_dynamic_fp16(states, self._packed))
 
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        """Name the weights as the layer did, so that a model is saved and recognised as it was."""
+        weight, bias = torch.ops.quantized.linear_unpack_fp16(self._packed)
+        destination |= {f"{prefix}weight": weight} | ({} if bias is None else {f"{prefix}bias": bias})
+
 
 def pack_weights(model: nn.Module, weights: str) -> None:
     """Replace a model's linear layers by copies in half precision, as `weights` says, one of `CHOICES`.
@@ -53,6 +58,11 @@ def pack_weights(model: nn.Module, weights: str) -> None:
         if _refusal({name: layer}) is None:
             parent, _, last = name.rpartition(".")
             setattr(model.get_submodule(parent), last, HalfPrecisionLinear(layer))
+
+
+def is_packed(model: nn.Module) -> bool:
+    """Whether any of a model's layers reads its weights in half precision."""
+    return any(isinstance(module, HalfPrecisionLinear) for module in model.modules())
 
 
 def packs_exactly(layer: nn.Module) -> TypeGuard[nn.Linear]:

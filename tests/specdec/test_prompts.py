@@ -61,7 +61,6 @@ def as_a_user_calls() -> Iterator[None]:
         (BatchEncoding({"input_ids": PADDED[0], "attention_mask": PADDED[1]}, tensor_type="np"), TWO),
         ([BatchEncoding({"input_ids": ONE}), "b"], [ONE, "b"]),
     ],
-    ids=str,
 )
 def test_prompts_are_what_they_say(prompts: Any, expected: list[Any]) -> None:
     assert batch(prompts) == expected
@@ -125,7 +124,6 @@ def test_what_a_tokenizer_gives_is_read_by_its_mask(side: str, kind: str | None)
         ([[]], r"at least one token, got \[\]"),
         ([], "at least one prompt, got none"),
     ],
-    ids=str,
 )
 def test_anything_else_is_named_and_refused(prompts: Any, message: str) -> None:
     with pytest.raises(PromptError, match=message):

@@ -6,11 +6,14 @@ from torch import nn
 from transformers import AutoModelForCausalLM
 
 from specdec import Decoder, Sampling, Stop, Target
+from specdec.bench import Peer
 from specdec.drafters import NoDrafter, SmallModel
 from specdec.errors import OptionError
 from specdec.policies import Chain
+from specdec.spec import Spec
 from specdec.target import half, load_model
-from specdec.target.half import HalfPrecisionLinear, pack_weights
+from specdec.target.half import HalfPrecisionLinear, is_packed, pack_weights
+from specdec.target.weights import weights_hash
 from tests.toys import build
 
 pytestmark = pytest.mark.skipif(
@@ -49,6 +52,24 @@ def test_the_text_is_that_of_generate(folder, weights):
     sampled = Sampling(temperature=1.0, seed=2)
     plain = Decoder(NoDrafter(), Target(whole)).generate(prompt, sampled, stop).tokens
     assert decoder.generate(prompt, sampled, stop).tokens == plain
+
+
+def test_it_is_recognised_and_saved_as_what_it_was(folder, tmp_path):
+    whole, model = (load_model(folder, weights=weights) for weights in ("full", "half"))
+    model.save_pretrained(tmp_path / "again")
+    again = load_model(tmp_path / "again", weights="full")
+
+    assert weights_hash(model) == weights_hash(whole) == weights_hash(again)
+    assert [*model.state_dict()] == [*whole.state_dict()]
+
+
+def test_generate_of_transformers_is_measured_with_full_weights(folder):
+    target = Target(load_model(folder))
+    peer = Peer.load(Spec.parse("hf"), target)
+
+    assert is_packed(target.model)
+    assert not is_packed(peer.model)
+    assert Peer.load(Spec.parse("hf"), Target(peer.model)).model is peer.model
 
 
 def test_a_small_model_and_full_weights_stay(folder, monkeypatch):
