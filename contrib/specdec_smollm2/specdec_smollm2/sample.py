@@ -13,7 +13,7 @@ import typer
 from attrs import define, field
 from transformers.utils import logging
 
-from specdec import Target
+from specdec import Target, find_model
 from specdec_smollm2.dialogues import Dialogue, Lengths, Making
 from specdec_smollm2.layout import Layout
 
@@ -47,7 +47,7 @@ def sample(
     """
     torch.set_num_threads(1)
     logging.set_verbosity_error()
-    model = Target.from_pretrained(target)
+    model = Target.from_pretrained(find_model(target))
     layout = Layout.of(model.tokenizer)
     kept, left_out = _read(output), _read(beside(output))
     done = {line["seed"] for line in kept + left_out}
