@@ -1,6 +1,8 @@
-"""Sets of prompts: FastChat's `question.jsonl`, as Spec-Bench, EAGLE and Medusa use it."""
+"""Sets of prompts: FastChat's `question.jsonl`, as Spec-Bench, EAGLE and Medusa use it, and HumanEval's problems."""
 
+import gzip
 import json
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,8 @@ from specdec.errors import PromptError
 from specdec.plugins import plugins
 
 OWN = ("question_id", "category", "turns")
+PROBLEM = ("task_id", "prompt")
+"""Fields of HumanEval's that stand for `question_id` and for the only one of `turns`."""
 
 
 def _turns(turns: Any) -> tuple[str, ...]:
@@ -35,16 +39,19 @@ class Question:
 
 
 def read(file: Path) -> list[Question]:
-    """Read a file of questions; a line without a number has that of the line, from 1.
+    """Read a file of questions, also compressed by gzip; a line without a number has that of the line, from 1.
 
     Raises:
         PromptError: the file cannot be read as that, or has no questions.
     """
     try:
-        lines = [line for line in file.read_text("utf-8").split("\n") if line.strip()]
+        data = file.read_bytes()
+        text = (gzip.decompress(data) if file.suffix.lower() == ".gz" else data).decode("utf-8")
+        lines = [line for line in text.split("\n") if line.strip()]
         questions = [_question(json.loads(line), number) for number, line in enumerate(lines, start=1)]
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise PromptError(f"expected lines of JSON with 'turns' in {file}, got {error!r}") from error
+    except (OSError, EOFError, zlib.error, ValueError, LookupError, TypeError) as error:
+        expected = "lines of JSON with 'turns', or with 'task_id' and 'prompt',"
+        raise PromptError(f"expected {expected} in {file}, got {error!r}") from error
     if not questions:
         raise PromptError(f"expected at least one question in {file}, got none")
     return questions
@@ -71,7 +78,8 @@ def find(name: str) -> tuple[str, Path]:
     if not Path(name).is_file():
         known = ", ".join(sorted(sets)) or "none, for no plugin brings any"
         raise PromptError(f"expected a file of questions or a set of prompts, got {name!r}; the sets are: {known}")
-    return Path(name).stem, Path(name)
+    path = Path(name)
+    return Path(path.stem).stem if path.suffix.lower() == ".gz" else path.stem, path
 
 
 def load(names: Iterable[str], limit: int | None = None) -> dict[str, list[Question]]:
@@ -90,6 +98,11 @@ def load(names: Iterable[str], limit: int | None = None) -> dict[str, list[Quest
 
 
 def _question(line: dict[str, Any], number: int) -> Question:
+    if "turns" not in line and all(key in line for key in PROBLEM):
+        if not isinstance(line["prompt"], str):
+            raise TypeError(f"expected a prompt of text, got {line['prompt']!r}")
+        extra = {key: value for key, value in line.items() if key not in PROBLEM}
+        return Question(line["task_id"], line.get("category", ""), [line["prompt"]], extra)
     if not line["turns"]:
         raise LookupError("a question without turns")
     extra = {key: value for key, value in line.items() if key not in OWN}

@@ -1,5 +1,6 @@
-"""Questions and answers go to a file and come back; files of FastChat, Spec-Bench and EAGLE are read."""
+"""Questions and answers go to a file and come back; files of FastChat, Spec-Bench, HumanEval and EAGLE are read."""
 
+import gzip
 import json
 
 import pytest
@@ -104,7 +105,59 @@ def test_a_question_without_a_number_has_that_of_its_line(tmp_path):
     assert questions.read(file) == [Question(1, "", ["one"]), Question(2, "", ["two"], {"reference": ["r"]})]
 
 
-@pytest.mark.parametrize("text", ["", "no json", '{"turns": []}', '{"turns": "text"}', '{"turns": [1]}', "[1]"])
+@pytest.mark.parametrize("ending", ["jsonl", "jsonl.gz"])
+def test_problems_of_human_eval_are_read(tmp_path, ending):
+    """A line of the form of the released file's."""
+    line = (
+        r'{"task_id": "HumanEval/23", "prompt": "\n\ndef strlen(string: str) -> int:\n    \"\"\" Return length of '
+        r"""given string\n    >>> strlen('')\n    0\n    \"\"\"\n", "entry_point": "strlen", """
+        r'"canonical_solution": "    return len(string)\n", "test": "\n\nMETADATA = {\n    '
+        r"""'author': 'jt',\n    'dataset': 'test'\n}\n\n\ndef check(candidate):\n    assert candidate('') == 0\n"}"""
+    )
+    data, file = f"{line}\n".encode(), tmp_path / f"HumanEval.{ending}"
+    file.write_bytes(gzip.compress(data) if ending.endswith("gz") else data)
+    (one,) = questions.load([str(file)])["HumanEval"]
+
+    assert one.question_id == "HumanEval/23"
+    assert one.prompt.startswith('\n\ndef strlen(string: str) -> int:\n    """ Return length')
+    assert one.prompt.endswith('"""\n')
+    assert sorted(one.extra) == ["canonical_solution", "entry_point", "test"]
+    questions.write(tmp_path / "again.jsonl", [one])
+    assert questions.read(tmp_path / "again.jsonl") == [one]
+
+
+def test_questions_of_spec_bench_are_read(tmp_path):
+    """Lines of the form of the released file's: of MT-Bench with two turns, of other tasks with one."""
+    file = tmp_path / "question.jsonl"
+    file.write_text(
+        '{"question_id": 81, "category": "writing", "turns": ["Compose an engaging travel blog post about a recent '
+        'trip to Hawaii, highlighting cultural experiences and must-see attractions.", "Rewrite your previous '
+        'response. Start every sentence with the letter A."]}\n{"question_id": 481, "category": "math_reasoning", '
+        '"turns": ["Question: Jerry has two daughters and one son.\\n\\nAnswer:"], "reference": ["32"]}\n'
+    )
+    first, second = questions.read(file)
+
+    assert (first.question_id, first.category, len(first.turns)) == (81, "writing", 2)
+    assert first.prompt.startswith("Compose an engaging travel blog post")
+    assert (second.category, second.turns) == (
+        "math_reasoning",
+        ("Question: Jerry has two daughters and one son.\n\nAnswer:",),
+    )
+    assert second.extra == {"reference": ["32"]}
+
+
+def test_a_file_that_is_not_whole_is_refused(tmp_path):
+    file = tmp_path / "HumanEval.jsonl.gz"
+    file.write_bytes(gzip.compress(b'{"task_id": "a", "prompt": "b"}')[:-9])
+
+    with pytest.raises(PromptError, match=r"with 'task_id' and 'prompt', in .*HumanEval\.jsonl\.gz"):
+        questions.read(file)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "no json", '{"task_id": "a", "prompt": 1}', '{"turns": []}', '{"turns": "text"}', '{"turns": [1]}', "[1]"],
+)
 def test_other_files_are_no_questions(tmp_path, text):
     file = tmp_path / "question.jsonl"
     file.write_text(text)
