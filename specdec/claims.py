@@ -1,5 +1,7 @@
 """Which stream's batch a drafter or a verifier holds, so that none continues with another's."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from weakref import WeakValueDictionary
 
 from attrs import frozen
@@ -41,6 +43,20 @@ class Claim:
                     f"expected {type(part).__name__} to hold this stream's batch still, but it was closed or another "
                     f"stream began on it; read a stream to its end first, or give each a drafter of its own"
                 )
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Check before some work, and where it fails: another thread may have begun on a part meanwhile.
+
+        Raises:
+            BatchReplaced: as `check` does.
+        """
+        self.check()
+        try:
+            yield
+        except Exception:
+            self.check()
+            raise
 
 
 _CLAIMS: WeakValueDictionary[int, Claim] = WeakValueDictionary()
