@@ -60,7 +60,10 @@ def decoder() -> Decoder:
         (lambda: Target(tiny(), rule=Match), "expected a rule, .* got <class"),
         (lambda: Target.from_pretrained(None), "expected a folder, a GGUF file, or a name on the hub, got None"),
         (lambda: Target.from_pretrained(tiny()), "expected a folder, .* got LlamaForCausalLM$"),
-        (lambda: load_model(specdec_zoo.path("draft"), dtype="float23"), "options that transformers takes, got {'dtype': 'float23'}"),
+        (
+            lambda: load_model(specdec_zoo.path("draft"), dtype="float23"),
+            "options that transformers takes, got {'dtype': 'float23'}",
+        ),
         (lambda: load_tokenizer(7), "expected a folder, .* got 7"),
         (lambda: load_drafter(Ngram()), r"expected NAME\[:PATH\].*, got Ngram\("),
         (lambda: load_drafter("small_model", tiny()), "expected a folder, .* got LlamaForCausalLM$"),
