@@ -145,6 +145,25 @@ def test_a_drafter_that_fails_since_another_thread_began_on_it_says_so(moment: s
     assert texts(list(decoder.stream(RAGGED[:2], WARM, STOP))) == plain(RAGGED[:2])
 
 
+@pytest.mark.parametrize("make", KEEPS_STATE)
+def test_threads_that_share_a_drafter_get_their_texts_or_are_told(make: Callable[[], Drafter]) -> None:
+    decoder, together = Decoder(make(), Target(tiny()), Chain(2)), Barrier(2)
+
+    def run(number: int) -> list[Texts | None]:
+        together.wait()
+        return [attempt(RAGGED[number : number + 1]) for _ in range(12)]
+
+    def attempt(prompts: list[list[int]]) -> Texts | None:
+        try:
+            return texts(list(decoder.stream(prompts, WARM, STOP)))
+        except BatchReplaced:
+            return None
+
+    with ThreadPoolExecutor(2) as pool:
+        for number, said in enumerate(pool.map(run, range(2))):
+            assert set(said) <= {None, plain(RAGGED[number : number + 1])}
+
+
 def test_a_stream_whose_verifier_began_another_says_so() -> None:
     """A verifier may have room for one batch alone."""
     decoder = Decoder(NoDrafter(), OneBatch(tiny()))
