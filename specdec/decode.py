@@ -14,8 +14,9 @@ from specdec.claims import Claim
 from specdec.context import Context, Step
 from specdec.differences import differences
 from specdec.ends import Ends, limits_of
-from specdec.errors import OptionError, TreeError, VocabularyMismatch
+from specdec.errors import TreeError, VocabularyMismatch
 from specdec.interfaces import Drafter, TreePolicy, Verifier
+from specdec.kinds import check_kind
 from specdec.metrics import Metrics, Summary
 from specdec.observers import observe
 from specdec.options import Sampling, Stop
@@ -54,7 +55,11 @@ class Decoder:
             VocabularyMismatch: the drafter is made for a vocabulary of another size.
             OptionError: a part is something else, or an observer has none of these methods.
         """
-        _check_parts(drafter, verifier, policy)
+        check_kind(drafter, Drafter, "a drafter, as load_drafter makes")
+        check_kind(verifier, Verifier, "a verifier, such as a Target")
+        check_kind(policy, TreePolicy | None, "a policy, as load_policy makes, or None")
+        check_kind(tokenizer, PreTrainedTokenizerBase | None, "a tokenizer of transformers, or None")
+        check_kind(chance, Chance | None, "a Chance, or None")
         if drafter.vocab_size not in (None, verifier.vocab_size):
             raise VocabularyMismatch(
                 f"expected a drafter for the target's vocabulary of {verifier.vocab_size} tokens, "
@@ -136,7 +141,8 @@ class Decoder:
         step = verifier.prefill(encoded, self.drafter.needs, options)
         claim = Claim.of(self.drafter, verifier)
         context = Context(encoded, limits, [False] * len(encoded), options, step, noise, self.verifier.vocab_size)
-        self.drafter.begin(context)
+        with claim.held():
+            self.drafter.begin(context)
         self.metrics = Metrics()
         return self._run(verifier, claim, context, ends, self.metrics), self.metrics
 
@@ -145,8 +151,8 @@ class Decoder:
         relays = (plugins().hook, self._observers)
         _tell(relays, "on_begin", context=context)
         while not all(context.done):
-            claim.check()
-            trees = self.drafter.propose(context, self.policy)
+            with claim.held():
+                trees = self.drafter.propose(context, self.policy)
             if [tree is None for tree in trees] != context.done:
                 raise TreeError(
                     f"expected {type(self.drafter).__name__} to give a tree for sequences {context.active} of "
@@ -162,17 +168,6 @@ class Decoder:
         _tell(relays, "on_end", context=context)
         if verifier is not self.verifier:
             verifier.close()
-
-
-def _check_parts(drafter: object, verifier: object, policy: object) -> None:
-    """Check that each part is what it is to be, for names are easily given in its place."""
-    for what, kind, part in (
-        ("a drafter, as load_drafter makes", Drafter, drafter),
-        ("a verifier, such as a Target", Verifier, verifier),
-        ("a policy, as load_policy makes, or None", TreePolicy | None, policy),
-    ):
-        if not isinstance(part, kind):
-            raise OptionError(f"expected {what}, got {part!r}")
 
 
 def _tell(relays: Iterable[HookRelay], event: str, **what: Any) -> None:

@@ -114,9 +114,10 @@ def _message(turn: Any, place: int) -> dict[str, str]:
     text = _parts(turn.get(content)) if known else None
     if text is None:
         raise DataError(f"expected turn {place} to have {role!r} and a text {content!r}, got {short(turn)}")
-    if not isinstance(turn.get(role), str) or turn[role] not in ROLES:
-        raise DataError(f"expected the {role!r} of turn {place} to be of {', '.join(ROLES)}, got {turn.get(role)!r}")
-    return {"role": ROLES[turn[role]], "content": _whole(text)}
+    speaker = turn.get(role)
+    if not isinstance(speaker, str) or speaker.lower() not in ROLES:
+        raise DataError(f"expected the {role!r} of turn {place} to be of {', '.join(ROLES)}, got {speaker!r}")
+    return {"role": ROLES[speaker.lower()], "content": _whole(text)}
 
 
 def _parts(content: Any) -> str | None:

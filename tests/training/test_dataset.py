@@ -53,7 +53,7 @@ FORMS = [
         for key in ("messages", "conversations")
         for names in (("role", "content"), ("from", "value"))
     ),
-    *(turns("conversations", "from", "value", "human", name) for name in ("chatgpt", "bing", "bard", "model")),
+    *(turns("conversations", "from", "value", "human", name) for name in ("chatgpt", "bing", "bard", "model", "GPT")),
     {"messages": [{"role": r, "content": [{"type": "text", "text": v}]} for r, v in TURNS]},
     {"messages": [{"role": r, "content": [{"type": "text", "text": part} for part in v]} for r, v in TURNS]},
     {"messages": None, "text": None, **SHAREGPT},
