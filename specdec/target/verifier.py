@@ -68,9 +68,9 @@ class Target(Verifier):
         return cls(load_model(name, **options), load_tokenizer(name), rule)
 
     def __repr__(self) -> str:
-        model = self.engine.model
+        model, rule = self.engine.model, self.sessions.rule
         size = f"{self.vocab_size} tokens, {self.max_length or 'any number of'} positions"
-        return f"{type(self).__name__}({type(model).__name__}, {size}, {model.dtype} on {model.device}, {self.sessions.rule!r})"
+        return f"{type(self).__name__}({type(model).__name__}, {size}, {model.dtype} on {model.device}, {rule!r})"
 
     @property
     def model(self) -> PreTrainedModel:
