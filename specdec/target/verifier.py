@@ -68,6 +68,11 @@ class Target(Verifier):
         return f"Target({type(model).__name__}, {size}, {model.dtype} on {model.device}, {self.sessions.rule!r})"
 
     @property
+    def repeatable(self) -> bool:  # type: ignore[override]
+        """Whether the text is the same for every tree, which is up to the rule."""
+        return self.sessions.rule.repeatable
+
+    @property
     def model(self) -> PreTrainedModel:
         """The transformers model itself."""
         return self.engine.model
