@@ -20,7 +20,7 @@ class Curve:
         self._places, self._visits = list(places), [0] * len(places)
         self._seconds = [first + slope * (place - places[0]) for place in places]
 
-    def __call__(self, number: float) -> float:
+    def __call__(self, number: int) -> float:
         right = min(max(bisect_left(self._places, number), 1), len(self._places) - 1)
         before, after = self._places[right - 1 : right + 1]
         low, high = self._seconds[right - 1 : right + 1]

@@ -23,9 +23,7 @@ OFTEN = 60.0
 def sample(
     output: Annotated[Path, typer.Option(help="JSONL to write; what is there is continued.")],
     target: Annotated[str, typer.Option(help="A chat model.")] = "smollm2",
-    tokens: Annotated[
-        int, typer.Option(min=1, help="Tokens of answers to make, those that are there included.")
-    ] = 1_500_000,
+    tokens: Annotated[int, typer.Option(min=1, help="Tokens of answers to make, those that are there included.")] = 1_500_000,
     width: Annotated[int, typer.Option(min=1, help="Dialogues at a time.")] = 24,
 ) -> None:
     """Have a chat model make up questions, and answer them.
@@ -41,12 +39,7 @@ def sample(
     done = {int(line["seed"]) for line in lines}
     kept = [line for line in lines if "prompt" in line]
     count = sum(int(line["tokens"]) for line in kept)
-    making = Making(
-        model,
-        layout,
-        Lengths(),
-        {line["prompt"].removeprefix(layout.before).removesuffix(layout.after) for line in kept},
-    )
+    making = Making(model, layout, Lengths(), {line["prompt"].removeprefix(layout.before).removesuffix(layout.after) for line in kept})
     last, began, first = time.monotonic(), time.monotonic(), count
     with output.open("a", encoding="utf-8") as file:
         for dialogue in making.run(_dialogues(done, lambda: count < tokens), width):
@@ -57,11 +50,7 @@ def sample(
                 count += len(dialogue.answer)
             if time.monotonic() - last > OFTEN:
                 last = time.monotonic()
-                print(
-                    f"{count} tokens of answers, {(count - first) / (last - began):.0f} a second",
-                    file=sys.stderr,
-                    flush=True,
-                )
+                print(f"{count} tokens of answers, {(count - first) / (last - began):.0f} a second", file=sys.stderr, flush=True)
 
 
 def _dialogues(done: set[int], wanted) -> Iterator[Dialogue]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from math import log
 from random import Random
 from typing import Any
 
@@ -80,12 +81,12 @@ class Guesser(Drafter):
         else:
             right = said(position)
         first = right if right >= 0 and random.random() < chance else random.randrange(VOCAB)
-        second = right if right >= 0 and random.random() < 0.5 else random.randrange(VOCAB)
+        second = right if right >= 0 and random.random() < 0.5 * chance else random.randrange(VOCAB)
         shown = chance**self.honest
         probs = [0.1 * (1 - shown) / VOCAB] * VOCAB
         probs[second] += 0.6 * (1 - shown)
         probs[first] += shown
-        return torch.tensor(probs).log().tolist()
+        return [log(prob) for prob in probs]
 
 
 @cache
