@@ -73,6 +73,11 @@ class Target(Verifier):
         return f"{type(self).__name__}({type(model).__name__}, {size}, {model.dtype} on {model.device}, {rule!r})"
 
     @property
+    def repeatable(self) -> bool:  # type: ignore[override]
+        """Whether the text is the same for every tree, which is up to the rule."""
+        return self.sessions.rule.repeatable
+
+    @property
     def model(self) -> PreTrainedModel:
         """The transformers model itself."""
         return self.engine.model
