@@ -22,6 +22,7 @@ settings.load_profile("specdec")
 
 UNCHECKED = (
     "contrib/specdec_medusa/tests/test_medusa_drafter.py::test_the_text_is",
+    "contrib/specdec_smollm2/tests/",
     "tests/bench/",
     "tests/cli/",
     "tests/mutants/",

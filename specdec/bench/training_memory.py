@@ -1,4 +1,4 @@
-"""How much memory a step of training takes beside the two models: `python -m specdec.bench.training_memory`.
+"""How much memory a step of training takes beside the models: `python -m specdec.bench.training_memory`.
 
 On a random target of the sizes of Llama 3 8B; its layers share their weights, which leaves what is measured as it is.
 """
@@ -19,7 +19,7 @@ from attrs import asdict, frozen
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
-from specdec.training import Batch, Examples, Progress, Teacher, TrainingMethod, load_method
+from specdec.training import Batch, Examples, Progress, Teacher, Together, TrainingMethod, load_method
 from specdec.training.dataset import Example, collate
 
 GIB = 2**30
@@ -102,7 +102,7 @@ def target(vocabulary: int, hidden: int, layers: int, intermediate: int) -> PreT
     return model
 
 
-def measure(model: PreTrainedModel, method: TrainingMethod, batch: Batch) -> Cost:
+def measure(model: PreTrainedModel, method: TrainingMethod | Together, batch: Batch) -> Cost:
     """Do the forward and the backward pass of one step."""
     teacher, peak = Teacher(model, method.needs), Peak()
     trained = [parameter for parameter in method.parameters() if parameter.requires_grad]
@@ -123,13 +123,12 @@ def texts(vocabulary: int, tokens: int) -> Batch:
 
 
 def main(
-    name: Annotated[str, typer.Argument(metavar="METHOD", help="What is trained.")] = "moa",
+    names: Annotated[list[str] | None, typer.Argument(metavar="METHOD[:K=V,...]", help="What is trained: moa.")] = None,
     vocabulary: Annotated[int, typer.Option(metavar="V", help="Size of the vocabulary.")] = 128_256,
     hidden: Annotated[int, typer.Option(metavar="E", help="Width of the target.")] = 4096,
     layers: Annotated[int, typer.Option(metavar="L", help="Layers of the target.")] = 32,
     intermediate: Annotated[int, typer.Option(metavar="F", help="Width of the target's feed-forward part.")] = 14336,
     tokens: Annotated[int, typer.Option(metavar="N", help="Tokens of the text.")] = 2048,
-    tli: Annotated[int, typer.Option(metavar="N", help="Of moa: layers of target layer inference.")] = 0,
     threads: Annotated[int, typer.Option(metavar="N", help="Threads that torch may use.")] = 2,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -138,14 +137,14 @@ def main(
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     model = target(vocabulary, hidden, layers, intermediate)
-    method = load_method(name, model, **({"tli": tli} if tli else {}))
-    cost = measure(model, method, texts(vocabulary, tokens))
+    methods = {name: load_method(name, model) for name in names or ["moa"]}
+    cost = measure(model, Together(methods), texts(vocabulary, tokens))
     if as_json:
         print(json.dumps(asdict(cost)))
     else:
         print(
-            f"{name}, {tokens} tokens, vocabulary of {vocabulary}: {cost.peak:.2f} GiB above the two models "
-            f"({cost.models:.2f} GiB) and the gradients of the head's {cost.parameters / 1e6:.0f} million weights "
+            f"{', '.join(methods)}: {tokens} tokens, vocabulary of {vocabulary}: {cost.peak:.2f} GiB above the models "
+            f"({cost.models:.2f} GiB) and the gradients of {cost.parameters / 1e6:.0f} million weights "
             f"({cost.gradients:.2f} GiB)"
         )
 

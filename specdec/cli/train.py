@@ -2,13 +2,14 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from specdec.cli.methods import Own
+from specdec.cli.methods import MethodSpec, Own
 from specdec.errors import OptionError
 
 if TYPE_CHECKING:
@@ -16,9 +17,11 @@ if TYPE_CHECKING:
 
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
-Name = Annotated[str, Argument(metavar="METHOD", help="What to train: moa, or what a plugin brings.")]
+Names = Annotated[
+    list[str], Argument(metavar="METHOD[:K=V,...]", help="What to train: moa, eagle, or what a plugin brings.")
+]
 Data = Annotated[list[str], Option(metavar="FILE", help="JSONL or plain text; may be repeated.")]
-Folder = Annotated[str, Option(metavar="FOLDER", help="Where the head goes, and what is needed to continue.")]
+Folder = Annotated[str, Option(metavar="FOLDER", help="Where heads go, and what is needed to continue.")]
 Model = Annotated[str | None, Option(metavar="NAME|PATH|HUB-ID", help="The model the head is for; else the zoo's.")]
 Prompts = Annotated[str | None, Option(metavar="NAME|FILE", help="Held-out questions to measure acceptance length on.")]
 EvalSteps = Annotated[int | None, Option(metavar="N", min=1, help="Measure every N steps, not only at the end.")]
@@ -40,7 +43,7 @@ Precision = Annotated[
 
 
 def train(
-    method: Name,
+    methods: Names,
     data: Data,
     output: Folder,
     target: Model = None,
@@ -64,6 +67,8 @@ def train(
     """Train a head for a target; continues where a run into the same folder stopped.
 
     `specdec train METHOD --help` lists the method's own options too.
+
+    One pass of the target teaches several: `specdec train moa:tli=1 eagle` writes FOLDER/moa-tli1 and FOLDER/eagle.
     """
     _check_installed()
     _check_precision(precision)
@@ -75,13 +80,13 @@ def train(
     from specdec.outputs import Output
     from specdec.target import Target
     from specdec.target.loading import load_model, load_tokenizer
-    from specdec.training import Examples, load_method
+    from specdec.training import Examples, Together, TrainingMethod, load_method
     from specdec.training.trainer import HeadTrainer, Plan
 
     mixed = () if precision == "fp32" else ((precision, True),)
     options = ("gradient_accumulation_steps", accumulate), ("logging_steps", log_steps), *mixed
     length = epochs, max_steps or -1, batch
-    recipe = {"method": method, **own, "batch": batch, "accumulate": accumulate, "seed": seed, "precision": precision}
+    recipe = _settings(own) | {"batch": batch, "accumulate": accumulate, "seed": seed, "precision": precision}
     plan = Plan(output, *length, save_steps, eval_steps, eval_tokens, seed, not restart, options, recipe)
     folder = parts.find_target(target)
     Output.of(output, "train", [folder, *data, *_file(prompts)], folder=True)
@@ -89,16 +94,28 @@ def train(
     parts.quiet()
     tokenizer = load_tokenizer(folder)
     model = load_model(folder, weights="full", dtype=DTYPES[precision])
-    set_seed(seed)
-    head = load_method(method, model, tokenizer, seed, **own)
+    heads = dict[str, TrainingMethod]()
+    for spec in own:
+        set_seed(seed)
+        heads[spec.name] = load_method(spec.method, model, tokenizer, seed, **spec.options)
     examples = Examples.read(data, tokenizer, max_length, skip_malformed=skip_malformed)
     _say(_described(examples))
-    trainer = HeadTrainer(head, model, examples, plan, held_out, tokenizer)
+    trainer = HeadTrainer(heads[""] if "" in heads else Together(heads), model, examples, plan, held_out, tokenizer)
     Target(trainer.teacher.model, tokenizer).close()  # what cannot be decoded with is refused before it is trained for
     trainer.run()
     trainer.leave()
     used = f"--target {target} --drafter" if target else "--drafter"
-    _say(f"the head is in {output}; to draft with it: specdec generate PROMPT {used} {method}:{output}")
+    for spec in own:
+        folder = str(Path(output) / spec.name) if spec.name else output
+        _say(f"the head is in {folder}; to draft with it: specdec generate PROMPT {used} {spec.method}:{folder}")
+
+
+def _settings(specs: Sequence[MethodSpec]) -> dict[str, Any]:
+    """List what decides which heads are trained, for the record."""
+    if len(specs) == 1:
+        return {"method": specs[0].method, **specs[0].options}
+    options = {f"option {key} of {each.name}": value for each in specs for key, value in each.options.items()}
+    return {"heads": sorted(f"{each.name} ({each.method})" for each in specs), **options}
 
 
 def _described(examples: "Examples") -> str:

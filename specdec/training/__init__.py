@@ -13,6 +13,7 @@ from specdec.training.dataset import Example, Examples, collate
 from specdec.training.method import Progress, Recipe, TrainingMethod, chosen_sizes, option, takes, written_sizes
 from specdec.training.schedule import Schedule
 from specdec.training.teacher import Batch, Teacher, TeacherBatch
+from specdec.training.together import Together
 
 
 def load_method(
@@ -35,6 +36,7 @@ __all__ = [
     "Schedule",
     "Teacher",
     "TeacherBatch",
+    "Together",
     "TrainingMethod",
     "chosen_sizes",
     "collate",

@@ -16,7 +16,7 @@ from specdec.target import Target
 from specdec.text import Prompt, encode
 from specdec.training.method import TrainingMethod
 
-POLICIES: dict[str, TreePolicy] = {"eval_acceptance_length": Chain(), "eval_acceptance_length_tree": Dynamic()}
+POLICIES: dict[str, TreePolicy] = {"acceptance_length": Chain(), "acceptance_length_tree": Dynamic()}
 
 
 def check_room(model: PreTrainedModel, prompts: Sequence[Prompt], tokenizer: Any, tokens: int) -> None:
@@ -45,8 +45,7 @@ def acceptance(
 ) -> dict[str, float]:
     """Decode the prompts greedily one by one, and count tokens per pass of the target, over a chain of four and a tree.
 
-    Several processes share the prompts. The names are those of `specdec.metrics.Summary`, as transformers' trainer
-    writes metrics.
+    Several processes share the prompts. The names are those of `specdec.metrics.Summary`.
     """
     own = prompts[accelerator.process_index :: accelerator.num_processes]
     was_training = method.training

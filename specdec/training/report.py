@@ -10,8 +10,8 @@ from transformers import TrainerCallback
 NAMES = {
     "grad_norm": "norm of the gradient",
     "learning_rate": "rate",
-    "eval_acceptance_length": "acceptance length of a chain",
-    "eval_acceptance_length_tree": "of a tree",
+    "acceptance_length": "acceptance length of a chain",
+    "acceptance_length_tree": "of a tree",
 }
 LEFT_OUT = {"epoch", "total_flos"}
 FEW = 3
@@ -53,8 +53,7 @@ class Report(TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         """Print the figures; those of the whole run, at its end, are left to TensorBoard."""
         if state.is_world_process_zero and "train_runtime" not in logs:
-            named = {NAMES.get(name, name.replace("_", " ")): logs[name] for name in logs if name not in LEFT_OUT}
-            figures = [f"{name} {value:.4g}" for name, value in named.items()]
+            figures = [f"{_named(name)} {value:.4g}" for name, value in logs.items() if name not in LEFT_OUT]
             self.console.print(f"step {state.global_step}, epoch {state.epoch or 0:.2f}: {', '.join(figures)}")
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -64,6 +63,12 @@ class Report(TrainerCallback):
     def stop(self) -> None:
         """Give the terminal back."""
         self._bar.stop()
+
+
+def _named(figure: str) -> str:
+    """Name a figure for a person; after the head's own name, if there are several."""
+    head, slash, name = figure.removeprefix("eval_").rpartition("/")
+    return f"{head}{': ' if slash else ''}{NAMES.get(name, name.replace('_', ' '))}"
 
 
 def duration(seconds: float) -> str:

@@ -2,7 +2,7 @@
 
 import gc
 from collections.abc import Mapping, Sequence
-from math import ceil
+from math import ceil, inf
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,10 @@ from specdec.training import checkpoints
 from specdec.training.dataset import Examples, collate
 from specdec.training.evaluate import acceptance, check_room
 from specdec.training.method import Progress, TrainingMethod
+from specdec.training.optimising import clip_norms, clip_values, make_optimizer, make_scheduler
 from specdec.training.report import Report
 from specdec.training.teacher import Teacher
+from specdec.training.together import Together, by_name
 
 __all__ = ["HeadTrainer", "Plan"]
 
@@ -33,7 +35,7 @@ LOGS = "logs"
 
 @frozen
 class Plan:
-    """How long and how to train; None leaves it to the method's own recipe.
+    """How long and how to train; None leaves it to the method's own recipe, to the largest number if there are several.
 
     `options` go to transformers' `TrainingArguments`: precision, accumulation, logging and all else. A run is continued
     only with the same `settings`, data and target.
@@ -53,18 +55,18 @@ class Plan:
 
 
 class HeadTrainer(Trainer):
-    """Asks the target for its features in each step, and the method for its loss."""
+    """Asks the target for its features in each step, and the method, or several together, for the loss."""
 
     def __init__(
         self,
-        method: TrainingMethod,
+        method: TrainingMethod | Together,
         model: PreTrainedModel,
         examples: Examples,
         plan: Plan,
         prompts: Sequence[Prompt] = (),
         tokenizer: Any = None,
     ) -> None:
-        """Prepare to train a head for a target.
+        """Prepare to train a head for a target, or several heads together.
 
         With `prompts`, the acceptance length on these is measured every `eval_steps` and at the end.
 
@@ -81,7 +83,8 @@ class HeadTrainer(Trainer):
             eval_dataset=list(prompts) or None,
             data_collator=collate,
         )
-        self.method, self.plan, self.prompts, self.tokenizer = method, plan, list(prompts), tokenizer
+        self.method, self.methods = method, by_name(method)
+        self.plan, self.prompts, self.tokenizer = plan, list(prompts), tokenizer
         self.teacher = Teacher(model.to(arguments.device), method.needs)
         self.epoch_steps = _epoch_steps(len(examples), arguments)
         self.train_dataset: Examples
@@ -89,6 +92,7 @@ class HeadTrainer(Trainer):
         self.lr_scheduler: Any
         self.control: Any
         self._parts: dict[str, list[Tensor]] = {}
+        self._own: dict[str, float] = {}
         self._report = Report(quiet=arguments.disable_tqdm)
         for callback in (PrinterCallback, ProgressCallback):
             self.remove_callback(callback)
@@ -149,21 +153,17 @@ class HeadTrainer(Trainer):
         return self.plan.max_steps if self.plan.max_steps > 0 else ceil(self.args.num_train_epochs * self.epoch_steps)
 
     def create_optimizer(self, *_: Any) -> torch.optim.Optimizer:
-        """Make AdamW as the recipe says."""
+        """Make AdamW as the recipes say."""
         if self.optimizer is None:
-            recipe = self.method.recipe
-            trained = [parameter for parameter in self.method.parameters() if parameter.requires_grad]
-            self.optimizer = torch.optim.AdamW(trained, lr=1.0, betas=recipe.betas, weight_decay=recipe.weight_decay)
+            self.optimizer = make_optimizer(self.methods)
         optimizer: torch.optim.Optimizer = self.optimizer
         return optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> LambdaLR:
-        """Follow the recipe's schedule; the optimiser's own rate is 1."""
+        """Follow the recipes' schedules; the optimiser's own rate is 1."""
         if self.lr_scheduler is None:
-            rate, epoch = self.method.recipe.schedule.rate, self.epoch_steps
-            self.lr_scheduler = LambdaLR(
-                optimizer or self.optimizer, lambda step: rate(step, epoch, num_training_steps)
-            )
+            optimizer = optimizer or self.optimizer
+            self.lr_scheduler = make_scheduler(self.methods, optimizer, self.epoch_steps, num_training_steps)
         scheduler: LambdaLR = self.lr_scheduler
         return scheduler
 
@@ -176,18 +176,32 @@ class HeadTrainer(Trainer):
             self._parts.setdefault(name, []).append(value.detach())
         return (losses["loss"], losses) if return_outputs else losses["loss"]
 
+    def _clip_grad_norm(self, model: Any) -> Any:
+        """Bound the gradients of several heads apart, so that none changes another's."""
+        if not isinstance(self.method, Together):
+            return super()._clip_grad_norm(model)
+        norms, rates = clip_norms(self.methods, self.accelerator), self.lr_scheduler.get_last_lr()
+        for (name, norm), rate in zip(norms.items(), rates, strict=True):
+            self._own |= {f"{name}/grad_norm": float(norm), f"{name}/learning_rate": rate}
+        return torch.stack([*norms.values()]).norm()
+
     def log(self, logs: dict[str, float], *arguments: Any, **options: Any) -> None:
-        """Add the parts of the loss, as means over processes since the last log."""
+        """Add the parts of the loss, as means over processes since the last log, and what each of several heads has."""
         if "loss" in logs:
             means = {name: torch.stack(values).mean() for name, values in self._parts.items() if name != "loss"}
             reduced: Any = self.accelerator.reduce(means, "mean")
-            logs, self._parts = {**logs, **{name: float(value) for name, value in reduced.items()}}, {}
+            if self._own:
+                logs = {name: value for name, value in logs.items() if name not in ("grad_norm", "learning_rate")}
+            logs, self._parts = {**logs, **{name: float(value) for name, value in reduced.items()}, **self._own}, {}
         super().log(logs, *arguments, **options)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Measure the acceptance length on the held-out prompts."""
         model, tokens = self.teacher.model, self.plan.eval_tokens
-        metrics = acceptance(self.method, model, self.prompts, self.tokenizer, tokens, self.accelerator)
+        metrics = dict[str, float]()
+        for name, method in self.methods.items():
+            measured = acceptance(method, model, self.prompts, self.tokenizer, tokens, self.accelerator)
+            metrics |= {f"eval_{name}{'/' if name else ''}{key}": value for key, value in measured.items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
@@ -203,9 +217,7 @@ class _Moments(TrainerCallback):
         self._trainer = trainer
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        method, accelerator = self._trainer.method, self._trainer.accelerator
-        if method.recipe.clip_value:
-            accelerator.clip_grad_value_(method.parameters(), method.recipe.clip_value)
+        clip_values(self._trainer.methods)  # which the trainer has unscaled
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         last = state.global_step >= state.max_steps
@@ -213,14 +225,14 @@ class _Moments(TrainerCallback):
         control.should_evaluate = control.should_evaluate or (last and bool(self._trainer.prompts))
 
 
-def _arguments(method: TrainingMethod, plan: Plan, *, evaluated: bool) -> TrainingArguments:
-    recipe = method.recipe
+def _arguments(method: TrainingMethod | Together, plan: Plan, *, evaluated: bool) -> TrainingArguments:
+    recipes = [each.recipe for each in by_name(method).values()]
     fixed = {
         "output_dir": plan.output,
-        "num_train_epochs": recipe.epochs if plan.epochs is None else plan.epochs,
+        "num_train_epochs": max(recipe.epochs for recipe in recipes) if plan.epochs is None else plan.epochs,
         "max_steps": plan.max_steps,
-        "per_device_train_batch_size": recipe.batch if plan.batch is None else plan.batch,
-        "max_grad_norm": recipe.clip,
+        "per_device_train_batch_size": max(recipe.batch for recipe in recipes) if plan.batch is None else plan.batch,
+        "max_grad_norm": inf if isinstance(method, Together) else recipes[0].clip,
         "save_steps": plan.save_steps,
         "seed": plan.seed,
         "eval_strategy": "steps" if evaluated and plan.eval_steps else "no",

@@ -1,1 +1,30 @@
-"""Heads that draft for SmolLM2 135M Instruct, and how they are trained."""
+"""For SmolLM2 135M Instruct: held-out questions, heads that draft for it, and how what they learn from is made."""
+
+from importlib import resources
+from pathlib import Path
+
+PROMPTS = ("chat", "rewrite", "summary", "code", "reason")
+
+__all__ = ["PROMPTS", "heads", "prompts"]
+__version__ = "0.1.0"
+
+
+def heads() -> dict[str, Path]:
+    """Give the folders of the heads that ship with the package, for `specdec.load_drafter`."""
+    folder = _data() / "models"
+    return {file.parent.name: file.parent for file in sorted(folder.glob("*/config.json"))}
+
+
+def prompts(name: str) -> Path:
+    """Give the file of a set of questions, in FastChat's format.
+
+    Raises:
+        ValueError: there is no such set.
+    """
+    if name not in PROMPTS:
+        raise ValueError(f"expected a set of prompts of {', '.join(PROMPTS)}, got {name!r}")
+    return _data() / "prompts" / f"{name}.jsonl"
+
+
+def _data() -> Path:
+    return Path(str(resources.files(__name__)))

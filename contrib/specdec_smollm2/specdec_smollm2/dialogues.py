@@ -4,18 +4,18 @@ The chat template is opened where the user's turn begins, and the model writes t
 arXiv 2406.08464).
 """
 
+from collections import deque
 from collections.abc import Iterator
 from enum import Enum
+from itertools import islice
 
 from attrs import define, field, frozen
-from transformers import PreTrainedTokenizerBase
 
 from specdec import Needs, Sampling, Tree
 from specdec.target import Session, Sessions, Target
+from specdec_smollm2.layout import Layout
 
 GRAM = 8
-MARK = "\N{WHITE SQUARE}\N{BLACK SQUARE}"
-"""A user's turn that stands in no template."""
 
 
 @frozen
@@ -25,38 +25,6 @@ class Lengths:
     shortest: int = 4
     question: int = 200
     answer: int = 512
-
-
-@frozen
-class Layout:
-    """A chat template as tokens and text: what comes before the user's turn, after it, and after the answer."""
-
-    tokenizer: PreTrainedTokenizerBase
-    before: str
-    after: str
-    end: int
-
-    @classmethod
-    def of(cls, tokenizer: PreTrainedTokenizerBase) -> "Layout":
-        """Find the parts around a user's turn."""
-        turns = [{"role": "user", "content": MARK}]
-        whole = str(tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
-        before, after = whole.split(MARK)
-        return cls(tokenizer, before, after, int(tokenizer.eos_token_id))
-
-    def question(self) -> list[int]:
-        """Give what a question continues."""
-        return self.tokens(self.before)
-
-    def answer(self, question: str) -> list[int]:
-        """Give what an answer continues."""
-        return self.tokens(self.before + question + self.after)
-
-    def tokens(self, text: str) -> list[int]:
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
-
-    def text(self, tokens: list[int]) -> str:
-        return str(self.tokenizer.decode(tokens, clean_up_tokenization_spaces=False))
 
 
 class Fate(Enum):
@@ -69,26 +37,39 @@ class Fate(Enum):
     KNOWN = "the question was there already"
 
 
-@define
+@define(eq=False)
 class Dialogue:
     """A question and its answer while they are made; `seed` is its number."""
 
     seed: int
     temperature: float
-    question: str | None = None
+    question: str = ""
     answer: list[int] = field(factory=list)
     fate: Fate | None = None
 
     def record(self, layout: Layout) -> dict[str, object]:
         """Give a line of training data, or of what was left out."""
-        if self.fate is not Fate.KEPT or self.question is None:
+        if self.fate is not Fate.KEPT:
             return {"seed": self.seed, "left_out": self.fate and self.fate.value}
-        prompt = layout.before + self.question + layout.after
-        answer = layout.text(self.answer)
-        return {"seed": self.seed, "temperature": self.temperature, "prompt": prompt, "response": answer}
+        return {
+            "seed": self.seed,
+            "temperature": self.temperature,
+            "prompt": layout.prompt(self.question),
+            "response": layout.text(self.answer),
+            "tokens": len(self.answer),
+        }
 
 
-@define
+@frozen
+class Turn:
+    """The turn that a session writes, after the first `start` tokens."""
+
+    dialogue: Dialogue
+    start: int
+    answers: bool
+
+
+@define(eq=False)
 class Making:
     """Makes dialogues side by side: as soon as one is done, the next one takes its place."""
 
@@ -97,71 +78,68 @@ class Making:
     lengths: Lengths
     known: set[str]
     """Questions that there are."""
-    sessions: Sessions = field(init=False)
-    _running: dict[Session, tuple[Dialogue, int]] = field(factory=dict, init=False)
-    """Each with the length of what it continues."""
+    _sessions: Sessions = field(init=False)
+    _running: dict[Session, Turn] = field(factory=dict, init=False)
+    _order: deque[Dialogue] = field(factory=deque, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.sessions = Sessions(self.target.engine)
+        self._sessions = Sessions(self.target.engine)
 
     def run(self, dialogues: Iterator[Dialogue], width: int) -> Iterator[Dialogue]:
-        """Make `width` dialogues at a time; give each when it is done."""
+        """Make `width` dialogues at a time; give them in their order, so that the width does not change them."""
         while True:
-            for dialogue in dialogues if len(self._running) < width else ():
-                self._open(dialogue, self.layout.question(), Sampling(temperature=1.0, seed=2 * dialogue.seed))
-                if len(self._running) >= width:
-                    break
+            for dialogue in islice(dialogues, width - len(self._running)):
+                self._order.append(dialogue)
+                self._open(dialogue, self.layout.before, Sampling(temperature=1.0, seed=2 * dialogue.seed))
             if not self._running:
                 return
-            yield from self._step()
+            self._step()
+            while self._order and self._order[0].fate is not None:
+                yield self._settled(self._order.popleft())
 
-    def _open(self, dialogue: Dialogue, tokens: list[int], sampling: Sampling) -> None:
-        session = self.sessions.open(tokens, sampling, Needs())
-        self._running[session] = dialogue, len(tokens)
+    def _open(self, dialogue: Dialogue, text: str, sampling: Sampling, *, answers: bool = False) -> None:
+        tokens = self.layout.tokens(text)
+        self._running[self._sessions.open(tokens, sampling, Needs())] = Turn(dialogue, len(tokens), answers)
 
-    def _step(self) -> Iterator[Dialogue]:
+    def _step(self) -> None:
+        """Write a token of each turn; after a question comes its answer."""
         ready = {one: Tree.root(one.prefix.tokens[-1]) for one in self._running if not one.unread}
-        for session, decision in self.sessions.step(ready).items():
+        for session, decision in self._sessions.step(ready).items():
             if isinstance(decision, Exception):
                 raise decision
-            dialogue, start = self._running[session]
-            said = session.prefix.tokens[start:]
-            if self._over(dialogue, said):
-                del self._running[session]
-                self.sessions.close(session)
-                if dialogue.fate is None:
-                    assert dialogue.question is not None
-                    sampling = Sampling(temperature=dialogue.temperature, seed=2 * dialogue.seed + 1)
-                    self._open(dialogue, self.layout.answer(dialogue.question), sampling)
-                else:
-                    yield dialogue
+            turn = self._running[session]
+            written, dialogue = session.prefix.tokens[turn.start :], turn.dialogue
+            ended = written[-1] == self.layout.end
+            if not ended and len(written) < (self.lengths.answer if turn.answers else self.lengths.question):
+                continue
+            del self._running[session]
+            self._sessions.close(session)
+            if turn.answers:
+                dialogue.answer, dialogue.fate = written, Fate.LOOP if loops(written) else Fate.KEPT
+            else:
+                self._question(dialogue, written[:-1], ended)
+            if dialogue.fate is None:
+                sampling = Sampling(temperature=dialogue.temperature, seed=2 * dialogue.seed + 1)
+                self._open(dialogue, self.layout.prompt(dialogue.question), sampling, answers=True)
 
-    def _over(self, dialogue: Dialogue, said: list[int]) -> bool:
-        """Whether the turn that is being written is over; what it was goes into the dialogue."""
-        ended = said[-1] == self.layout.end
-        if dialogue.question is None:
-            if not ended and len(said) < self.lengths.question:
-                return False
-            self._question(dialogue, said[:-1], ended)
-        else:
-            if not ended and len(said) < self.lengths.answer:
-                return False
-            dialogue.answer = said
-            dialogue.fate = Fate.LOOP if loops(said) else Fate.KEPT
-        return True
-
-    def _question(self, dialogue: Dialogue, said: list[int], ended: bool) -> None:
-        text = self.layout.text(said).strip()
-        dialogue.question = text
+    def _question(self, dialogue: Dialogue, written: list[int], ended: bool) -> None:
+        dialogue.question = self.layout.text(written).strip()
         if not ended:
             dialogue.fate = Fate.LONG
-        elif len(said) < self.lengths.shortest or not text:
+        elif len(written) < self.lengths.shortest or not dialogue.question:
             dialogue.fate = Fate.SHORT
-        elif loops(said):
+        elif loops(written):
             dialogue.fate = Fate.LOOP
-        elif text in self.known:
+        elif dialogue.question in self.known:
             dialogue.fate = Fate.KNOWN
-        self.known.add(text)
+
+    def _settled(self, dialogue: Dialogue) -> Dialogue:
+        """Compare a question with all before it, of which some were not there while it was answered."""
+        if dialogue.question in self.known:
+            dialogue.fate = Fate.KNOWN
+        elif dialogue.fate is Fate.KEPT:
+            self.known.add(dialogue.question)
+        return dialogue
 
 
 def loops(tokens: list[int]) -> bool:

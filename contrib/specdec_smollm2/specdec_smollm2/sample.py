@@ -4,70 +4,105 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
+from attrs import define, field
 from transformers.utils import logging
 
 from specdec import Target
-from specdec_smollm2.dialogues import Dialogue, Layout, Lengths, Making
+from specdec_smollm2.dialogues import Dialogue, Lengths, Making
+from specdec_smollm2.layout import Layout
 
 TEMPERATURES = (0.0, 0.6, 1.0)
 """Of the answers, in turn: a head drafts for greedy text and for sampled text."""
 OFTEN = 60.0
 """Seconds between two lines that say how far it is."""
 
+Output = Annotated[Path, typer.Option(metavar="FILE", help="JSONL to write; what is there is continued.")]
+Model = Annotated[str, typer.Option(metavar="NAME|PATH|HUB-ID", help="A chat model.")]
+Tokens = Annotated[int, typer.Option(min=1, help="Tokens of answers, those that are there included.")]
+Width = Annotated[int, typer.Option(min=1, help="Dialogues at a time.")]
+Shortest = Annotated[int, typer.Option(min=1, help="Least tokens of a question.")]
+Question = Annotated[int, typer.Option(min=1, help="Most tokens of a question; longer ones are left out.")]
+Answer = Annotated[int, typer.Option(min=1, help="Most tokens of an answer; longer ones are cut.")]
+
 
 def sample(
-    output: Annotated[Path, typer.Option(help="JSONL to write; what is there is continued.")],
-    target: Annotated[str, typer.Option(help="A chat model.")] = "smollm2",
-    tokens: Annotated[int, typer.Option(min=1, help="Tokens of answers to make, those that are there included.")] = 1_500_000,
-    width: Annotated[int, typer.Option(min=1, help="Dialogues at a time.")] = 24,
+    output: Output,
+    target: Model = "smollm2",
+    tokens: Tokens = 1_500_000,
+    width: Width = 24,
+    shortest: Shortest = Lengths.shortest,
+    question: Question = Lengths.question,
+    answer: Answer = Lengths.answer,
 ) -> None:
     """Have a chat model make up questions, and answer them.
 
-    Dialogue n is sampled with seeds of its own, so the same ones come out however often this is stopped; which of two
-    equal questions counts may change.
+    Dialogue n is sampled with seeds of its own, so the same lines come out whatever the width, and however often this
+    is stopped. The seeds of those that are left out go to a file beside the output.
     """
     torch.set_num_threads(1)
     logging.set_verbosity_error()
     model = Target.from_pretrained(target)
     layout = Layout.of(model.tokenizer)
-    lines = _read(output)
-    done = {int(line["seed"]) for line in lines}
-    kept = [line for line in lines if "prompt" in line]
-    count = sum(int(line["tokens"]) for line in kept)
-    making = Making(model, layout, Lengths(), {line["prompt"].removeprefix(layout.before).removesuffix(layout.after) for line in kept})
-    last, began, first = time.monotonic(), time.monotonic(), count
-    with output.open("a", encoding="utf-8") as file:
-        for dialogue in making.run(_dialogues(done, lambda: count < tokens), width):
-            record = dialogue.record(layout) | {"tokens": len(dialogue.answer)}
+    kept, left_out = _read(output), _read(beside(output))
+    done = {line["seed"] for line in kept + left_out}
+    making = Making(
+        model, layout, Lengths(shortest, question, answer), {layout.question(one["prompt"]) for one in kept}
+    )
+    pace = Pace(sum(line["tokens"] for line in kept))
+    with output.open("a", encoding="utf-8") as training, beside(output).open("a", encoding="utf-8") as others:
+        for dialogue in making.run(_dialogues(done), width) if pace.tokens < tokens else ():
+            record = dialogue.record(layout)
+            file = training if "prompt" in record else others
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
             file.flush()
-            if "prompt" in record:
-                count += len(dialogue.answer)
-            if time.monotonic() - last > OFTEN:
-                last = time.monotonic()
-                print(f"{count} tokens of answers, {(count - first) / (last - began):.0f} a second", file=sys.stderr, flush=True)
+            pace.add(len(dialogue.answer) if file is training else 0)
+            if pace.tokens >= tokens:
+                break
 
 
-def _dialogues(done: set[int], wanted) -> Iterator[Dialogue]:
-    seed = 0
-    while wanted():
-        if seed not in done:
-            yield Dialogue(seed, TEMPERATURES[seed % len(TEMPERATURES)])
-        seed += 1
+def beside(output: Path) -> Path:
+    """Name the file of what is left out."""
+    return output.with_name(f"{output.stem}.left-out.jsonl")
 
 
-def _read(output: Path) -> list[dict]:
+@define
+class Pace:
+    """Counts tokens, and says now and then how many there are."""
+
+    tokens: int
+    _before: int = field(init=False)
+    _began: float = field(factory=time.monotonic, init=False)
+    _last: float = field(factory=time.monotonic, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._before = self.tokens
+
+    def add(self, tokens: int) -> None:
+        """Count some more."""
+        self.tokens, now = self.tokens + tokens, time.monotonic()
+        if now - self._last > OFTEN:
+            self._last = now
+            speed = (self.tokens - self._before) / (now - self._began)
+            print(f"{self.tokens} tokens of answers, {speed:.0f} a second", file=sys.stderr, flush=True)
+
+
+def _dialogues(done: set[int]) -> Iterator[Dialogue]:
+    return (Dialogue(seed, TEMPERATURES[seed % len(TEMPERATURES)]) for seed in count() if seed not in done)
+
+
+def _read(file: Path) -> list[dict[str, Any]]:
     """Read what is there, and cut off a line that was not written to its end."""
-    if not output.exists():
-        return []
-    whole = [line for line in output.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
-    output.write_bytes(b"".join(whole))
-    return [json.loads(line) for line in whole]
+    data = file.read_bytes() if file.exists() else b""
+    whole = data[: data.rfind(b"\n") + 1]
+    if len(whole) < len(data):
+        file.write_bytes(whole)
+    return [json.loads(line) for line in whole.splitlines()]
 
 
 if __name__ == "__main__":
