@@ -3,7 +3,7 @@
 from specdec.drafters import Ngram, NoDrafter, SmallModel
 from specdec.hookspecs import Register, hookimpl
 from specdec.interfaces import Rule, Verifier
-from specdec.policies import Adaptive, Chain, Dynamic, Hybrid, Sequoia, Static
+from specdec.policies import Adaptive, Auto, Chain, Dynamic, Hybrid, Sequoia, Static
 from specdec.rules import Lenient, Match, Rejection, Traversal, Typical
 from specdec.target import Target
 from specdec.target.loading import Name
@@ -30,6 +30,7 @@ def register_policies(register: Register) -> None:
     register("hybrid", Hybrid)
     register("sequoia", Sequoia.fitted)
     register("adaptive", Adaptive)
+    register("auto", Auto)
 
 
 @hookimpl

@@ -1,8 +1,12 @@
 """Which stream's batch a drafter or a verifier holds, so that none continues with another's."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import RLock
+from typing import Any
 from weakref import WeakValueDictionary
 
-from attrs import frozen
+from attrs import field, frozen
 
 from specdec.errors import BatchReplaced
 from specdec.interfaces import Drafter, Verifier
@@ -13,14 +17,19 @@ class Claim:
     """One stream's claim on the parts that hold its batch; a later claim on any of them ends it."""
 
     parts: tuple[Drafter | Verifier, ...]
+    lock: Any = field(factory=RLock)
+    """What works on the parts holds it; claims on the same drafter share it."""
 
     @staticmethod
     def of(drafter: Drafter, verifier: Verifier) -> "Claim":
         """Claim the verifier, and a drafter that keeps something of its batch, as those with a `begin` do."""
         keeps = type(drafter).begin is not Drafter.begin
-        claim = Claim((drafter, verifier) if keeps else (verifier,))
-        for part in claim.parts:
-            _CLAIMS[id(part)] = claim  # a claim keeps its parts alive, so their ids stay theirs
+        parts = (drafter, verifier) if keeps else (verifier,)
+        with _CLAIMING:
+            before = _CLAIMS.get(id(parts[0]))
+            claim = Claim(parts, before.lock if before else RLock())
+            for part in parts:
+                _CLAIMS[id(part)] = claim  # a claim keeps its parts alive, so their ids stay theirs
         return claim
 
     @staticmethod
@@ -42,5 +51,21 @@ class Claim:
                     f"stream began on it; read a stream to its end first, or give each a drafter of its own"
                 )
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other threads from the parts during some work; check before it, and where it fails.
+
+        Raises:
+            BatchReplaced: as `check` does.
+        """
+        with self.lock:
+            self.check()
+            try:
+                yield
+            except Exception:
+                self.check()
+                raise
+
 
 _CLAIMS: WeakValueDictionary[int, Claim] = WeakValueDictionary()
+_CLAIMING = RLock()

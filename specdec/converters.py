@@ -1,6 +1,7 @@
 """What users write as options, made into plain Python values."""
 
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from typing import Any, TypeVar
 
 import numpy as np
@@ -82,14 +83,21 @@ def _sequences(value: Any) -> tuple[tuple[int, ...], ...]:
     return tuple(_some_ids(tokens) for tokens in _flat(value))
 
 
+def _number(value: Any) -> float:
+    number = float(value)
+    if not number < inf:
+        raise ValueError(f"expected a number below infinity, got {value!r}")
+    return number
+
+
 def _biases(value: Any) -> tuple[tuple[tuple[int, ...], float], ...]:
     pairs = value.items() if isinstance(value, Mapping) else value
-    return tuple((_some_ids(tokens), float(bias)) for tokens, bias in pairs)
+    return tuple((_some_ids(tokens), _number(bias)) for tokens, bias in pairs)
 
 
 def _decay(value: Any) -> tuple[int, float]:
     start, factor = value
-    return _id(start), float(factor)
+    return _id(start), _number(factor)
 
 
 def _texts(value: Any) -> tuple[str, ...]:

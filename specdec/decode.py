@@ -1,8 +1,9 @@
 """The loop: propose, verify, advance."""
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
+from time import perf_counter
 from typing import Any
 
 from attrs import evolve, frozen
@@ -14,8 +15,9 @@ from specdec.claims import Claim
 from specdec.context import Context, Step
 from specdec.differences import differences
 from specdec.ends import Ends, limits_of
-from specdec.errors import OptionError, TreeError, VocabularyMismatch
+from specdec.errors import TreeError, VocabularyMismatch
 from specdec.interfaces import Drafter, TreePolicy, Verifier
+from specdec.kinds import check_kind
 from specdec.metrics import Metrics, Summary
 from specdec.observers import observe
 from specdec.options import Sampling, Stop
@@ -45,24 +47,32 @@ class Decoder:
         tokenizer: PreTrainedTokenizerBase | None = None,
         chance: Chance | None = None,
         observers: Sequence[object] = (),
+        clock: Callable[[], float] = perf_counter,
     ) -> None:
         """Put the parts together; policy and tokenizer are the drafter's and the verifier's own unless given.
 
-        Each observer is told of this decoder's steps, by those methods `on_begin`, `on_step` and `on_end` it has.
+        Each observer is told of this decoder's steps, by those methods `on_begin`, `on_step` and `on_end` it has. A
+        policy that learns is told what they take by the `clock`, in seconds; where the text depends on the tree, which
+        it would then depend on time, the drafter's own policy takes its place, with a warning.
 
         Raises:
             VocabularyMismatch: the drafter is made for a vocabulary of another size.
             OptionError: a part is something else, or an observer has none of these methods.
         """
-        _check_parts(drafter, verifier, policy)
+        check_kind(drafter, Drafter, "a drafter, as load_drafter makes")
+        check_kind(verifier, Verifier, "a verifier, such as a Target")
+        check_kind(policy, TreePolicy | None, "a policy, as load_policy makes, or None")
+        check_kind(tokenizer, PreTrainedTokenizerBase | None, "a tokenizer of transformers, or None")
+        check_kind(chance, Chance | None, "a Chance, or None")
         if drafter.vocab_size not in (None, verifier.vocab_size):
             raise VocabularyMismatch(
                 f"expected a drafter for the target's vocabulary of {verifier.vocab_size} tokens, "
                 f"got {type(drafter).__name__} with {drafter.vocab_size}"
             )
-        self.drafter, self.verifier, self.policy = drafter, verifier, policy or load_policy(drafter.policy)
+        self.drafter, self.verifier, self.policy = drafter, verifier, _settled(policy, drafter, verifier)
         self.tokenizer = tokenizer or verifier.tokenizer
         self.metrics = Metrics()
+        self._clock, self._learns = clock, verifier.repeatable and _learns(self.policy)
         self._chance, self._observers, self._warned = chance or Keyed(), observe(observers), False
 
     def generate(
@@ -136,7 +146,8 @@ class Decoder:
         step = verifier.prefill(encoded, self.drafter.needs, options)
         claim = Claim.of(self.drafter, verifier)
         context = Context(encoded, limits, [False] * len(encoded), options, step, noise, self.verifier.vocab_size)
-        self.drafter.begin(context)
+        with claim.held():
+            self.drafter.begin(context)
         self.metrics = Metrics()
         return self._run(verifier, claim, context, ends, self.metrics), self.metrics
 
@@ -145,17 +156,23 @@ class Decoder:
         relays = (plugins().hook, self._observers)
         _tell(relays, "on_begin", context=context)
         while not all(context.done):
-            claim.check()
-            trees = self.drafter.propose(context, self.policy)
+            start = self._clock()
+            with claim.held():
+                trees = self.drafter.propose(context, self.policy)
+            drafted = self._clock()
             if [tree is None for tree in trees] != context.done:
                 raise TreeError(
                     f"expected {type(self.drafter).__name__} to give a tree for sequences {context.active} of "
                     f"{len(context.done)} and None for the others, got trees for "
                     f"{[number for number, tree in enumerate(trees) if tree is not None]} of {len(trees)}"
                 )
-            step, done = ends.cut(context, verifier.verify(trees))
+            step = verifier.verify(trees)
+            verified = self._clock()
+            step, done = ends.cut(context, step)
             context = context.extend(step, done)
             metrics.observe(trees, step)
+            if self._learns and step.verified:
+                self.policy.observe(trees, step, drafted - start, verified - drafted)
             _tell(relays, "on_step", context=context, trees=trees, step=step)
             text = [one.add(new, last) if new else "" for one, new, last in zip(texts, step.tokens, done, strict=False)]
             yield evolve(step, text=tuple(text) if texts else None)
@@ -164,15 +181,20 @@ class Decoder:
             verifier.close()
 
 
-def _check_parts(drafter: object, verifier: object, policy: object) -> None:
-    """Check that each part is what it is to be, for names are easily given in its place."""
-    for what, kind, part in (
-        ("a drafter, as load_drafter makes", Drafter, drafter),
-        ("a verifier, such as a Target", Verifier, verifier),
-        ("a policy, as load_policy makes, or None", TreePolicy | None, policy),
-    ):
-        if not isinstance(part, kind):
-            raise OptionError(f"expected {what}, got {part!r}")
+def _settled(policy: TreePolicy | None, drafter: Drafter, verifier: Verifier) -> TreePolicy:
+    """Give the policy, or the drafter's own where there is none, or where it would make texts depend on time."""
+    if policy is not None and _learns(policy) and not verifier.repeatable:
+        warnings.warn(
+            f"expected a rule whose text is the same for every tree, such as match, with {policy!r}, whose trees "
+            f"depend on time; got {verifier!r}, so the drafter's own policy takes its place: {drafter.policy}",
+            stacklevel=3,
+        )
+        policy = None
+    return policy or load_policy(drafter.policy)
+
+
+def _learns(policy: TreePolicy) -> bool:
+    return type(policy).observe is not TreePolicy.observe
 
 
 def _tell(relays: Iterable[HookRelay], event: str, **what: Any) -> None:

@@ -48,6 +48,13 @@ class TreePolicy(ABC):
         """
         return range(len(tree))
 
+    def observe(self, trees: Sequence[Tree | None], step: Step, drafting: float, verifying: float) -> None:
+        """Hear what was verified and decided in a step, and how many seconds the drafter and the verifier took.
+
+        What is learnt from it may change the shape of later trees; a policy that is told nothing has one shape for
+        equal trees. It is called only where no text depends on its tree, for no two runs take the same time.
+        """
+
 
 class Drafter(ABC):
     """Guesses what the target will say next."""
@@ -94,6 +101,8 @@ class Verifier(ABC):
     """The target's tokenizer, if it is at hand."""
     generation_config: GenerationConfig | None = None
     """How the target is decoded by default, by its own account."""
+    repeatable: bool = False
+    """Whether the text is the same for every tree, as its rule's `repeatable` says."""
 
     def view(self) -> "Verifier":
         """Give a verifier of the same target for one more batch, whose batches do not end this one's.

@@ -7,6 +7,7 @@ import pluggy
 
 from specdec import hookspecs
 from specdec.errors import OptionError
+from specdec.kinds import check_kind
 
 EVENTS = ("on_begin", "on_step", "on_end")
 
@@ -24,6 +25,7 @@ def observe(observers: Iterable[object]) -> pluggy.HookRelay:
     Raises:
         OptionError: one has none of them, names an argument that there is not, or is given twice.
     """
+    check_kind(observers, Iterable, "a list of observers")
     manager = _Observers("specdec")
     manager.add_hookspecs(hookspecs)
     for observer in observers:

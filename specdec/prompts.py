@@ -88,7 +88,10 @@ def _rows(ids: np.ndarray | Tensor) -> list[list[int]]:
     if ids.ndim not in (1, 2) or not _is_whole(ids):
         shape = f"{list(ids.shape)} of {ids.dtype}"
         raise PromptError(f"expected token ids as whole numbers of shape [T] or [B, T], got {shape}")
-    rows: list[Any] = ids.tolist()
+    try:
+        rows: list[Any] = ids.tolist()
+    except RuntimeError as error:  # of a sparse tensor, or one on the meta device
+        raise PromptError(f"expected token ids that can be read, got {_named(ids)}: {error}") from error
     return [rows] if ids.ndim == 1 else rows
 
 
@@ -101,7 +104,7 @@ def _is_whole(ids: np.ndarray | Tensor) -> bool:
 def _attended(encoding: BatchEncoding) -> list[list[int]]:
     """List the ids that the attention mask does not hide."""
     ids: list[Any] = batch(encoding["input_ids"]) if "input_ids" in encoding else []
-    mask = _nested(encoding["attention_mask"]) if "attention_mask" in encoding else ids
+    mask = ids if encoding.get("attention_mask") is None else _nested(encoding["attention_mask"])
     if not ids or not isinstance(ids[0], list) or list(map(len, ids)) != list(map(len, mask)):
         raise PromptError(f"expected input_ids, and an attention_mask of the same shape; got {_named(encoding)}")
     if mask is ids:
@@ -110,13 +113,16 @@ def _attended(encoding: BatchEncoding) -> list[list[int]]:
 
 
 def _nested(mask: Any) -> list[Any]:
-    rows = mask.tolist() if isinstance(mask, np.ndarray | Tensor) else list(mask)
-    return rows if rows and isinstance(rows[0], Sized) else [rows]
+    rows = mask.tolist() if isinstance(mask, np.ndarray | Tensor) else mask
+    several = isinstance(rows, list | tuple) and rows and isinstance(rows[0], Sized)
+    return list(rows) if several else [rows if isinstance(rows, Sized) else []]
 
 
 def _tokens(prompt: str | list[int] | Messages, tokenizer: PreTrainedTokenizerBase | None) -> list[int]:
     if not isinstance(prompt, str) and not (prompt and isinstance(prompt[0], Mapping)):
         return list(prompt)  # type: ignore[arg-type]
+    if isinstance(prompt, str):
+        _check_whole(prompt)
     if tokenizer is None:
         raise PromptError(f"expected token ids, for there is no tokenizer; got {brief(prompt)}")
     if not isinstance(prompt, str) and not tokenizer.chat_template:
@@ -126,6 +132,13 @@ def _tokens(prompt: str | list[int] | Messages, tokenizer: PreTrainedTokenizerBa
     except Exception as error:
         reason = str(error).partition("\n")[0]
         raise PromptError(f"expected a prompt that the tokenizer can read, got {brief(prompt)}: {reason}") from error
+
+
+def _check_whole(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise PromptError(f"expected text, got half a character at {error.start} of {brief(text)}") from None
 
 
 def _encoded(prompt: str | Messages, tokenizer: PreTrainedTokenizerBase) -> list[int]:

@@ -6,7 +6,7 @@ from math import isfinite
 
 import torch
 from attrs import asdict, evolve, frozen
-from jaxtyping import Float, Num
+from jaxtyping import Float, Int, Num
 from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList, TopPLogitsWarper
 
@@ -76,6 +76,9 @@ def scores(
     A token is chosen by `scores + temperature * noise`. What is cut at the temperature is minus infinity. Where the
     largest is not finite there is nothing to choose: see `require_finite`. The history is that of all N, and may be
     None unless `uses_history`. `processing` is the sequence's own, built from the sampling unless given.
+
+    Raises:
+        OptionError: a processor gives no score for each token.
     """
     rows = _wide(logits).reshape(-1, logits.shape[-1])
     if processing is None:
@@ -85,7 +88,7 @@ def scores(
         usable = rows.amax(-1, keepdim=True).isfinite()
         if not usable.any():  # a processor that remembers is not asked, for the step may be repeated
             return torch.full_like(logits, torch.nan)
-        rows = _wide(processing.processors(tokens, rows.clone())).where(usable, torch.nan)
+        rows = _wide(_processed(processing.processors, tokens, rows)).where(usable, torch.nan)
     if processing.filters:
         tempered = processing.filters(None, rows / float(sampling.temperature))
         rows = rows.where(tempered.isfinite(), tempered)
@@ -146,6 +149,16 @@ def _filters(sampling: Sampling, device: torch.device | None) -> LogitsProcessor
         StableTopP(one.top_p, one.filter_value, one.min_tokens_to_keep) if type(one) is TopPLogitsWarper else one
         for one in built
     )
+
+
+def _processed(
+    processors: LogitsProcessorList, tokens: Int[Tensor, "N T"], rows: Float[Tensor, "N V"]
+) -> Num[Tensor, "N V"]:
+    processed: object = processors(tokens, rows.clone())
+    if not isinstance(processed, Tensor) or processed.shape != rows.shape:
+        got = list(processed.shape) if isinstance(processed, Tensor) else type(processed).__name__
+        raise OptionError(f"expected processors to give scores of shape {list(rows.shape)}, got {got}")
+    return processed
 
 
 def _wide(rows: Num[Tensor, "*N V"]) -> Float[Tensor, "*N V"]:

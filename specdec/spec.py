@@ -9,6 +9,7 @@ from typing import Annotated, Any, get_args, get_origin
 from attrs import frozen
 
 from specdec.errors import OptionError
+from specdec.kinds import check_kind
 
 OPTIONS = re.compile(r"\w+=[^,]*(,\s*\w+=[^,]*)*")
 
@@ -32,6 +33,7 @@ class Spec:
         Raises:
             OptionError: there is no name, nothing after a colon, or an option twice or without a value.
         """
+        check_kind(text, str, "NAME[:PATH][:key=value,...]")
         name, colon, rest = text.partition(":")
         path, second, options = rest.rpartition(":")
         if OPTIONS.fullmatch(options):

@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 LAYERS = [
     {
-        *("errors", "bounds", "converters", "processors", "options", "sampling", "prefix"),
+        *("errors", "bounds", "kinds", "converters", "processors", "options", "sampling", "prefix"),
         *("canonical", "chance", "features", "tree", "pack", "context"),
     },
     {"interfaces"},

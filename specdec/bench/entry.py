@@ -109,6 +109,7 @@ class Speculative(Entry):
             _TimedDrafter(drafter, self._drafting),
             _TimedVerifier(verifier, self._verifying),
             load_policy(policy) if isinstance(policy, str) else policy,
+            clock=clock,
         )
 
     def decode(self, prompt: Sequence[int], sampling: Sampling, max_tokens: int) -> Trace:
@@ -149,6 +150,7 @@ class _TimedVerifier(Verifier):
         self._verifier, self._watch = verifier, watch
         self.vocab_size, self.max_length = verifier.vocab_size, verifier.max_length
         self.end_tokens, self.generation_config = verifier.end_tokens, verifier.generation_config
+        self.repeatable = verifier.repeatable
 
     def prefill(self, prompts: Sequence[Sequence[int]], needs: Needs, sampling: Sequence[Sampling]) -> Step:
         return self._verifier.prefill(prompts, needs, sampling)

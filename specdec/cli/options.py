@@ -18,6 +18,13 @@ Drafter = Annotated[
 Policy = Annotated[
     str | None, Option(metavar="NAME[:k=v,...]", help="The shape of the guesses; else one that suits the drafter.")
 ]
+LearntPolicy = Annotated[
+    str | None,
+    Option(
+        metavar="NAME[:k=v,...]",
+        help="The shape of the guesses; else auto, or with rules other than match one that suits the drafter.",
+    ),
+]
 Rule = Annotated[str, Option(metavar="NAME[:k=v,...]", help="What decides which guesses are accepted.")]
 Verifier = Annotated[str, Option(metavar="NAME[:k=v,...]", help="What has the target check the guesses.")]
 Temperature = Annotated[float, Option(metavar="T", help="0 is greedy.")]

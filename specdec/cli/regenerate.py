@@ -24,7 +24,7 @@ def regenerate(
     target: options.Target = None,
     drafter: Drafter = "none",
     policy: options.Policy = None,
-    temperature: options.Temperature = 0.0,
+    temperature: options.ModelTemperature = None,
     top_p: options.TopP = None,
     top_k: options.TopK = None,
     seed: options.Seed = 0,
@@ -38,20 +38,24 @@ def regenerate(
     """Have the target answer what is in training data again, and write that as training data.
 
     Each answer of a conversation is replaced, in turn; a text is continued after its first tokens.
+
+    The target is sampled as its own generation config asks, but for what is given here.
     """
     from rich.console import Console
 
     from specdec.cli.parts import find_target, load, spec_paths, target_hash
+    from specdec.cli.sampling import read
     from specdec.options import Sampling
     from specdec.outputs import Output
     from specdec.training.regenerate import Lengths, fingerprint, jobs, write
     from specdec.training.report import bar
 
-    options.check_sampled(temperature, top_p=top_p, top_k=top_k)
-    sampling = Sampling(temperature, top_k, top_p, seed=seed)
-    read = [find_target(target), *data, *spec_paths(drafter, policy)]
-    made = Output.of(output, "regenerate", read)
+    changes = read((), temperature=temperature, top_p=top_p, top_k=top_k, seed=seed)
+    inputs = [find_target(target), *data, *spec_paths(drafter, policy)]
+    made = Output.of(output, "regenerate", inputs)
     decoder = load(target, drafter, policy, "match", device).decoder
+    sampling = Sampling.of(decoder.verifier.generation_config, **changes)
+    options.check_sampled(sampling.temperature, top_p=top_p, top_k=top_k)
     lengths = Lengths(prompt_tokens, max_tokens, decoder.verifier.max_length)
     todo, skipped = jobs(data, decoder.tokenizer, lengths, skip_malformed=skip_malformed)
     console = Console(highlight=False, soft_wrap=True)

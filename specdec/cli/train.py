@@ -72,6 +72,8 @@ def train(
     """
     _check_installed()
     _check_precision(precision)
+    if eval_steps is not None and prompts is None:
+        raise OptionError(f"expected --prompts with --eval-steps, got --eval-steps {eval_steps} alone")
     from transformers import set_seed
 
     from specdec.cli import parts

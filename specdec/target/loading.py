@@ -8,6 +8,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from specdec.errors import ModelError, OptionError
+from specdec.kinds import check_kind
 from specdec.target.attention import use_grouped
 from specdec.target.half import pack_weights
 
@@ -29,7 +30,8 @@ def load_model(
 
     Raises:
         ModelError: there is no such model, or transformers cannot load it.
-        OptionError: there is no such device here, or no such choice of weights for this model.
+        OptionError: there is no such device here, or no such choice of weights for this model; or the name is no name,
+            or transformers does not take the options.
     """
     name = model_folder(name)
     place = None if device is None else find_device(device)
@@ -37,6 +39,10 @@ def load_model(
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(name, **options)
     except (OSError, ValueError) as error:
         raise _cannot("model", name, error) from error
+    except (AttributeError, TypeError) as error:
+        if not options:
+            raise
+        raise OptionError(f"expected options that transformers takes, got {options}: {error}") from error
     if place is not None:
         model = model.to(place)
     if "dtype" not in options and model.dtype in (torch.float16, torch.bfloat16) and model.device.type == "cpu":
@@ -52,7 +58,9 @@ def model_folder(name: Name) -> Name:
 
     Raises:
         ModelError: the file is not there, or transformers cannot read it.
+        OptionError: it is no name.
     """
+    check_kind(name, str | PathLike, "a folder, a GGUF file, or a name on the hub")
     if not str(name).endswith(".gguf"):
         return name
     from specdec.target.gguf import converted
@@ -85,7 +93,7 @@ def load_tokenizer(name: Name) -> PreTrainedTokenizerBase:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(model_folder(name))
         if len(tokenizer) <= len(tokenizer.added_tokens_decoder):  # what transformers makes where there are no files
             raise ValueError("it has no tokens but special ones")
-    except ModelError:
+    except (ModelError, OptionError):
         raise
     except Exception as error:  # of many kinds, where files are missing
         needless = f"; for token ids, Target(load_model({str(name)!r})) needs none" if Path(name).exists() else ""

@@ -15,6 +15,7 @@ from specdec.context import Step
 from specdec.errors import PromptError, TreeError
 from specdec.features import Features, Needs
 from specdec.interfaces import Rule, Verifier
+from specdec.kinds import check_kind
 from specdec.options import Sampling
 from specdec.rules import Match
 from specdec.target.checks import check_prompt, check_tree
@@ -41,8 +42,12 @@ class Target(Verifier):
         """Use a loaded model of transformers, or one that PEFT gave adapters, as it is.
 
         Raises:
+            OptionError: tokenizer, rule or chance are something else, such as their names.
             UnsupportedModel: it does not read trees, chunks of a text or texts side by side as it reads one text.
         """
+        check_kind(tokenizer, PreTrainedTokenizerBase | None, "a tokenizer of transformers, or None")
+        check_kind(rule, Rule | None, "a rule, as load_rule makes, or None")
+        check_kind(chance, Chance | None, "a Chance, or None")
         self.engine = Engine(model)
         self.sessions = Sessions(self.engine, rule or Match(), chance or Keyed())
         self.tokenizer = tokenizer
@@ -63,9 +68,14 @@ class Target(Verifier):
         return cls(load_model(name, **options), load_tokenizer(name), rule)
 
     def __repr__(self) -> str:
-        model = self.model
+        model, rule = self.engine.model, self.sessions.rule
         size = f"{self.vocab_size} tokens, {self.max_length or 'any number of'} positions"
-        return f"Target({type(model).__name__}, {size}, {model.dtype} on {model.device}, {self.sessions.rule!r})"
+        return f"{type(self).__name__}({type(model).__name__}, {size}, {model.dtype} on {model.device}, {rule!r})"
+
+    @property
+    def repeatable(self) -> bool:  # type: ignore[override]
+        """Whether the text is the same for every tree, which is up to the rule."""
+        return self.sessions.rule.repeatable
 
     @property
     def model(self) -> PreTrainedModel:

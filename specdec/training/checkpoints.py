@@ -7,8 +7,12 @@ from pathlib import Path
 
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from specdec.errors import OptionError
+
 STATE = "trainer_state.json"
 """The trainer writes it last."""
+WRITTEN = (".bin", ".json", ".pt", ".pth", ".safetensors")
+"""Endings of the files that it writes."""
 
 
 def last_whole(output: str) -> str | None:
@@ -23,8 +27,16 @@ def step(folder: str | Path) -> int:
 
 
 def remove(output: str) -> None:
-    """Remove all checkpoints."""
-    for folder in _checkpoints(output):
+    """Remove all checkpoints.
+
+    Raises:
+        OptionError: there is something else in one; then all are left.
+    """
+    folders = list(_checkpoints(output))
+    for file in (file for folder in folders for file in folder.rglob("*")):
+        if file.is_file() and file.suffix not in WRITTEN:
+            raise OptionError(f"expected checkpoints of what training wrote alone, got {file}; move it")
+    for folder in folders:
         if folder.is_symlink():
             folder.unlink()
         else:

@@ -14,6 +14,8 @@ ROLES = {
     **dict.fromkeys(("tool", "function", "observation"), "tool"),
 }
 """Who speaks, by the names of OpenAI, ShareGPT and others, as chat templates call them."""
+UNLEARNT = ("tool_calls", "function_call", "reasoning_content", "reasoning", "thinking")
+"""Parts of an assistant's turn beside its content, without which it would be learnt to say less than it did."""
 FORMS = "'messages', 'conversations', a 'prompt' with a 'response' or 'completion', or a 'text'"
 
 
@@ -66,7 +68,7 @@ def record(value: Any) -> Record:
     value = {key: part for key, part in value.items() if part is not None}
     for key in ("messages", "conversations"):
         if key in value:
-            return _conversation(value[key])
+            return _conversation(_with_system(value, value[key]))
     if "prompt" not in value:
         return Text(_text(value, "text"))
     answer = "completion" if "completion" in value else "response"
@@ -108,15 +110,24 @@ def _conversation(turns: Any) -> Conversation:
     return Conversation(messages)
 
 
+def _with_system(value: dict[str, Any], turns: Any) -> Any:
+    """Put a system prompt that stands beside the turns, as some of ShareGPT's do, before them."""
+    system = value.get("system")
+    return [{"role": "system", "content": system}, *turns] if system and isinstance(turns, list) else turns
+
+
 def _message(turn: Any, place: int) -> dict[str, str]:
     known = isinstance(turn, dict)
     role, content = ("from", "value") if known and "role" not in turn and "from" in turn else ("role", "content")
     text = _parts(turn.get(content)) if known else None
     if text is None:
         raise DataError(f"expected turn {place} to have {role!r} and a text {content!r}, got {short(turn)}")
-    if not isinstance(turn.get(role), str) or turn[role] not in ROLES:
-        raise DataError(f"expected the {role!r} of turn {place} to be of {', '.join(ROLES)}, got {turn.get(role)!r}")
-    return {"role": ROLES[turn[role]], "content": _whole(text)}
+    if beside := [part for part in UNLEARNT if turn.get(part)]:
+        raise DataError(f"expected all that turn {place} says in its {content!r}, got {beside[0]!r} beside it")
+    speaker = turn.get(role)
+    if not isinstance(speaker, str) or speaker.lower() not in ROLES:
+        raise DataError(f"expected the {role!r} of turn {place} to be of {', '.join(ROLES)}, got {speaker!r}")
+    return {"role": ROLES[speaker.lower()], "content": _whole(text)}
 
 
 def _parts(content: Any) -> str | None:

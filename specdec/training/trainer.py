@@ -108,7 +108,8 @@ class HeadTrainer(Trainer):
         A plan without `resume` removes such checkpoints first.
 
         Raises:
-            OptionError: the run in the output had other settings, data, or another target, and is to be resumed.
+            OptionError: the run in the output had other settings, data, or another target, and is to be resumed; or
+                something is in the output that no run wrote.
         """
         if self.args.should_save:
             self._begin()
@@ -129,10 +130,10 @@ class HeadTrainer(Trainer):
     def _begin(self) -> None:
         """Note what is trained of what; what was trained of other things goes before that is noted."""
         output, examples = self.plan.output, self.train_dataset
+        place = Output.of(output, "train", folder=True)
         if not self.plan.resume:
             checkpoints.remove(output)
         of = {"data": examples.fingerprint, "target": weights_hash(self.teacher.model)}
-        place = Output(output, Path(output).resolve(), "train", folder=True)
         place.begin({**self.plan.settings, **of}, restart=not self.plan.resume)
 
     def leave(self) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import GenerationConfig
 from typer.testing import CliRunner
 
 from specdec import Decoder
@@ -193,3 +194,22 @@ def test_missing_folders_are_made_or_refused_first(train, regenerate, bench, tmp
     refused(bench("--json", missing / "out.json"), "in a folder that exists")
     assert train(output=missing / "head").exit_code == 0
     assert all(torch.isfinite(weight).all() for weight in load_file(missing / "head/model.safetensors").values())
+
+
+def test_answers_follow_the_targets_generation_config(regenerate, copy, tmp_path):
+    """As those of `generate` do; options count as in one made for them."""
+    answers = []
+    for name, options, penalty in (("plain", [], None), ("bent", [], 5.0), ("warm", ["--temperature", 0.9], 5.0)):
+        folder, output = copy(name), tmp_path / f"{name}.jsonl"
+        if penalty:
+            GenerationConfig(repetition_penalty=penalty).save_pretrained(folder)
+        assert regenerate(*options, output=output, target=folder).exit_code == 0
+        settings = json.loads((tmp_path / f"{name}.jsonl.specdec.json").read_text())["settings"]
+        assert settings["repetition_penalty"] == (penalty or 1.0)
+        answers.append(output.read_text())
+
+    assert len(set(answers)) == 3
+
+
+def test_what_measures_nothing_is_refused(train):
+    refused(train("--eval-steps", 2), "expected --prompts with --eval-steps, got --eval-steps 2 alone")

@@ -6,14 +6,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import specdec_zoo
 import torch
 from jaxtyping import config
 from transformers import MinLengthLogitsProcessor
 
-from specdec import Decoder, Sampling, Stop, Target
+from specdec import Decoder, Sampling, Stop, Target, load_drafter, load_policy
 from specdec.drafters import Ngram, NoDrafter, SmallModel
 from specdec.errors import ModelError, OptionError
 from specdec.policies import Chain
+from specdec.rules import Match
+from specdec.target.loading import load_model, load_tokenizer
 from tests.plain import decode_plainly
 from tests.toys import RAGGED, build, byte_tokenizer, tiny
 
@@ -48,6 +51,24 @@ def decoder() -> Decoder:
         (lambda: Decoder(NoDrafter(), tiny()), "expected a verifier, such as a Target, got LlamaForCausalLM"),
         (lambda: Decoder(NoDrafter(), "path"), "expected a verifier, such as a Target, got 'path'"),
         (lambda: Decoder(NoDrafter(), Target(tiny()), "chain"), "expected a policy, as load_policy makes, .* 'chain'"),
+        (lambda: Decoder(NoDrafter(), Target(tiny()), tokenizer="gpt2"), "expected a tokenizer of tr.*, got 'gpt2'"),
+        (lambda: Decoder(NoDrafter(), Target(tiny()), chance=5), "expected a Chance, or None, got 5"),
+        (lambda: Decoder(NoDrafter(), Target(tiny()), observers=5), "expected a list of observers, got 5"),
+        (lambda: Decoder(NoDrafter(), torch.nn.Sequential(tiny())), "got Sequential$"),
+        (lambda: Target(tiny(), "gpt2"), "expected a tokenizer of transformers, or None, got 'gpt2'"),
+        (lambda: Target(tiny(), rule="match"), "expected a rule, as load_rule makes, or None, got 'match'"),
+        (lambda: Target(tiny(), rule=Match), "expected a rule, .* got <class"),
+        (lambda: Target.from_pretrained(None), "expected a folder, a GGUF file, or a name on the hub, got None"),
+        (lambda: Target.from_pretrained(tiny()), "expected a folder, .* got LlamaForCausalLM$"),
+        (
+            lambda: load_model(specdec_zoo.path("draft"), dtype="float23"),
+            "options that transformers takes, got {'dtype': 'float23'}",
+        ),
+        (lambda: load_tokenizer(7), "expected a folder, .* got 7"),
+        (lambda: load_drafter(Ngram()), r"expected NAME\[:PATH\].*, got Ngram\("),
+        (lambda: load_drafter("small_model", tiny()), "expected a folder, .* got LlamaForCausalLM$"),
+        (lambda: load_policy(Chain(3)), r"expected NAME\[:PATH\].*, got Chain\("),
+        (lambda: load_policy(None), r"expected NAME\[:PATH\].*, got None"),
         (lambda: Stop(tokens=[None]), r"token ids, got \[None\]"),
         (lambda: Stop(tokens="ab"), "token ids, got 'ab'"),
         (lambda: Stop(tokens=-1), "token ids, got -1"),
@@ -67,6 +88,9 @@ def decoder() -> Decoder:
         (lambda: Sampling(suppress_tokens=["x"]), "token ids, got"),
         (lambda: Sampling(sequence_bias=[[1, 2, 3]]), "pairs of token ids and a number, got"),
         (lambda: Sampling(sequence_bias={(1,): "x"}), "pairs of token ids and a number, got"),
+        (lambda: Sampling(sequence_bias={(1,): float("nan")}), "a number below infinity, got nan"),
+        (lambda: Sampling(sequence_bias={(1,): float("inf")}), "a number below infinity, got inf"),
+        (lambda: Sampling(exponential_decay_length_penalty=(1, float("nan"))), "a number below infinity, got nan"),
         (lambda: Sampling(exponential_decay_length_penalty=3), "a number of tokens and a factor, got 3"),
         (lambda: Sampling(no_repeat_ngram_size=-1), "no_repeat_ngram_size of at least 0, got -1"),
         (lambda: Sampling(typical_p=0), "typical_p above 0 and at most 1, got 0"),

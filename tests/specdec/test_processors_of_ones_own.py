@@ -202,3 +202,20 @@ def test_a_processor_is_not_asked_about_what_is_no_number() -> None:
     processor = Counts()
     assert scores(Sampling(processors=processor), [1], torch.full((VOCAB,), torch.nan)).isnan().all()
     assert processor.lengths == []
+
+
+@pytest.mark.parametrize(
+    ("processor", "got"),
+    [
+        (lambda ids, scores: None, "NoneType"),
+        (lambda ids, scores: scores.numpy(), "ndarray"),
+        (lambda ids, scores: scores[:, :5], r"\[1, 5\]"),
+        (lambda ids, scores: scores[0], rf"\[{VOCAB}\]"),
+        (lambda ids, scores: scores.expand(2, -1), rf"\[2, {VOCAB}\]"),
+    ],
+)
+@pytest.mark.parametrize("rule", EXACT.values(), ids=EXACT)
+def test_a_processor_gives_a_score_for_each_token(rule: Rule, processor: Any, got: str) -> None:
+    decoder = Decoder(Ngram(), Target(tiny(), rule=rule))
+    with pytest.raises(OptionError, match=rf"processors to give scores of shape \[1, {VOCAB}\], got {got}"):
+        decoder.generate(RAGGED[:2], Sampling(processors=processor), Stop(3))

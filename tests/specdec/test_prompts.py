@@ -55,6 +55,7 @@ def as_a_user_calls() -> Iterator[None]:
         (BatchEncoding({"input_ids": ONE}), [ONE]),
         (BatchEncoding({"input_ids": ONE, "attention_mask": [1, 1, 1]}), [ONE]),
         (BatchEncoding({"input_ids": ONE, "attention_mask": [0, 1, 1]}), [ONE[1:]]),
+        (BatchEncoding({"input_ids": ONE, "attention_mask": None}), [ONE]),
         (BatchEncoding({"input_ids": TWO, "attention_mask": [[1, 1, 1], [1, 1]]}), TWO),
         (BatchEncoding({"input_ids": PADDED[0], "attention_mask": PADDED[1]}), TWO),
         (BatchEncoding({"input_ids": PADDED[0], "attention_mask": PADDED[1]}, tensor_type="pt"), TWO),
@@ -118,7 +119,10 @@ def test_what_a_tokenizer_gives_is_read_by_its_mask(side: str, kind: str | None)
         (BatchEncoding({"attention_mask": [1]}), "expected input_ids"),
         (BatchEncoding({"input_ids": ONE, "attention_mask": [1, 1]}), "attention_mask of the same shape"),
         (BatchEncoding({"input_ids": TWO, "attention_mask": [[1, 1, 1]]}), "attention_mask of the same shape"),
+        (BatchEncoding({"input_ids": ONE, "attention_mask": 1}), "attention_mask of the same shape"),
         (BatchEncoding({"input_ids": ["a"]}), "expected input_ids"),
+        (torch.tensor([ONE]).to_sparse(), "token ids that can be read, got torch.Tensor"),
+        (torch.tensor(ONE, device="meta"), "token ids that can be read, got torch.Tensor"),
         (BatchEncoding({"input_ids": ONE, "attention_mask": [0, 0, 0]}), "at least one token"),
         (torch.zeros(2, 0, dtype=torch.long), "at least one token"),
         ([[]], r"at least one token, got \[\]"),
@@ -134,8 +138,8 @@ def test_text_that_a_tokenizer_cannot_read() -> None:
     tokenizer = byte_tokenizer()
     with pytest.raises(PromptError, match="no chat template; got"):
         encode([{"role": "user", "content": "a"}], tokenizer)
-    with pytest.raises(PromptError, match="that the tokenizer can read"):
-        encode("\ud800", tokenizer)
+    with pytest.raises(PromptError, match=r"expected text, got half a character at 1 of 'a\\ud800'"):
+        encode("a\ud800", tokenizer)
     tokenizer.chat_template = "{{ raise_exception('roles must alternate') }}"
     try:
         with pytest.raises(PromptError, match="roles must alternate"):

@@ -8,7 +8,7 @@ from threading import Barrier
 
 import pytest
 
-from specdec import Decoder, Drafter, Sampling, Step, Stop, Target
+from specdec import Context, Decoder, Drafter, Sampling, Step, Stop, Target, Tree, TreePolicy
 from specdec.drafters import Ngram, NoDrafter, SmallModel
 from specdec.errors import BatchReplaced, NonFiniteLogits, PromptError
 from specdec.policies import Chain, Static
@@ -115,6 +115,53 @@ def test_a_stream_whose_drafter_began_another_says_so(make: Callable[[], Drafter
 
     assert texts(begun) == tuple(text[: len(said)] for text, said in zip(plain(RAGGED[:2]), texts(begun), strict=True))
     assert texts([*steps, *second]) == plain(RAGGED[2:])
+
+
+@pytest.mark.parametrize("moment", ["begin", "propose"])
+def test_a_drafter_that_fails_since_another_thread_began_on_it_says_so(moment: str) -> None:
+    """What of its state the other has changed by then may make it fail in any way."""
+
+    class Torn(SmallModel):
+        torn = False
+
+        def tear(self, now: str) -> None:
+            if now == moment and not self.torn:
+                self.torn = True
+                decoder.stream(RAGGED[2:], WARM, STOP)
+                raise RuntimeError("shapes differ")
+
+        def begin(self, context: Context) -> None:
+            self.tear("begin")
+            super().begin(context)
+
+        def propose(self, context: Context, policy: TreePolicy) -> list[Tree | None]:
+            self.tear("propose")
+            return super().propose(context, policy)
+
+    decoder = Decoder(Torn(perturbed()), Target(tiny()), Chain(2))
+    with pytest.raises(BatchReplaced, match="expected Torn to hold this stream's batch"):
+        list(decoder.stream(RAGGED[:2], WARM, STOP))
+
+    assert texts(list(decoder.stream(RAGGED[:2], WARM, STOP))) == plain(RAGGED[:2])
+
+
+@pytest.mark.parametrize("make", KEEPS_STATE)
+def test_threads_that_share_a_drafter_get_their_texts_or_are_told(make: Callable[[], Drafter]) -> None:
+    decoder, together = Decoder(make(), Target(tiny()), Chain(2)), Barrier(2)
+
+    def run(number: int) -> list[Texts | None]:
+        together.wait()
+        return [attempt(RAGGED[number : number + 1]) for _ in range(12)]
+
+    def attempt(prompts: list[list[int]]) -> Texts | None:
+        try:
+            return texts(list(decoder.stream(prompts, WARM, STOP)))
+        except BatchReplaced:
+            return None
+
+    with ThreadPoolExecutor(2) as pool:
+        for number, said in enumerate(pool.map(run, range(2))):
+            assert set(said) <= {None, plain(RAGGED[number : number + 1])}
 
 
 def test_a_stream_whose_verifier_began_another_says_so() -> None:

@@ -3,7 +3,7 @@
 import pytest
 from attrs import field, frozen
 
-from specdec.policies import Adaptive, Chain, Dynamic, Hybrid, Sequoia, Static
+from specdec.policies import Adaptive, Auto, Chain, Dynamic, Hybrid, Sequoia, Static
 from specdec.testing import check_policy
 
 POLICIES = {
@@ -16,6 +16,8 @@ POLICIES = {
     "sequoia": Sequoia.fitted,
     "drawn sequoia": lambda: Sequoia.fitted(size=5, sampled=True),
     "adaptive": Adaptive,
+    "auto": Auto,
+    "small auto": lambda: Auto(depth=2, width=2, size=3),
 }
 
 

@@ -53,7 +53,7 @@ FORMS = [
         for key in ("messages", "conversations")
         for names in (("role", "content"), ("from", "value"))
     ),
-    *(turns("conversations", "from", "value", "human", name) for name in ("chatgpt", "bing", "bard", "model")),
+    *(turns("conversations", "from", "value", "human", name) for name in ("chatgpt", "bing", "bard", "model", "GPT")),
     {"messages": [{"role": r, "content": [{"type": "text", "text": v}]} for r, v in TURNS]},
     {"messages": [{"role": r, "content": [{"type": "text", "text": part} for part in v]} for r, v in TURNS]},
     {"messages": None, "text": None, **SHAREGPT},
@@ -84,6 +84,11 @@ def test_responses_are_learnt_from_behind_their_prompts(
     assert tokenizer.decode(example.tokens[example.response]) == learnt
 
 
+def test_a_system_prompt_beside_the_turns_stands_before_them(tokenizer: PreTrainedTokenizerFast, write: Write) -> None:
+    example = Examples.read([write(SHAREGPT | {"system": "be kind"})], tokenizer).examples[0]
+    assert tokenizer.decode(example.tokens).startswith("<s>be kind;<u>hello;")
+
+
 def test_the_fingerprint_is_of_tokens_and_of_what_is_learnt(tokenizer: PreTrainedTokenizerFast, write: Write) -> None:
     lines = [{"text": "zyz"}], [{"text": "zyw"}], [{"prompt": "z", "response": "yz"}], [{"text": "zyz"}, {"text": "x"}]
     found = [Examples.read([write(*given)], tokenizer).fingerprint for given in lines]
@@ -110,6 +115,8 @@ MALFORMED = {
     '{"conversations": [{"from": "gpt", "value": null}]}': "a text 'value'",
     '{"messages": [{"role": "assistant", "content": null, "tool_calls": []}]}': "a text 'content'",
     '{"messages": [{"role": "assistant", "content": [{"type": "image"}]}]}': "a text 'content'",
+    '{"messages": [{"role": "assistant", "content": "", "tool_calls": [{"id": 1}]}]}': "got 'tool_calls' beside it",
+    '{"messages": [{"role": "assistant", "content": "x", "reasoning_content": "y"}]}': "all that turn 0 says",
     "[" * 100_000: "expected JSON",
     '{"prompt": "x"}': "a 'prompt' with a 'response'",
     '{"prompt": "x", "response": ""}': "a 'response' of at least one character",

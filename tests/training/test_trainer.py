@@ -140,6 +140,29 @@ def test_without_resume_old_checkpoints_go(tmp_path: Path) -> None:
     assert sorted(folder.name for folder in tmp_path.glob("checkpoint-*")) == ["checkpoint-2", "checkpoint-3"]
 
 
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_folder_of_others_is_not_trained_into(tmp_path: Path, resume: bool) -> None:
+    (tmp_path / "checkpoint-3").mkdir()
+    weights = tmp_path / "checkpoint-3" / "model.safetensors"
+    weights.write_bytes(b"mine")
+    with pytest.raises(OptionError, match="has no record of that"):
+        run(tmp_path, resume=resume)
+
+    assert weights.read_bytes() == b"mine"
+
+
+def test_a_file_among_checkpoints_stays(tmp_path: Path) -> None:
+    run(tmp_path, max_steps=4)
+    (tmp_path / "checkpoint-99").mkdir()
+    notes = tmp_path / "checkpoint-99" / "notes.txt"
+    notes.write_text("mine")
+    with pytest.raises(OptionError, match=r"got .*notes.txt; move it"):
+        run(tmp_path, max_steps=3, resume=False)
+
+    assert notes.read_text() == "mine"
+    assert (tmp_path / "checkpoint-4").exists()
+
+
 def test_progress_is_in_passes_over_the_data(tmp_path: Path, monkeypatch: Any) -> None:
     seen = []
     monkeypatch.setattr(
