@@ -23,12 +23,14 @@ class Auto(TreePolicy):
     the same time without it, and as many nodes are verified as are worth their pass. A hundredth of the time goes
     into trying what seems slower. Where no times are told, the shape depends on the drafter alone.
 
-    `depth` and `size` are limits, `width` is how many nodes of a level get children, and how many each.
+    `depth` and `size` are limits, `width` is how many nodes of a level get children, and how many each; `sharpness` is
+    where the learning starts from.
     """
 
     depth: int = field(default=12, validator=bounds(1, LEVELS[-1]))
     width: int = field(default=4, validator=bounds(1, 8))
     size: int = field(default=32, validator=bounds(1))
+    sharpness: float = field(default=3.0, validator=bounds(0, above=True))
 
     def __attrs_post_init__(self) -> None:
         self._lock, self._here = Lock(), local()

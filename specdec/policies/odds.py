@@ -10,8 +10,10 @@ DOUBTS = (0.01, 0.03, 0.07, 0.15, 0.3, 0.5, 0.8, 1.2, 1.7, 2.3, 3.0, 4.0, 6.0)
 """Bounds between what counts as equally likely: minus the logarithm of the drafter's probability."""
 DEPTHS = 3
 """Depths that are told apart; the last stands for all below."""
-BELIEF = 4.0
+BELIEF = 3.0
 """How many tokens the drafter's own probability counts for."""
+HOPE = 0.9
+"""The chance, before any was seen, that a level is accepted where the last one was: so high that it will be seen."""
 FADING = 0.99
 """What is left of earlier tokens' weight after each new one."""
 
@@ -25,7 +27,7 @@ class Odds:
     def __init__(self) -> None:
         likely = [exp(-doubt) for doubt in (*DOUBTS, 2 * DOUBTS[-1])]
         self._hits, self._trials = [BELIEF * chance for chance in likely * DEPTHS], [BELIEF] * len(likely) * DEPTHS
-        self._continued, self._reached = [BELIEF / 2] * DEPTHS, [BELIEF] * DEPTHS
+        self._continued, self._reached = [HOPE * BELIEF] * DEPTHS, [BELIEF] * DEPTHS
 
     def rates(self) -> list[float]:
         """Give the chances as they are now, for `chances`."""

@@ -59,7 +59,7 @@ class Account:
 
     def __init__(self, size: int) -> None:
         self._size, self._steps, self._trials, self._odds = size, 0, 0, Odds()
-        self._verifying, self._drafting = Curve(PASSES, 1.0, 0.2), Curve(LEVELS, 0.0, 0.2)
+        self._verifying, self._drafting = Curve(PASSES, 1.0, 0.1), Curve(LEVELS, 0.0, 0.1)
         self._drafted, self._tokens, self._seconds = 0, 0.0, 0.0
         self._paid, self._credit, self._rows = True, 0.0, 1
         self._trial: int | None = None
