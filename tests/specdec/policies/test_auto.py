@@ -75,7 +75,6 @@ def test_it_is_as_fast_as_the_best_fixed_shape(seconds: Seconds, chances: Second
         (steps, 0.01, {"rows": 4}),
         (steps, 0.01, {"noise": 0.3}),
     ],
-    ids=str,
 )
 def test_it_does_not_draft_what_is_never_right(seconds: Seconds, level: float, options: dict[str, float]) -> None:
     def drafter(machine: Machine) -> Drafter:
