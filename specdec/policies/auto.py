@@ -10,7 +10,7 @@ from specdec.bounds import bounds
 from specdec.context import Step
 from specdec.interfaces import TreePolicy
 from specdec.policies.odds import chances
-from specdec.policies.plan import LEVELS, Account, Growth
+from specdec.policies.plan import LEVELS, Account
 from specdec.tree import Tree
 
 
@@ -39,38 +39,35 @@ class Auto(TreePolicy):
 
     def widths(self, tree: Tree) -> dict[int, int]:
         plan, depth = self._plan, tree.depth
-        if depth >= self.depth or not plan.drafts:
+        if depth >= min(self.depth, plan.depth) or not plan.drafts:
             return {}
         paths, follows = chances(tree, plan.rates), plan.follows[min(depth, len(plan.follows) - 1)]
         worth = {node: follows * paths[node] - plan.node for node in likeliest(tree.leaves, paths, self.width)}
         leaves = [node for node, gain in worth.items() if gain > 0] if depth else [0]
         if depth and sum(worth[node] for node in leaves) <= plan.levels[depth]:
             return {}
-        self._growth.levels = max(self._growth.levels, depth + 1)
+        self._here.levels = max(self._levels, depth + 1)
         return dict.fromkeys(leaves, self.width)
 
     def keep(self, tree: Tree) -> Sequence[int]:
-        plan, growth = self._plan, self._growth
+        plan = self._plan
         paths = chances(tree, plan.rates)
         nodes = likeliest(range(1, len(tree)), paths, self.size)
         expected = list(accumulate((paths[node] for node in nodes), initial=1.0))
         best = max(range(len(expected)), key=lambda count: expected[count] - plan.passes[count])
-        growth.nodes, growth.expected = max(growth.nodes, best), expected[best]
         return nodes[: max(best, plan.trial or 0)]
 
     def observe(self, trees: Sequence[Tree | None], step: Step, drafting: float, verifying: float) -> None:
-        growth, self._here.growth = self._growth, Growth()
+        levels, self._here.levels = self._levels, 0
         with self._lock:
-            self._account.observe(trees, step, growth, drafting, verifying)
+            self._account.observe(trees, step, levels, drafting, verifying)
             self._plan = self._account.plan()
 
     @property
-    def _growth(self) -> Growth:
-        """What this thread's step has come to: policies may be shared, and a step stays in its thread."""
-        if not hasattr(self._here, "growth"):
-            self._here.growth = Growth()
-        growth: Growth = self._here.growth
-        return growth
+    def _levels(self) -> int:
+        """How deep this thread's trees are: policies may be shared, and a step stays in its thread."""
+        levels: int = getattr(self._here, "levels", 0)
+        return levels
 
 
 def likeliest(nodes: Sequence[int], paths: Sequence[float], count: int) -> list[int]:

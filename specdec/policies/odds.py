@@ -6,7 +6,7 @@ from math import exp
 
 from specdec.tree import Tree
 
-DOUBTS = (0.01, 0.03, 0.07, 0.15, 0.3, 0.5, 0.8, 1.2, 1.7, 2.3, 3.0, 4.0, 6.0)
+DOUBTS = (0.01, 0.03, 0.1, 0.3, 0.6, 1.0, 1.6, 2.5, 4.0, 6.0, 8.0, 11.0, 15.0)
 """Bounds between what counts as equally likely: minus the logarithm of the drafter's probability."""
 DEPTHS = 3
 """Depths that are told apart; the last stands for all below."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
-from attrs import define, frozen
+from attrs import frozen
 
 from specdec.context import Step
 from specdec.policies.curve import Curve
@@ -22,8 +22,12 @@ START = (0, None, 0, None)
 """How many nodes the first steps draft whatever it costs; None: as many as it seems worth."""
 FEW = 9
 """Nodes of a pass, its root included, that one more is compared with."""
+SHALLOW = 3
+"""Levels of the first trees."""
 MEMORY = 32
 """Steps over which gains are averaged."""
+OFTEN = 8
+"""Steps after which prices are worked out again, once there is a memory; working them out takes time too."""
 
 
 @frozen
@@ -40,18 +44,13 @@ class Plan:
     """The price of a pass, by the drafted nodes of a sequence that it reads."""
     node: float
     """The price of one node more in a pass of a few."""
-    drafts: bool = True
-    trial: int | None = None
+    rows: int
+    """How many sequences share the pass."""
+    depth: int
+    """Most levels: few before it is known what they cost."""
+    drafts: bool
+    trial: int | None
     """How many nodes to verify at least, whatever they are worth."""
-
-
-@define
-class Growth:
-    """What became of the trees of a step: levels drafted, nodes worth verifying, tokens expected of a sequence."""
-
-    levels: int = 0
-    nodes: int = 0
-    expected: float = 1.0
 
 
 class Account:
@@ -63,22 +62,29 @@ class Account:
         self._drafted, self._tokens, self._seconds = 0, 0.0, 0.0
         self._paid, self._credit, self._rows = True, 0.0, 1
         self._trial: int | None = None
+        self._plan = self._new_plan(self._paid)
 
     def plan(self) -> Plan:
-        """Plan the next step at the prices of now."""
+        """Plan the next step, at prices of a few steps ago."""
+        drafts = self._paid if self._trial is None else self._trial > 0
+        same = (self._plan.drafts, self._plan.trial, self._plan.rows) == (drafts, self._trial, self._rows)
+        if not same or self._steps < MEMORY or self._steps % OFTEN == 0:
+            self._plan = self._new_plan(drafts)
+        return self._plan
+
+    def _new_plan(self, drafts: bool) -> Plan:
         pace, rows = self._pace(), self._rows
         cheap = 0.5 if self._trial else 1.0  # so that what once seemed not worth drafting is drafted again
         ends = [self._drafting(level) for level in range(LEVELS[-1] + 1)]
         levels = [cheap * pace * max(after - before, 0.0) for before, after in pairwise(ends)]
         passes = [pace * self._verifying(rows * (1 + nodes)) for nodes in range(self._size + 1)]
-        drafts = self._paid if self._trial is None else self._trial > 0
         node = cheap * pace * (self._verifying(rows * FEW) - self._verifying(rows * 2)) / (FEW - 2)
-        return Plan(self._odds.rates(), self._odds.follows(), levels, passes, max(node, 0.0), drafts, self._trial)
+        depth = SHALLOW if self._drafted < len(START) // 2 else LEVELS[-1]
+        prices = levels, passes, max(node, 0.0)
+        return Plan(self._odds.rates(), self._odds.follows(), *prices, rows, depth, drafts, self._trial)
 
-    def observe(
-        self, trees: Sequence[Tree | None], step: Step, growth: Growth, drafting: float, verifying: float
-    ) -> None:
-        """Take in a step: what was verified and decided, how it had grown, and what it took in seconds."""
+    def observe(self, trees: Sequence[Tree | None], step: Step, levels: int, drafting: float, verifying: float) -> None:
+        """Take in a step: what was verified and decided, how many levels were drafted, and the seconds of both."""
         read = [(tree, tokens) for tree, tokens in zip(trees, step.tokens, strict=True) if tree and tokens]
         if not read:
             return
@@ -87,22 +93,19 @@ class Account:
         for tree, tokens in read:
             self._odds.observe(tree, tokens)
         self._rows = rows
-        self._drafting.measure(growth.levels, drafting)
+        self._drafting.measure(levels, drafting)
         self._verifying.measure(rows * nodes, verifying)
-        seconds = self._drafting(growth.levels) + self._verifying(rows * nodes)
-        if growth.levels and self._trial is None:
+        seconds = self._drafting(levels) + self._verifying(rows * nodes)
+        if levels:
             self._average(gained, seconds)
-        elif growth.levels:
-            useful = self._drafting(growth.levels) + self._verifying(rows * (1 + growth.nodes))
-            self._average(growth.expected, useful)
-        plain = self._plain()
-        if growth.levels:
-            self._paid = gained * plain > seconds or self._tokens * plain >= self._seconds
+            self._paid = gained * self._plain() > seconds or self._tokens * self._plain() >= self._seconds
         self._steps += 1
         self._credit += SPENT * seconds
-        self._trial = self._next_trial(plain)
+        if self._trial is not None or not self._paid:
+            self._credit -= max(seconds - gained / self._pace(), 0.0)
+        self._trial = self._next_trial()
 
-    def _next_trial(self, plain: float) -> int | None:
+    def _next_trial(self) -> int | None:
         if self._steps <= len(START):
             return START[self._steps - 1]
         nodes = TRIED[self._trials % len(TRIED)]
@@ -110,7 +113,6 @@ class Account:
         if cost > self._credit:
             return None
         self._trials += 1
-        self._credit -= max(cost, 0.0)
         return nodes
 
     def _average(self, tokens: float, seconds: float) -> None:

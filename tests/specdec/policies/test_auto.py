@@ -63,7 +63,7 @@ def test_it_is_as_fast_as_the_best_fixed_shape(seconds: Seconds, chances: Second
     fixed = {shape: speed(load_policy(shape), drafter, seconds, tokens=150) for shape in SHAPES}
     plain = speed(Chain(), lambda machine: NoDrafter(), seconds, tokens=150)
 
-    assert learnt > 0.95 * max(plain, *fixed.values())
+    assert learnt > 0.93 * max(plain, *fixed.values())
 
 
 @pytest.mark.parametrize(
