@@ -31,7 +31,7 @@ ZOO_DRAFTERS, DRAFTERS = "moa,ngram,small_model", "ngram"
 TUNED = "tuned"
 COMMAND = "bench"
 TUNING_PROMPTS = 8
-SOON = 5.0
+SOON = 30.0
 """Seconds that need no estimate."""
 PICTURES = (".png", ".svg", ".pdf")
 

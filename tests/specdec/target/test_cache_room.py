@@ -5,6 +5,7 @@ from collections.abc import Callable
 from time import thread_time
 
 import pytest
+import torch
 from torch import Tensor
 
 from specdec.target import Engine, SlotCache
@@ -88,7 +89,7 @@ def timed(function: Callable[[], None]) -> float:
 
 def memory() -> int:
     """Bytes of all tensors that are still alive."""
-    tensors = [thing for thing in gc.get_objects() if type(thing) is Tensor]
+    tensors = [thing for thing in gc.get_objects() if type(thing) is Tensor and thing.layout == torch.strided]
     return sum({part.data_ptr(): part.nbytes() for part in (tensor.untyped_storage() for tensor in tensors)}.values())
 
 
