@@ -64,5 +64,7 @@ class TestPrompts:
         file = tmp_path / "question.jsonl"
         file.write_text(text)
 
-        with pytest.raises(PromptError, match=r"lines of JSON with 'turns', or with 'task_id' and 'prompt', in .*question\.jsonl"):
+        with pytest.raises(
+            PromptError, match=r"lines of JSON with 'turns', or with 'task_id' and 'prompt', in .*question\.jsonl"
+        ):
             shared_noise.prompts(file)
