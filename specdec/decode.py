@@ -52,8 +52,8 @@ class Decoder:
         """Put the parts together; policy and tokenizer are the drafter's and the verifier's own unless given.
 
         Each observer is told of this decoder's steps, by those methods `on_begin`, `on_step` and `on_end` it has. A
-        policy that learns is told what they take by the `clock`, in seconds; where the text depends on the tree, which
-        it would then depend on time, the drafter's own policy takes its place, with a warning.
+        policy that learns is told what they take by the `clock`, in seconds. With a rule whose text depends on the
+        tree, texts would then depend on time: there the drafter's own policy takes its place, with a warning.
 
         Raises:
             VocabularyMismatch: the drafter is made for a vocabulary of another size.
