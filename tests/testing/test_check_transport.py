@@ -81,8 +81,10 @@ class Chopping(Queue):
 class Socket(Transport):
     """One end of a connection of sockets: a message is its length in eight bytes, then itself."""
 
-    def __init__(self, socket: socket.socket) -> None:
-        self.socket, self.came, self.closed = socket, bytearray(), False
+    def __init__(self, end: socket.socket) -> None:
+        for buffer in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+            end.setsockopt(socket.SOL_SOCKET, buffer, 4096)  # so that messages come in parts on any machine
+        self.socket, self.came, self.closed = end, bytearray(), False
 
     def send(self, message: bytes) -> None:
         try:
