@@ -1,7 +1,7 @@
 """What a benchmark compares: anything that continues a prompt and takes the time, a drafter above all."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from time import perf_counter
 
@@ -15,6 +15,7 @@ from specdec.features import Needs
 from specdec.interfaces import Drafter, TreePolicy, Verifier
 from specdec.options import Sampling, Stop
 from specdec.plugins import load_policy
+from specdec.target.half import HalfPrecisionLinear
 from specdec.tree import Tree
 
 Clock = Callable[[], float]
@@ -162,9 +163,17 @@ class _TimedVerifier(Verifier):
 
 def _parameters(drafter: object, target: nn.Module | None) -> int:
     """Count the weights of a drafter's modules, each once, without those that it shares with the target."""
-    shared = set() if target is None else {id(weight) for weight in target.parameters()}
-    own = {id(weight): weight.numel() for module in _modules(drafter, DEPTH) for weight in module.parameters()}
+    shared = set() if target is None else {id(part) for part in (*target.parameters(), *_packed([target]))}
+    models = [module for module in _modules(drafter, DEPTH) if not isinstance(module, HalfPrecisionLinear)]
+    own = {id(weight): weight.numel() for model in models for weight in model.parameters()}
+    own |= {id(layer): layer.weights for layer in _packed(models)}
     return sum(size for key, size in own.items() if key not in shared)
+
+
+def _packed(models: Iterable[nn.Module]) -> Iterator[HalfPrecisionLinear]:
+    """Find the layers of models whose weights are no parameters; a layer by itself is a copy of the target's."""
+    for model in models:
+        yield from (layer for layer in model.modules() if isinstance(layer, HalfPrecisionLinear))
 
 
 def _modules(thing: object, depth: int) -> Iterator[nn.Module]:

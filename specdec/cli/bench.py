@@ -87,10 +87,12 @@ def bench(
     if policy != TUNED:
         load_policy(policy)  # whose errors come before a model is loaded
     model = load_target(find_target(target), rule, device, weights)
-    settings = {"policy": policy, "rule": rule, "limit": limit, "tune": tune, "cpu": cpu, "weights": weights} | asdict(
-        plan
-    )
-    settings |= {"drafters": [spec.text for spec in specs], "inputs": [input_hash(path) for path in read]}
+    settings = asdict(plan) | {"policy": policy, "rule": rule, "limit": limit, "tune": tune, "cpu": cpu}
+    settings |= {
+        "weights": weights,
+        "drafters": [spec.text for spec in specs],
+        "inputs": [input_hash(path) for path in read],
+    }
     settings["target"] = target_hash(model)
     outputs.begin(settings, restart=restart)
     benchmark = Benchmark(model, specs, sets, [one for group in tuning.values() for one in group], policy, clock)

@@ -17,6 +17,7 @@ from specdec.interfaces import Verifier
 from specdec.plugins import load_drafter, load_policy, load_rule, load_verifier, plugins
 from specdec.spec import Spec
 from specdec.target import Target
+from specdec.target.half import is_packed
 from specdec.target.weights import weights_hash
 
 TARGET, DRAFT = "zoo", "zoo-draft"
@@ -71,7 +72,8 @@ def load_target(folder: str, rule: str, device: str | None, weights: str = "auto
     quiet()
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     target = Target.from_pretrained(folder, load_rule(rule), device=place, weights=weights)
-    small = target.model.device.type == "cpu" and target.model.num_parameters() < SMALL
+    model = target.model
+    small = model.device.type == "cpu" and model.num_parameters() < SMALL and not is_packed(model)
     if small and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)
     return target

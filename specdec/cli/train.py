@@ -13,7 +13,9 @@ from specdec.cli.methods import MethodSpec, Own
 from specdec.errors import OptionError
 
 if TYPE_CHECKING:
-    from specdec.training import Examples
+    from transformers import PreTrainedModel
+
+    from specdec.training import Examples, Together, TrainingMethod
 
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
@@ -74,13 +76,11 @@ def train(
     _check_precision(precision)
     if eval_steps is not None and prompts is None:
         raise OptionError(f"expected --prompts with --eval-steps, got --eval-steps {eval_steps} alone")
-    from transformers import set_seed
-
     from specdec.cli import parts
     from specdec.outputs import Output
     from specdec.target import Target
     from specdec.target.loading import load_model, load_tokenizer
-    from specdec.training import Examples, Together, TrainingMethod, load_method
+    from specdec.training import Examples
     from specdec.training.trainer import HeadTrainer, Plan
 
     mixed = () if precision == "fp32" else ((precision, True),)
@@ -94,18 +94,34 @@ def train(
     parts.quiet()
     tokenizer = load_tokenizer(folder)
     model = load_model(folder, weights="full", dtype=DTYPES[precision])
-    heads = dict[str, TrainingMethod]()
-    for spec in own:
-        set_seed(seed)
-        heads[spec.name] = load_method(spec.method, model, tokenizer, seed, **spec.options)
+    head = _load_heads(own, model, tokenizer, seed)
     examples = Examples.read(data, tokenizer, max_length, skip_malformed=skip_malformed)
     _say(_described(examples))
-    trainer = HeadTrainer(heads[""] if "" in heads else Together(heads), model, examples, plan, held_out, tokenizer)
+    trainer = HeadTrainer(head, model, examples, plan, held_out, tokenizer)
     Target(trainer.teacher.model, tokenizer).close()  # what cannot be decoded with is refused before it is trained for
     trainer.run()
     trainer.leave()
+    _say_where(own, output, target)
+
+
+def _load_heads(
+    specs: Sequence[MethodSpec], model: "PreTrainedModel", tokenizer: Any, seed: int
+) -> "TrainingMethod | Together":
+    """Make the head that is to be trained, or several as one; each begins as it would alone."""
+    from transformers import set_seed
+
+    from specdec.training import Together, TrainingMethod, load_method
+
+    heads = dict[str, TrainingMethod]()
+    for spec in specs:
+        set_seed(seed)
+        heads[spec.name] = load_method(spec.method, model, tokenizer, seed, **spec.options)
+    return heads[""] if "" in heads else Together(heads)
+
+
+def _say_where(specs: Sequence[MethodSpec], output: str, target: str | None) -> None:
     used = f"--target {target} --drafter" if target else "--drafter"
-    for spec in own:
+    for spec in specs:
         folder = str(Path(output) / spec.name) if spec.name else output
         _say(f"the head is in {folder}; to draft with it: specdec generate PROMPT {used} {spec.method}:{folder}")
 

@@ -27,6 +27,11 @@ class HalfPrecisionLinear(nn.Module):
         bias = None if layer.bias is None else layer.bias.detach()
         self._packed = torch.ops.quantized.linear_prepack_fp16(layer.weight.detach(), bias)
 
+    @property
+    def weights(self) -> int:
+        """How many weights it has, which are no parameters."""
+        return int(self.in_features) * int(self.out_features)
+
     def forward(self, states: Float[Tensor, "*M E"]) -> Float[Tensor, "*M V"]:
         """Give what the layer would; M is at least one number."""
         return cast(Tensor, torch.ops.quantized.linear_dynamic_fp16(states, self._packed))

@@ -1,9 +1,13 @@
 """Two tiny models in folders, as a user has them."""
 
+import json
+
 import pytest
 import torch
 
 from tests.toys import build, byte_tokenizer
+
+TEXTS = [{"text": f"abcabc {number} xyz" * 2} for number in range(12)]
 
 
 def save(folder, seed):
@@ -22,6 +26,14 @@ def target(tmp_path_factory):
 @pytest.fixture(scope="session")
 def draft(tmp_path_factory):
     return save(tmp_path_factory.mktemp("draft"), seed=2)
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Training data."""
+    path = tmp_path / "data.jsonl"
+    path.write_text("".join(json.dumps(text) + "\n" for text in TEXTS))
+    return path
 
 
 def usual(*defaults):

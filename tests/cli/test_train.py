@@ -16,19 +16,11 @@ from specdec.cli.methods import PASSED
 from specdec.plugins import Plugins, plugins
 from tests.cli.conftest import usual
 
-TEXTS = [{"text": f"abcabc {number} xyz" * 2} for number in range(12)]
 USUAL = ["--batch", 2, "--max-steps", 2, "--log-steps", 1, "--epochs", 1]
 
 
 def specdec(*args):
     return CliRunner().invoke(app, [str(arg) for arg in args])
-
-
-@pytest.fixture
-def data(tmp_path):
-    path = tmp_path / "data.jsonl"
-    path.write_text("".join(json.dumps(text) + "\n" for text in TEXTS))
-    return path
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from specdec import Target, load_drafter
 from specdec.cli.main import app
 from tests.cli.conftest import usual
 
-TEXTS = [{"text": f"abcabc {number} xyz" * 2} for number in range(12)]
 USUAL = ["--batch", 2, "--max-steps", 4, "--log-steps", 1, "--epochs", 1]
 HEADS = {
     "moa": "moa",
@@ -20,13 +19,6 @@ HEADS = {
     "eagle3-draft_vocab30": "eagle3:draft_vocab=30",
 }
 """Names of folders, and methods: with other needs, schedules and bounds on gradients."""
-
-
-@pytest.fixture
-def data(tmp_path):
-    path = tmp_path / "data.jsonl"
-    path.write_text("".join(json.dumps(text) + "\n" for text in TEXTS))
-    return path
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from transformers import AutoModelForCausalLM
 
 from specdec import Decoder, Sampling, Stop, Target
 from specdec.bench import Peer
+from specdec.bench.entry import Speculative
 from specdec.drafters import NoDrafter, SmallModel
 from specdec.errors import OptionError
 from specdec.policies import Chain
@@ -70,6 +71,17 @@ def test_generate_of_transformers_is_measured_with_full_weights(folder):
     assert is_packed(target.model)
     assert not is_packed(peer.model)
     assert Peer.load(Spec.parse("hf"), Target(peer.model)).model is peer.model
+
+
+def test_its_weights_are_counted(folder):
+    """Of a drafter those that are its own, packed or not."""
+    whole, model = (load_model(folder, weights=weights) for weights in ("full", "half"))
+    count = sum(weight.numel() for weight in whole.parameters())
+    target = Target(build("llama"))
+
+    assert Speculative("small", SmallModel(whole), target, Chain(1)).parameters == count
+    assert Speculative("small", SmallModel(model), target, Chain(1)).parameters == count
+    assert Speculative("small", SmallModel(model), Target(model), Chain(1)).parameters == 0
 
 
 def test_a_small_model_and_full_weights_stay(folder, monkeypatch):
