@@ -25,6 +25,7 @@ LAYERS = [
 """As section 5 of the architecture lists them; helpers are with those who use them."""
 PUBLIC = {
     "specdec",
+    "specdec.bench",
     "specdec.heads",
     "specdec.target",
     "specdec.training",

@@ -12,10 +12,9 @@ from itertools import islice
 from attrs import define, field, frozen
 
 from specdec import Needs, Sampling, Tree
+from specdec.bench import loops
 from specdec.target import Session, Sessions, Target
 from specdec_smollm2.layout import Layout
-
-GRAM = 8
 
 
 @frozen
@@ -140,9 +139,3 @@ class Making:
         elif dialogue.fate is Fate.KEPT:
             self.known.add(dialogue.question)
         return dialogue
-
-
-def loops(tokens: list[int]) -> bool:
-    """Say whether fewer than half of the runs of eight tokens are distinct."""
-    grams = [tuple(tokens[start : start + GRAM]) for start in range(len(tokens) - GRAM + 1)]
-    return 2 * len(set(grams)) < len(grams)

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 import torch
-from specdec_smollm2.dialogues import Fate, loops
+from specdec_smollm2.dialogues import Fate
 from specdec_smollm2.layout import Layout
 from specdec_smollm2.sample import beside, sample
 from tokenizers import Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast
 
 from specdec import OptionError, Sampling, Stop
+from specdec.bench import loops
 from specdec.decode import Decoder
 from specdec.drafters import NoDrafter
 from specdec.target import Target
