@@ -19,12 +19,14 @@ from specdec_smollm2.layout import Layout
 
 TEMPERATURES = (0.0, 0.6, 1.0)
 """Of the answers, in turn: a head drafts for greedy text and for sampled text."""
+USUAL = Lengths()
 OFTEN = 60.0
 """Seconds between two lines that say how far it is."""
 
 Output = Annotated[Path, typer.Option(metavar="FILE", help="JSONL to write; what is there is continued.")]
 Model = Annotated[str, typer.Option(metavar="NAME|PATH|HUB-ID", help="A chat model.")]
 Tokens = Annotated[int, typer.Option(min=1, help="Tokens of answers, those that are there included.")]
+First = Annotated[int, typer.Option(min=0, help="Number of the first dialogue: two processes make parts of one set.")]
 Width = Annotated[int, typer.Option(min=1, help="Dialogues at a time.")]
 Shortest = Annotated[int, typer.Option(min=1, help="Least tokens of a question.")]
 Question = Annotated[int, typer.Option(min=1, help="Most tokens of a question; longer ones are left out.")]
@@ -35,10 +37,11 @@ def sample(
     output: Output,
     target: Model = "smollm2",
     tokens: Tokens = 1_500_000,
+    first: First = 0,
     width: Width = 24,
-    shortest: Shortest = Lengths.shortest,
-    question: Question = Lengths.question,
-    answer: Answer = Lengths.answer,
+    shortest: Shortest = USUAL.shortest,
+    question: Question = USUAL.question,
+    answer: Answer = USUAL.answer,
 ) -> None:
     """Have a chat model make up questions, and answer them.
 
@@ -56,7 +59,7 @@ def sample(
     )
     pace = Pace(sum(line["tokens"] for line in kept))
     with output.open("a", encoding="utf-8") as training, beside(output).open("a", encoding="utf-8") as others:
-        for dialogue in making.run(_dialogues(done), width) if pace.tokens < tokens else ():
+        for dialogue in making.run(_dialogues(first, done), width) if pace.tokens < tokens else ():
             record = dialogue.record(layout)
             file = training if "prompt" in record else others
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
@@ -92,8 +95,8 @@ class Pace:
             print(f"{self.tokens} tokens of answers, {speed:.0f} a second", file=sys.stderr, flush=True)
 
 
-def _dialogues(done: set[int]) -> Iterator[Dialogue]:
-    return (Dialogue(seed, TEMPERATURES[seed % len(TEMPERATURES)]) for seed in count() if seed not in done)
+def _dialogues(first: int, done: set[int]) -> Iterator[Dialogue]:
+    return (Dialogue(seed, TEMPERATURES[seed % len(TEMPERATURES)]) for seed in count(first) if seed not in done)
 
 
 def _read(file: Path) -> list[dict[str, Any]]:

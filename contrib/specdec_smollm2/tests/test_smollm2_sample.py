@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 import torch
+import typer
 from specdec_smollm2.dialogues import Fate
 from specdec_smollm2.layout import Layout
 from specdec_smollm2.sample import beside, sample
 from tokenizers import Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast
+from typer.testing import CliRunner
 
 from specdec import OptionError, Sampling, Stop
 from specdec.bench import loops
@@ -45,8 +47,16 @@ def chat(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def make(chat: str, output: Path, tokens: int = 200, width: int = 4) -> list[dict[str, Any]]:
-    sample(output, chat, tokens, width, **LENGTHS)
+    options = {"output": output, "target": chat, "tokens": tokens, "width": width, **LENGTHS}
+    run([f"--{name}={value}" for name, value in options.items()])
     return lines(output)
+
+
+def run(arguments: list[str]) -> None:
+    app = typer.Typer()
+    app.command()(sample)
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
 
 
 def lines(file: Path) -> list[dict[str, Any]]:
@@ -58,6 +68,12 @@ def whole(chat: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("whole") / "dialogues.jsonl"
     make(chat, output)
     return output
+
+
+def test_the_usual_lengths_are_taken_and_a_part_begins_where_it_is_told(chat: str, tmp_path: Path) -> None:
+    output = tmp_path / "part.jsonl"
+    run([f"--output={output}", f"--target={chat}", "--tokens=20", "--width=2", "--first=1000"])
+    assert min(line["seed"] for line in lines(output)) >= 1000
 
 
 def test_the_width_changes_nothing(chat: str, whole: Path, tmp_path: Path) -> None:
