@@ -10,18 +10,40 @@ from specdec.options import Sampling
 
 
 @frozen(eq=False)
+class Late:
+    """Features that came after their step: of `lengths` tokens of each sequence, from the positions `starts` on."""
+
+    features: Features
+    starts: list[int]
+    lengths: list[int]
+
+    @property
+    def spans(self) -> list[tuple[int, int]]:
+        """Start and length of each sequence's."""
+        return list(zip(self.starts, self.lengths, strict=True))
+
+
+@frozen(eq=False)
 class Step:
     """What one pass of the target decided: tokens for each sequence, none for those that are done.
 
     The first `accepted` of a sequence's tokens were drafted, the rest is the target's own. Features belong to the
-    token before: `features[:, k]` predicted token k. `text` is filled in by `Decoder.stream`: what each sequence's
-    text gained. Unverified tokens are a drafter's alone.
+    token before: `features[:, k]` predicted token k; `late` has those of earlier tokens. Unverified tokens are a
+    drafter's alone, and may be taken back: `starts`, if given, are the lengths that sequences are cut to before their
+    tokens are appended, which may begin with what was there.
+
+    `Decoder.stream` fills in the rest: how many tokens each sequence lost, how many characters its text lost, and what
+    the text then gained.
     """
 
     tokens: list[list[int]]
     accepted: list[int]
     features: Features | None = None
     verified: bool = True
+    late: tuple[Late, ...] = ()
+    starts: list[int] | None = None
+    retracted: tuple[int, ...] = ()
+    retracted_text: tuple[int, ...] = ()
     text: tuple[str, ...] | None = None
 
     @property
@@ -67,6 +89,11 @@ class Context:
         return [noise.dice(len(tokens) - 1) for noise, tokens in zip(self.noise, self.tokens, strict=True)]
 
     def extend(self, step: Step, done: list[bool]) -> "Context":
-        """Append what a step decided; `done` says which sequences have ended."""
-        tokens = [old + new for old, new in zip(self.tokens, step.tokens, strict=True)]
-        return evolve(self, tokens=tokens, done=done, step=step)
+        """Append what a step decided, in place of what it takes back; `done` says which sequences have ended."""
+        rows = zip(self.tokens, self.starts(step), step.tokens, strict=True)
+        return evolve(self, tokens=[old[:start] + new for old, start, new in rows], done=done, step=step)
+
+    def starts(self, step: Step) -> list[int]:
+        """Give the length of each sequence before a step's tokens, at most what it is now."""
+        lengths = [len(tokens) for tokens in self.tokens]
+        return lengths if step.starts is None else list(map(min, lengths, step.starts))

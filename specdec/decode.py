@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain
 from time import perf_counter
 from typing import Any
 
@@ -23,16 +22,22 @@ from specdec.observers import observe
 from specdec.options import Sampling, Stop
 from specdec.plugins import load_policy, plugins
 from specdec.requests import check_vocabulary, samplings_for, stops_for, with_span
-from specdec.text import Prompt, TextStream, batch, encode
+from specdec.retractable import RetractableText
+from specdec.text import Prompt, batch, encode, in_common
+from specdec.tree import Tree
 
 
 @frozen
 class Generation:
-    """What was generated for each prompt: new tokens, the end token included, and their text."""
+    """What was generated for each prompt: new tokens, the end token included, and their text.
+
+    It is not `verified` where a drafter said the end of it alone, and the target was never asked.
+    """
 
     tokens: tuple[tuple[int, ...], ...]
     text: tuple[str, ...] | None
     metrics: Summary
+    verified: bool = True
 
 
 class Decoder:
@@ -84,11 +89,16 @@ class Decoder:
         """Decode to the end; what `stream` gives, in one piece."""
         run, metrics = self._begin(prompts, sampling, stop)
         steps = list(run)
-        tokens = [tuple(chain.from_iterable(parts)) for parts in zip(*(step.tokens for step in steps), strict=True)]
-        text = None
-        if self.tokenizer is not None:
-            text = tuple("".join(parts) for parts in zip(*(step.text or () for step in steps), strict=True))
-        return Generation(tuple(tokens), text, metrics.summary())
+        tokens: list[list[int]] = [[] for _ in steps[0].tokens]
+        text = [""] * len(tokens)
+        for step in steps:
+            for number, new in enumerate(step.tokens):
+                tokens[number][len(tokens[number]) - step.retracted[number] :] = new
+                if step.text is not None:
+                    kept = len(text[number]) - step.retracted_text[number]
+                    text[number] = text[number][:kept] + step.text[number]
+        rows = tuple(tuple(row) for row in tokens)
+        return Generation(rows, tuple(text) if self.tokenizer else None, metrics.summary(), steps[-1].verified)
 
     def stream(
         self,
@@ -152,33 +162,60 @@ class Decoder:
         return self._run(verifier, claim, context, ends, self.metrics), self.metrics
 
     def _run(self, verifier: Verifier, claim: Claim, context: Context, ends: Ends, metrics: Metrics) -> Iterator[Step]:
-        texts = [TextStream(self.tokenizer, prompt) for prompt in context.tokens] if self.tokenizer else []
+        texts = [RetractableText(self.tokenizer, prompt) for prompt in context.tokens] if self.tokenizer else []
         relays = (plugins().hook, self._observers)
         _tell(relays, "on_begin", context=context)
-        while not all(context.done):
+        while True:
             start = self._clock()
-            with claim.held():
-                trees = self.drafter.propose(context, self.policy)
+            trees = self._propose(context, claim)
             drafted = self._clock()
-            if [tree is None for tree in trees] != context.done:
-                raise TreeError(
-                    f"expected {type(self.drafter).__name__} to give a tree for sequences {context.active} of "
-                    f"{len(context.done)} and None for the others, got trees for "
-                    f"{[number for number, tree in enumerate(trees) if tree is not None]} of {len(trees)}"
-                )
-            step = verifier.verify(trees)
+            step = verifier.settle() if all(context.done) else verifier.verify(trees)
+            if step is None:
+                break
             verified = self._clock()
             step, done = ends.cut(context, step)
-            context = context.extend(step, done)
-            metrics.observe(trees, step)
-            if self._learns and step.verified:
-                self.policy.observe(trees, step, drafted - start, verified - drafted)
+            context, before = context.extend(step, done), context
+            if any(step.retracted):
+                with claim.held():
+                    self.drafter.cut(_unchanged(before, context))
+            if step.verified and step.starts is None:
+                metrics.observe(trees, step)
+                if self._learns:
+                    self.policy.observe(trees, step, drafted - start, verified - drafted)
             _tell(relays, "on_step", context=context, trees=trees, step=step)
-            text = [one.add(new, last) if new else "" for one, new, last in zip(texts, step.tokens, done, strict=False)]
-            yield evolve(step, text=tuple(text) if texts else None)
+            yield _with_text(step, texts, done)
         _tell(relays, "on_end", context=context)
         if verifier is not self.verifier:
             verifier.close()
+
+    def _propose(self, context: Context, claim: Claim) -> list[Tree | None]:
+        """Have the drafter grow trees for the sequences that are not done."""
+        if all(context.done):
+            return [None] * len(context.done)
+        with claim.held():
+            trees = self.drafter.propose(context, self.policy)
+        if [tree is None for tree in trees] != context.done:
+            raise TreeError(
+                f"expected {type(self.drafter).__name__} to give a tree for sequences {context.active} of "
+                f"{len(context.done)} and None for the others, got trees for "
+                f"{[number for number, tree in enumerate(trees) if tree is not None]} of {len(trees)}"
+            )
+        return trees
+
+
+def _unchanged(before: Context, after: Context) -> list[int]:
+    """Count the tokens at the beginning of each sequence that a step left as they were."""
+    return [in_common(*pair) for pair in zip(before.tokens, after.tokens, strict=True)]
+
+
+def _with_text(step: Step, texts: Sequence[RetractableText], done: Sequence[bool]) -> Step:
+    """Say what a step takes of each text, and what it adds."""
+    if not texts:
+        return step
+    rows = zip(texts, step.tokens, done, step.retracted, strict=True)
+    changes = [text.add(new, last, verified=step.verified, retracted=gone) for text, new, last, gone in rows]
+    retracted, gained = zip(*changes, strict=True)
+    return evolve(step, retracted_text=retracted, text=gained)
 
 
 def _settled(policy: TreePolicy | None, drafter: Drafter, verifier: Verifier) -> TreePolicy:

@@ -81,15 +81,16 @@ class Ends:
 
     def cut(self, context: Context, step: Step) -> tuple[Step, list[bool]]:
         """Cut a step after each sequence's end; say which sequences are done."""
-        tokens, done = list[list[int]](), list[bool]()
+        tokens, done, starts = list[list[int]](), list[bool](), context.starts(step)
         for number, (new, end) in enumerate(zip(step.tokens, cycle(self._ends), strict=False)):
-            room = context.limits[number] - len(context.tokens[number])
-            count = end.find(context.tokens[number], new[:room])
+            before, room = context.tokens[number][: starts[number]], context.limits[number] - starts[number]
+            count = end.find(before, new[:room])
             tokens.append(new[: room if count is None else count])
-            done.append(context.done[number] or count is not None or len(new) >= room)
+            done.append((context.done[number] and not new) or count is not None or len(new) >= room)
         accepted = [min(pair) for pair in zip(step.accepted, map(len, tokens), strict=True)]
         features = None if step.features is None else step.features.first(max(map(len, tokens)))
-        return evolve(step, tokens=tokens, accepted=accepted, features=features), done
+        retracted = tuple(len(text) - start for text, start in zip(context.tokens, starts, strict=True))
+        return evolve(step, tokens=tokens, accepted=accepted, features=features, retracted=retracted), done
 
 
 _criteria = WeakKeyDictionary[PreTrainedTokenizerBase, dict[tuple[int, tuple[str, ...]], StopStringCriteria]]()

@@ -35,6 +35,14 @@ class Features:
         names = [part.name for part in fields(Features) if getattr(parts[0], part.name) is not None]
         return Features(**{name: torch.cat([getattr(part, name) for part in parts], 1) for name in names})
 
+    def with_rows(self, rows: Sequence[int], other: "Features") -> "Features":
+        """Put other features in the place of some sequences'."""
+        parts = {part.name: getattr(self, part.name) for part in fields(Features)}
+        mine = {name: part.clone() for name, part in parts.items() if part is not None}
+        for name, part in mine.items():
+            part[list(rows)] = getattr(other, name)[list(rows)]
+        return Features(**mine)
+
     def first(self, count: int) -> "Features":
         """Take those of each sequence's first tokens."""
         return self.map(lambda part: part[:, :count])
@@ -48,6 +56,9 @@ class Features:
 class Encoder(ABC):
     """The part of a drafter that runs beside the target, and decides what crosses over to it."""
 
+    digest: str = ""
+    """A hash of all that its output depends on, by which two machines know that they have the same; "": of none."""
+
     @abstractmethod
     def encode(self, features: Features) -> Float[Tensor, "B K ..."]:
         """Turn what the target computed for each token, by itself, into what the drafter reads of it."""
@@ -58,12 +69,14 @@ class Needs:
     """What a drafter reads of the target.
 
     `hidden_states` are numbered as transformers does: 0 is the embedding, i the output of layer i, and the last
-    one is taken after the final norm. `keys_values` are layers, from 0. Negative numbers count from the end.
+    one is taken after the final norm. `keys_values` are layers, from 0. Negative numbers count from the end. With
+    `only_last`, a step brings nothing but what belongs to each sequence's last token.
     """
 
     hidden_states: tuple[int, ...] = field(default=(), converter=_tuple_of_ints)
     keys_values: tuple[int, ...] = field(default=(), converter=_tuple_of_ints)
     encoder: Encoder | None = None
+    only_last: bool = False
 
     def __bool__(self) -> bool:
         return bool(self.hidden_states or self.keys_values)

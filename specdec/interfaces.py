@@ -80,6 +80,9 @@ class Drafter(ABC):
         output stays the target's. `context.step.features` is None when the target is out of reach.
         """
 
+    def cut(self, lengths: Sequence[int]) -> None:
+        """Forget what was read of each sequence after this many tokens, for they were taken back."""
+
     def close(self) -> None:
         """Free what is held outside Python's own memory."""
 
@@ -129,6 +132,13 @@ class Verifier(ABC):
             TreeError: a tree does not fit its sequence; nothing was changed.
             NonFiniteLogits: the target gave no usable probabilities; nothing was changed.
         """
+
+    def settle(self) -> Step | None:
+        """Verify what was said without the target, now that every sequence has ended; None if nothing is left.
+
+        Sequences may then turn out not to have ended.
+        """
+        return None
 
     def close(self) -> None:
         """Free the batch."""

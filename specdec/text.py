@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from copy import copy
 
 from transformers import PreTrainedTokenizerBase
 
@@ -49,6 +50,12 @@ class TextStream:
             self._text = text
         self._forget()
         return piece if self._cleaner is None else self._cleaner.add(piece, last)
+
+    def copy(self) -> "TextStream":
+        """Give a stream that continues from here by itself."""
+        other = copy(self)
+        other._tokens, other._cleaner = list(self._tokens), copy(self._cleaner)
+        return other
 
     def _settled(self) -> int:
         """Count the tokens before the bytes at the end, which are decoded together: a wrong one spoils all."""
@@ -106,10 +113,13 @@ class _Cleaner:
 
 def _after(before: str, text: str) -> str:
     """Leave out what a text has in common with what was before."""
-    if text.startswith(before):
-        return text[len(before) :]
-    pairs = zip(before, text, strict=False)
-    return text[next((place for place, pair in enumerate(pairs) if pair[0] != pair[1]), len(text)) :]
+    return text[len(before) :] if text.startswith(before) else text[in_common(before, text) :]
+
+
+def in_common(before: Sequence[object], after: Sequence[object]) -> int:
+    """Count how many characters, or tokens, two sequences have in common at their beginning."""
+    pairs = enumerate(zip(before, after, strict=False))
+    return next((place for place, (one, other) in pairs if one != other), min(len(before), len(after)))
 
 
 def _unchanged(text: str) -> int:

@@ -48,6 +48,11 @@ class EagleCache:
                 self._known[sequence] |= ((1 << length) - 1) << start
                 self._settled[sequence] = min(self._settled[sequence], start)
 
+    def cut(self, lengths: Sequence[int]) -> None:
+        """Forget all tokens of each sequence after this many, and so the pairs that end in them."""
+        self._known = [known & ((1 << length) - 1) for known, length in zip(self._known, lengths, strict=True)]
+        self._settled = [min(pairs, max(length - 1, 0)) for pairs, length in zip(self._settled, lengths, strict=True)]
+
     def follow(self, tokens: Sequence[Sequence[int]], sequences: Sequence[int]) -> Float[Tensor, "R 1 E"]:
         """Read the pairs of decided tokens that are new, up to the root's, and give the output of that.
 

@@ -87,6 +87,11 @@ class MoACache:
             if length:
                 self.settled[sequence] = max(self.settled[sequence], start + length)
 
+    def cut(self, lengths: Sequence[int]) -> None:
+        """Forget all tokens of each sequence after this many."""
+        self._known = [known & ((1 << length) - 1) for known, length in zip(self._known, lengths, strict=True)]
+        self._read, self.settled = list(map(min, self._read, lengths)), list(map(min, self.settled, lengths))
+
     def follow(self, tokens: Sequence[Sequence[int]], ends: Sequence[int], sequences: Sequence[int]) -> None:
         """Bring the tokens' own keys and values up to `ends`, of sequences with these tokens."""
         starts = [min(self._read[sequence], end) for sequence, end in zip(sequences, ends, strict=True)]

@@ -13,7 +13,7 @@ LAYERS = [
     {"interfaces"},
     {
         *("rules", "frontier", "columns", "largest", "grow", "hookspecs", "observers", "metrics"),
-        *("prompts", "text", "requests", "differences", "ends", "claims", "spec"),
+        *("prompts", "text", "retractable", "requests", "differences", "ends", "claims", "spec"),
     },
     {"plugins", "builtin", "target", "policies", "drafters", "outputs"},
     {"decode"},

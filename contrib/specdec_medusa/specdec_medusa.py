@@ -4,6 +4,7 @@ Cai et al., "Medusa: Simple LLM Inference Acceleration Framework with Multiple D
 trained as Medusa-1, with the target left as it is. `docs/writing/drafter.md` walks through this file.
 """
 
+from collections.abc import Sequence
 from math import cos, pi
 from os import PathLike
 from typing import Annotated, Any, no_type_check
@@ -19,6 +20,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from specdec import (
     Context,
     Drafter,
+    Features,
     Frontier,
     Needs,
     OptionError,
@@ -79,7 +81,7 @@ class MedusaDrafter(Drafter):
     """Drafts as many levels as there are heads; what follows a node depends on its depth alone."""
 
     policy = "static:levels=8"
-    needs = Needs(hidden_states=(-1,))
+    needs = Needs(hidden_states=(-1,), only_last=True)
 
     def __init__(self, model: MedusaModel, shared: nn.Module | None = None) -> None:
         """Use loaded heads; `shared` is the target's output layer, for heads that have none."""
@@ -89,7 +91,16 @@ class MedusaDrafter(Drafter):
     def begin(self, context: Context) -> None:
         size, config = len(context.tokens), self.model.config
         self._states = torch.zeros(size, int(config.hidden_size), dtype=self.model.dtype, device=self.model.device)
-        self._lengths = [-int(config.heads)] * size  # of each sequence, when its state came
+        self._lengths = [self._never] * size  # of each sequence, when its state came
+
+    def cut(self, lengths: Sequence[int]) -> None:
+        pairs = zip(self._lengths, lengths, strict=True)
+        self._lengths = [came if came <= length else self._never for came, length in pairs]
+
+    @property
+    def _never(self) -> int:
+        """So short a sequence that no head predicts what follows it now."""
+        return -int(self.model.config.heads)
 
     def propose(self, context: Context, policy: TreePolicy) -> list[Tree | None]:
         self._learn(context)
@@ -107,13 +118,20 @@ class MedusaDrafter(Drafter):
 
     def _learn(self, context: Context) -> None:
         """Take in the state that predicted the root, from which the heads predict what follows it."""
-        step = context.step
-        if step.features is None or step.features.hidden is None:
+        for late in context.step.late:
+            self._take(late.features, [start + count + 1 if count else 0 for start, count in late.spans])
+        if context.step.features is not None:
+            rows = zip(context.tokens, context.step.tokens, strict=True)
+            self._take(context.step.features, [len(tokens) if new else 0 for tokens, new in rows])
+
+    def _take(self, features: Features, lengths: Sequence[int]) -> None:
+        """Take in the last state of each sequence, which predicted the last token when it was this long; 0: has none."""
+        if features.hidden is None:
             return
-        for sequence in context.active:
-            if length := len(step.tokens[sequence]):
-                self._states[sequence] = step.features.hidden[sequence, length - 1, 0]
-                self._lengths[sequence] = len(context.tokens[sequence])
+        for sequence, length in enumerate(lengths):
+            if length > max(self._lengths[sequence], 0):
+                self._states[sequence] = features.hidden[sequence, -1, 0]
+                self._lengths[sequence] = length
 
     @torch.no_grad()
     def _score(self, head: int, sequences: list[int]) -> Float[Tensor, "R V"]:

@@ -76,6 +76,8 @@ class SmallModel(Drafter):
     def propose(self, context: Context, policy: TreePolicy) -> list[Tree | None]:
         self._keep_decided(context)  # before slots move, for what was read but not kept does not move along
         self._leave(context)
+        for number in set(context.active) - self._slots.keys():  # what ended a sequence was taken back
+            self._slots[number] = self._engine.open(len(context.tokens[number]))
 
         def score(frontier: Frontier) -> Float[Tensor, "R M V"]:
             self._frontier = frontier
@@ -84,6 +86,11 @@ class SmallModel(Drafter):
             return self._read(frontier.sequences, frontier.tokens, frontier.read_depths, frontier.visible)
 
         return grow(context, policy, score)
+
+    def cut(self, lengths: Sequence[int]) -> None:
+        for number, slot in self._slots.items():
+            slot.length = min(slot.length, lengths[number])
+        self._frontier = None
 
     def close(self) -> None:
         self._engine.close(*self._slots.values())

@@ -31,6 +31,9 @@ class HeadDrafter(Drafter):
         """Take in what the target computed for `lengths` tokens of each sequence, from position `starts` on."""
 
     @abstractmethod
+    def cut(self, lengths: Sequence[int]) -> None: ...
+
+    @abstractmethod
     def score(self, context: Context, frontier: Frontier) -> Float[Tensor, "R M V"]:
         """Score what follows each node of a frontier; the first frontier of a step is the roots alone."""
 
@@ -48,6 +51,8 @@ class HeadDrafter(Drafter):
     def propose(self, context: Context, policy: TreePolicy) -> list[Tree | None]:
         lengths = context.step.lengths
         with torch.inference_mode():
+            for late in context.step.late:
+                self.learn(late.features, late.starts, late.lengths)
             if context.step.features is not None and any(lengths):  # of the token before the one that it predicted
                 starts = [len(tokens) - new - 1 for tokens, new in zip(context.tokens, lengths, strict=True)]
                 self.learn(context.step.features, starts, lengths)

@@ -49,7 +49,9 @@ def gather_features(engine: Engine, decisions: Sequence[Decision]) -> Features |
     needs, reading = decisions[0].session.needs, decisions[0].reading
     if not needs:
         return None
-    places = pad([[decision.row, decision.start, *decision.nodes] for decision in decisions], 0)
+    skipped = [len(decision.nodes) - 1 if needs.only_last else 0 for decision in decisions]
+    pairs = zip(decisions, skipped, strict=True)
+    places = pad([[one.row, one.start + skip, *one.nodes[skip:]] for one, skip in pairs], 0)
     rows, starts, nodes = places[:, 0], places[:, 1], places[:, 2:]
     states = [_pick(reading.hidden_states[index], rows, nodes) for index in needs.hidden_states]
     keys, values = None, None

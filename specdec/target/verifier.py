@@ -150,11 +150,14 @@ class Target(Verifier):
 
     def _read_prompts(self) -> Features | None:
         """Read the prompts in chunks, and join what the drafter reads of them."""
-        parts = []
+        parts = list[Features]()
         while unread := [number for number, session in enumerate(self._batch) if session and session.unread]:
             sessions = [session for session in self._batch if session and session.unread]
-            parts.append(self._features(self.sessions.read(sessions, CHUNK * len(sessions)), unread))
-        return Features.joined([part for part in parts if part is not None])
+            features = self._features(self.sessions.read(sessions, CHUNK * len(sessions)), unread)
+            if features is not None and parts and sessions[0].needs.only_last:
+                features = parts.pop().with_rows(unread, features)
+            parts += [] if features is None else [features]
+        return Features.joined(parts)
 
     def _features(self, decisions: Sequence[Decision], numbers: Sequence[int]) -> Features | None:
         """Gather features, each sequence's where it is in the batch; zero for those that took no part."""
