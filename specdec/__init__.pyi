@@ -12,7 +12,15 @@ from .interfaces import Drafter, Rule, TargetProbs, Transport, TreePolicy, Verif
 from .metrics import Metrics, Summary
 from .options import Sampling, Stop
 from .pack import PADDING, Packed, bits, pack, pad
-from .plugins import find_model, load_drafter, load_policy, load_rule, load_transport, load_verifier
+from .plugins import (
+    find_model,
+    load_drafter,
+    load_policy,
+    load_processor,
+    load_rule,
+    load_transport,
+    load_verifier,
+)
 from .prefix import Prefix
 from .target import Target
 from .tree import Tree
@@ -60,6 +68,7 @@ __all__ = [
     "hookimpl",
     "load_drafter",
     "load_policy",
+    "load_processor",
     "load_rule",
     "load_transport",
     "load_verifier",

@@ -10,17 +10,12 @@ from specdec.options import Sampling
 
 
 @frozen(eq=False)
-class Late:
-    """Features that came after their step: of `lengths` tokens of each sequence, from the positions `starts` on."""
+class FeaturesAt:
+    """Features of `lengths` tokens of each sequence, from the positions `starts` on."""
 
     features: Features
     starts: list[int]
     lengths: list[int]
-
-    @property
-    def spans(self) -> list[tuple[int, int]]:
-        """Start and length of each sequence's."""
-        return list(zip(self.starts, self.lengths, strict=True))
 
 
 @frozen(eq=False)
@@ -28,9 +23,10 @@ class Step:
     """What one pass of the target decided: tokens for each sequence, none for those that are done.
 
     The first `accepted` of a sequence's tokens were drafted, the rest is the target's own. Features belong to the
-    token before: `features[:, k]` predicted token k; `late` has those of earlier tokens. Unverified tokens are a
-    drafter's alone, and may be taken back: `starts`, if given, are the lengths that sequences are cut to before their
-    tokens are appended, which may begin with what was there.
+    token before: `features[:, k]` predicted token k; those in `late` say themselves whose they are.
+
+    Unverified tokens are a drafter's alone, and may be taken back: `starts`, if given, are the lengths that sequences
+    are cut to before their tokens are appended, which may begin with what was there.
 
     `Decoder.stream` fills in the rest: how many tokens each sequence lost, how many characters its text lost, and what
     the text then gained.
@@ -40,7 +36,7 @@ class Step:
     accepted: list[int]
     features: Features | None = None
     verified: bool = True
-    late: tuple[Late, ...] = ()
+    late: tuple[FeaturesAt, ...] = ()
     starts: list[int] | None = None
     retracted: tuple[int, ...] = ()
     retracted_text: tuple[int, ...] = ()
@@ -87,6 +83,16 @@ class Context:
     def dice(self) -> list[Dice]:
         """The chances of each sequence in the coming step."""
         return [noise.dice(len(tokens) - 1) for noise, tokens in zip(self.noise, self.tokens, strict=True)]
+
+    @property
+    def features(self) -> list[FeaturesAt]:
+        """All that is new of what the target computed, for drafters to learn from; each says of which tokens it is."""
+        step = self.step
+        if step.features is None or not any(step.tokens):
+            return [*step.late]
+        lengths = [min(len(new), step.features.count) for new in step.tokens]
+        starts = [len(tokens) - 1 - length for tokens, length in zip(self.tokens, lengths, strict=True)]
+        return [*step.late, FeaturesAt(step.features, starts, lengths)]
 
     def extend(self, step: Step, done: list[bool]) -> "Context":
         """Append what a step decided, in place of what it takes back; `done` says which sequences have ended."""

@@ -18,7 +18,8 @@ SpecdecError
 │   └── NonFiniteLogits              it said NaN or infinity
 └── TransportError                   the other side cannot be reached
     ├── ConnectionLost               the pipe is broken, for good
-    └── TimedOut                     nothing came in time; the pipe may still be whole
+    ├── TimedOut                     nothing came in time; the pipe may still be whole
+    └── ProtocolError                it says what the protocol does not allow
 """
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "OptionError",
     "PluginError",
     "PromptError",
+    "ProtocolError",
     "SpecdecError",
     "TimedOut",
     "TransportError",
@@ -113,6 +115,10 @@ class TransportError(SpecdecError):
 
 class ConnectionLost(TransportError):
     """Raised when a pipe is broken: messages sent may or may not have arrived, and none will."""
+
+
+class ProtocolError(TransportError):
+    """Raised when the other side says what the protocol does not allow; nothing of it was taken in."""
 
 
 class TimedOut(TransportError):

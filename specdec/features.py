@@ -43,9 +43,15 @@ class Features:
             part[list(rows)] = getattr(other, name)[list(rows)]
         return Features(**mine)
 
-    def first(self, count: int) -> "Features":
-        """Take those of each sequence's first tokens."""
-        return self.map(lambda part: part[:, :count])
+    def part(self, start: int, end: int) -> "Features":
+        """Take those of each sequence's tokens from one place to another."""
+        return self.map(lambda tensor: tensor[:, start:end])
+
+    @property
+    def count(self) -> int:
+        """Of how many tokens of each sequence they are."""
+        parts = [getattr(self, part.name) for part in fields(Features)]
+        return next((part.shape[1] for part in parts if part is not None), 0)
 
     def map(self, change: Callable[[Tensor], Tensor]) -> "Features":
         """Change each tensor that there is."""
@@ -56,8 +62,13 @@ class Features:
 class Encoder(ABC):
     """The part of a drafter that runs beside the target, and decides what crosses over to it."""
 
-    digest: str = ""
-    """A hash of all that its output depends on, by which two machines know that they have the same; "": of none."""
+    @property
+    def digest(self) -> str:
+        """A hash of all that its output depends on, by which two machines know that they have the same.
+
+        Without one, as by default, it serves a target on its own machine only.
+        """
+        return ""
 
     @abstractmethod
     def encode(self, features: Features) -> Float[Tensor, "B K ..."]:

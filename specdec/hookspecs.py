@@ -22,6 +22,7 @@ __all__ = [
     "register_methods",
     "register_models",
     "register_policies",
+    "register_processors",
     "register_prompts",
     "register_rules",
     "register_transports",
@@ -77,6 +78,11 @@ def register_prompts(register: Register) -> None:
 @hookspec
 def register_methods(register: Register) -> None:
     """Bring training methods: `factory(model, tokenizer, seed, **options)`, of which it is given what it names."""
+
+
+@hookspec
+def register_processors(register: Register) -> None:
+    """Bring processors of logits: `factory(**options)`, for client and server of a split target alike."""
 
 
 @hookspec

@@ -60,7 +60,7 @@ class Drafter(ABC):
     """Guesses what the target will say next."""
 
     needs: Needs = Needs()
-    """What it reads of the target, to be found in `context.step.features`."""
+    """What it reads of the target, to be found in `context.features`."""
     vocab_size: int | None = None
     """Size of the vocabulary that it is made for; None if it serves any."""
     policy: str = "chain"
@@ -77,7 +77,7 @@ class Drafter(ABC):
         """Grow a tree for each sequence; None for those that are done.
 
         `specdec.grow.grow` does it for any drafter that can score tokens. Whatever is proposed, the
-        output stays the target's. `context.step.features` is None when the target is out of reach.
+        output stays the target's. `context.features` is empty while the target is out of reach.
         """
 
     def cut(self, lengths: Sequence[int]) -> None:

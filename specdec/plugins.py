@@ -7,9 +7,11 @@ from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from os import PathLike
 from typing import Any
+from weakref import finalize
 
 import pluggy
 from attrs import frozen
+from transformers import LogitsProcessor
 
 from specdec import builtin, hookspecs
 from specdec.errors import DuplicateName, OptionError, PluginError, SpecdecError, UnknownName
@@ -22,10 +24,12 @@ __all__ = [
     "find_model",
     "load_drafter",
     "load_policy",
+    "load_processor",
     "load_rule",
     "load_transport",
     "load_verifier",
     "plugins",
+    "processor_spec",
 ]
 
 DISTRIBUTION = "specdec-kit"
@@ -38,6 +42,7 @@ KINDS = {
     "model": "register_models",
     "prompts": "register_prompts",
     "method": "register_methods",
+    "processor": "register_processors",
 }
 
 
@@ -224,3 +229,20 @@ def load_rule(name: str, **options: Any) -> Rule:
     """Make a registered acceptance rule."""
     rule: Rule = plugins().make("rule", name, {}, options)
     return rule
+
+
+def load_processor(name: str, **options: Any) -> LogitsProcessor:
+    """Make a registered processor of logits; a target that is elsewhere makes its own by the same name and options."""
+    processor: LogitsProcessor = plugins().make("processor", name, {}, options)
+    parsed = Spec.parse(name)
+    _SPECS[id(processor)] = parsed.name, parsed.options | options
+    finalize(processor, _SPECS.pop, id(processor))
+    return processor
+
+
+def processor_spec(processor: LogitsProcessor) -> tuple[str, dict[str, Any]] | None:
+    """Give name and options of a processor that `load_processor` made; None of any other."""
+    return _SPECS.get(id(processor))
+
+
+_SPECS: dict[int, tuple[str, dict[str, Any]]] = {}

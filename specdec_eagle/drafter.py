@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from specdec import Context, Encoder, Features, Frontier, Needs, OptionError
-from specdec.heads import HeadDrafter, TargetParts, drafting_copy
+from specdec.heads import HeadDrafter, TargetParts, drafting_copy, weights_digest
 from specdec.target import TreePass
 from specdec_eagle.cache import EagleCache
 from specdec_eagle.model import EagleHead
@@ -64,6 +64,11 @@ class Eagle3Encoder(Encoder):
     """Mixes the target's states at three depths into one vector of a token: a third of what would cross over."""
 
     model: Eagle3Model
+
+    @property
+    def digest(self) -> str:
+        parts = [self.model.fc, *([self.model.input_norm] if self.model.config.norm_before_fc else [])]
+        return weights_digest(*parts)
 
     def encode(self, features: Features) -> Float[Tensor, "B K E"]:
         if features.hidden is None:

@@ -1,12 +1,14 @@
 """The part of a head that runs beside the target: layer self-attention, and what crosses over of it."""
 
+from functools import cached_property
+
 import torch
 from attrs import frozen
 from jaxtyping import Float
 from torch import Tensor
 
 from specdec import Encoder, Features, OptionError
-from specdec.heads import KeysValues, SplitLayer, drafting_copy, split_heads
+from specdec.heads import KeysValues, SplitLayer, drafting_copy, split_heads, weights_digest
 from specdec_moa.model import MoAModel
 
 CHUNK = 256
@@ -45,6 +47,13 @@ class MoAEncoder(Encoder):
         self._cross_attention = drafting_copy(SplitLayer.of(model.cross_attention))
         layer = None if model.config.disable_LSA else SplitLayer.of(model.layer_self_attention)
         self._layer_self_attention = layer and drafting_copy(layer)
+
+    @cached_property
+    def digest(self) -> str:
+        parts = [self.model.cross_attention]
+        if not self.model.config.disable_LSA:
+            parts += [self.model.layer_self_attention, self.model.Ekv2E]
+        return weights_digest(*parts, cut=self.cut, layers=self.layers)
 
     def encode(self, features: Features) -> Float[Tensor, "B K W"]:
         memory = self.remember(features)

@@ -13,9 +13,9 @@ LAYERS = [
     {"interfaces"},
     {
         *("rules", "frontier", "columns", "largest", "grow", "hookspecs", "observers", "metrics"),
-        *("prompts", "text", "retractable", "requests", "differences", "ends", "claims", "spec"),
+        *("prompts", "text", "retractable", "requests", "differences", "ends", "claims", "spec", "vocabulary"),
     },
-    {"plugins", "builtin", "target", "policies", "drafters", "outputs"},
+    {"plugins", "builtin", "target", "policies", "drafters", "outputs", "split", "transports", "remote"},
     {"decode"},
     {"heads"},
     {"training", "testing"},
@@ -27,10 +27,13 @@ PUBLIC = {
     "specdec",
     "specdec.bench",
     "specdec.heads",
+    "specdec.remote",
+    "specdec.split",
     "specdec.target",
     "specdec.training",
     "specdec.training.trainer",
     "specdec.testing",
+    "specdec.transports",
 }
 """What plugins may import of specdec; their tests may look deeper."""
 

@@ -20,7 +20,6 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from specdec import (
     Context,
     Drafter,
-    Features,
     Frontier,
     Needs,
     OptionError,
@@ -117,21 +116,14 @@ class MedusaDrafter(Drafter):
         return grow(context, policy, score)
 
     def _learn(self, context: Context) -> None:
-        """Take in the state that predicted the root, from which the heads predict what follows it."""
-        for late in context.step.late:
-            self._take(late.features, [start + count + 1 if count else 0 for start, count in late.spans])
-        if context.step.features is not None:
-            rows = zip(context.tokens, context.step.tokens, strict=True)
-            self._take(context.step.features, [len(tokens) if new else 0 for tokens, new in rows])
-
-    def _take(self, features: Features, lengths: Sequence[int]) -> None:
-        """Take in the last state of each sequence, which predicted the last token when it was this long; 0: has none."""
-        if features.hidden is None:
-            return
-        for sequence, length in enumerate(lengths):
-            if length > max(self._lengths[sequence], 0):
-                self._states[sequence] = features.hidden[sequence, -1, 0]
-                self._lengths[sequence] = length
+        """Take in each sequence's last state: it predicted a token, and from it the heads predict what follows that."""
+        for new in context.features:
+            hidden, spans = new.features.hidden, zip(new.starts, new.lengths, strict=True)
+            for sequence, (start, count) in enumerate(spans):
+                length = start + count + 1  # of the sequence when this state predicted its last token
+                if hidden is not None and count and length > self._lengths[sequence]:
+                    self._states[sequence] = hidden[sequence, count - 1, 0]
+                    self._lengths[sequence] = length
 
     @torch.no_grad()
     def _score(self, head: int, sequences: list[int]) -> Float[Tensor, "R V"]:

@@ -1,7 +1,8 @@
 """A kit for heads: drafters that are trained for one target, and read what it computed."""
 
-from specdec.heads.checkpoint import Checkpoint, check_made_for, fingerprint, vocabulary_hash
+from specdec.heads.checkpoint import Checkpoint, check_made_for, fingerprint
 from specdec.heads.copies import drafting_copy, joined
+from specdec.heads.digest import weights_digest
 from specdec.heads.drafter import HeadDrafter
 from specdec.heads.draws import keyed_generator
 from specdec.heads.files import find, read_all, read_fields, read_named, read_tensors
@@ -11,6 +12,7 @@ from specdec.heads.parts import TargetParts, target_config, target_parts
 from specdec.heads.rotary import Rotary, RotaryTable, rotate
 from specdec.pack import causal, pack_chains
 from specdec.target.half import HalfPrecisionLinear
+from specdec.vocabulary import vocabulary_hash
 
 __all__ = [
     "Checkpoint",
@@ -46,4 +48,5 @@ __all__ = [
     "target_config",
     "target_parts",
     "vocabulary_hash",
+    "weights_digest",
 ]

@@ -1,7 +1,5 @@
 """Heads on disk: sizes are taken from the tensors, and what a configuration says of these must agree."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from os import PathLike
 from typing import Any
@@ -12,6 +10,7 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from specdec.errors import WrongCheckpoint
 from specdec.heads.files import find, read_all, read_fields
+from specdec.vocabulary import vocabulary_hash
 
 CONFIG = "config.json"
 SIZES = ("model_type", "hidden_size", "num_hidden_layers", "num_key_value_heads", "vocab_size")
@@ -80,11 +79,6 @@ def fingerprint(target: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase | N
     """Describe a target by its sizes, and its vocabulary by a hash, to recognise it later."""
     sizes = {name: getattr(target, name) for name in SIZES}
     return sizes if tokenizer is None else {**sizes, "vocabulary": vocabulary_hash(tokenizer)}
-
-
-def vocabulary_hash(tokenizer: PreTrainedTokenizerBase) -> str:
-    """Hash a tokenizer's vocabulary."""
-    return hashlib.sha256(json.dumps(sorted(tokenizer.get_vocab().items())).encode()).hexdigest()
 
 
 def check_made_for(made_for: Mapping[str, Any], target: Mapping[str, Any], path: str) -> None:

@@ -49,13 +49,9 @@ class HeadDrafter(Drafter):
         self.open(len(context.tokens))
 
     def propose(self, context: Context, policy: TreePolicy) -> list[Tree | None]:
-        lengths = context.step.lengths
         with torch.inference_mode():
-            for late in context.step.late:
-                self.learn(late.features, late.starts, late.lengths)
-            if context.step.features is not None and any(lengths):  # of the token before the one that it predicted
-                starts = [len(tokens) - new - 1 for tokens, new in zip(context.tokens, lengths, strict=True)]
-                self.learn(context.step.features, starts, lengths)
+            for new in context.features:
+                self.learn(new.features, new.starts, new.lengths)
             return grow(context, policy, lambda frontier: self.score(context, frontier))
 
     def close(self) -> None:

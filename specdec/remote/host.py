@@ -1,0 +1,79 @@
+"""A thread that serves: all passes of the target are made by it, and lines are read by others."""
+
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from threading import Thread
+
+from attrs import define, field
+
+from specdec.errors import ConnectionLost
+from specdec.interfaces import Transport
+from specdec.split.record import Connection
+from specdec.split.server import Server
+from specdec.transports.local import pipe
+
+IDLE = 1.0
+"""Seconds after which a server without work looks for sessions that nobody uses."""
+
+Work = Callable[[], object]
+
+
+@define(eq=False)
+class Host:
+    """Runs a server; whatever it is to do is handed to its thread, which never waits for a line."""
+
+    server: Server
+    _work: SimpleQueue[Work | None] = field(factory=SimpleQueue, init=False)
+    _thread: Thread = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._thread = Thread(target=self._run, name="specdec server", daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Work) -> None:
+        """Have the server's thread do something before its next turn."""
+        self._work.put(work)
+
+    def serve(self, transport: Transport, tenant: str = "") -> None:
+        """Serve one line until it breaks."""
+
+        def send(data: bytes) -> None:
+            try:
+                transport.send(data)
+            except ConnectionLost:
+                self.submit(lambda: self.server.disconnect(connection))
+
+        connection = Connection(send, tenant)
+        self.submit(lambda: self.server.connect(connection))
+        try:
+            while True:
+                data = transport.receive()
+                self.submit(lambda data=data: self.server.receive(connection, data))  # type: ignore[misc]
+        except ConnectionLost:
+            self.submit(lambda: self.server.disconnect(connection))
+
+    def connect(self) -> Transport:
+        """Make a line to the server inside this process."""
+        near, far = pipe()
+        Thread(target=self.serve, args=[far], name="specdec line", daemon=True).start()
+        return near
+
+    def close(self) -> None:
+        """Stop, once the turn is over."""
+        self._work.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while self._do(None if not self.server.busy else 0.0):
+            self.server.tick()
+
+    def _do(self, patience: float | None) -> bool:
+        """Do all that is to be done before the next turn; say whether there is to be one."""
+        try:
+            work = self._work.get(timeout=IDLE if patience is None else patience)
+            while work is not None:
+                work()
+                work = self._work.get(timeout=0)
+        except Empty:
+            return True
+        return False

@@ -1,0 +1,107 @@
+"""The line to a server: made, and made again when it breaks."""
+
+from collections.abc import Callable
+from random import Random
+from threading import RLock
+from typing import Any
+
+from attrs import define, field
+
+from specdec.errors import ConnectionLost, ProtocolError, TimedOut, TransportError
+from specdec.interfaces import Transport
+from specdec.split.client import Client
+
+Connect = Callable[[], Transport]
+"""Makes a new line to the server, at once.
+
+Raises:
+    ConnectionLost: there is none now.
+"""
+SOONEST, LATEST = 0.05, 5.0
+"""Seconds between attempts to connect: twice as many after each that fails, and by chance up to half as many less."""
+
+
+@define(eq=False)
+class Link:
+    """Carries a client's messages; `sleep` waits where there is nothing to wait for on the line."""
+
+    connect: Connect
+    clock: Callable[[], float]
+    sleep: Callable[[float], None]
+    client: Client = field(factory=Client, init=False)
+    lock: Any = field(factory=RLock, init=False)
+    broken: TransportError | None = field(default=None, init=False)
+    """What went wrong last."""
+    _transport: Transport | None = field(default=None, init=False)
+    _failures: int = field(default=0, init=False)
+    _earliest: float = field(default=0.0, init=False)
+    _random: Random = field(factory=Random, init=False)
+
+    def until(self, done: Callable[[], bool], patience: float) -> None:
+        """Send and receive until something is done.
+
+        Raises:
+            TimedOut: it took longer than `patience` seconds; the line is taken to be dead.
+            ProtocolError: the server does not speak this version.
+        """
+        with self.lock:
+            deadline = self.clock() + patience
+            while not done():
+                now = self.clock()
+                if now >= deadline:
+                    self.drop()
+                    raise TimedOut(f"expected an answer within {patience:g} seconds, got none; {self.broken or ''}")
+                if self._transport is None and self._earliest > now:
+                    self.sleep(min(self._earliest, deadline) - now)
+                else:
+                    self._exchange(min(deadline, self.client.reminder) - now)
+
+    def poll(self) -> None:
+        """Send and receive without waiting, and connect if there is no line and it is time to try again."""
+        with self.lock:
+            if self._transport is not None or self._earliest <= self.clock():
+                while self._exchange(0.0):
+                    pass
+
+    @property
+    def up(self) -> bool:
+        """Whether there is a line, as far as is known."""
+        return self._transport is not None
+
+    def drop(self) -> None:
+        """Give up the line; another is made when it is needed."""
+        if self._transport is not None:
+            self._transport.close()
+            self._transport = None
+            self.client.end()
+
+    def _exchange(self, patience: float) -> bool:
+        """Send what is to be sent, and receive one message if one comes in time."""
+        try:
+            transport = self._line()
+            self.client.remind(self.clock())
+            while self.client.outbox:
+                transport.send(self.client.outbox.popleft())
+            self.client.receive(transport.receive(max(patience, 0.0)), self.clock())
+        except TimedOut:
+            return False
+        except (ConnectionLost, ProtocolError) as error:
+            self.broken = error
+            self.drop()
+            self._wait()
+            return False
+        if self.client.error is not None:
+            raise self.client.error
+        self._failures = 0
+        return True
+
+    def _line(self) -> Transport:
+        if self._transport is None:
+            self._transport = self.connect()
+            self.client.begin()
+        return self._transport
+
+    def _wait(self) -> None:
+        pause = min(SOONEST * 2**self._failures, LATEST)
+        self._failures += 1
+        self._earliest = self.clock() + pause * (1 - self._random.random() / 2)

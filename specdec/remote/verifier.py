@@ -1,0 +1,282 @@
+"""The target on a server, as a verifier."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from os import urandom
+
+from attrs import fields
+from jaxtyping import Shaped
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from specdec.context import FeaturesAt, Step
+from specdec.errors import OptionError, PromptError, TreeError, VocabularyMismatch
+from specdec.features import Features, Needs
+from specdec.interfaces import Verifier
+from specdec.options import Sampling
+from specdec.remote.journal import Journal
+from specdec.remote.link import Connect, Link
+from specdec.split.codecs import CODECS
+from specdec.split.messages import ID, Open, Welcome, pack_tokens
+from specdec.split.sampling import pack_sampling
+from specdec.split.text import RemoteText
+from specdec.target.checks import check_prompt, check_tree
+from specdec.tree import Tree
+from specdec.vocabulary import vocabulary_hash
+
+Part = tuple[int, Features]
+"""Features of one sequence, from a token on."""
+
+
+class Remote(Verifier):
+    """A target on a server, by any transport; its rule is `match`.
+
+    Drafting begins before the prompt has been read: features of it come with later steps, the last tokens' first. When
+    the line breaks it is made again, within a step's patience; a step that was computed is never computed twice.
+    """
+
+    repeatable = True
+
+    def __init__(
+        self,
+        connect: Connect,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        *,
+        codec: str = "float16",
+        window: int | None = None,
+        patience: float = 10.0,
+        journal: Journal | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Connect, and ask the server what its target is.
+
+        `codec` codes features, and `window` is how many of a prompt's last tokens they are wanted of, by default all.
+        A step is waited for `patience` seconds. With a `journal`, what was decided outlives this process: the same
+        prompts continue from there.
+
+        Raises:
+            TransportError: there is no server, or it speaks another version.
+            VocabularyMismatch: its target has another tokenizer.
+            OptionError: there is no such codec.
+        """
+        if codec not in CODECS:
+            raise OptionError(f"expected a codec of {', '.join(CODECS)}, got {codec!r}")
+        self.tokenizer, self.codec, self.window, self.patience, self.journal = (
+            tokenizer,
+            codec,
+            window,
+            patience,
+            journal,
+        )
+        self.link = Link(connect, clock, sleep)
+        if journal is not None:
+            self.link.client.welcome = journal.welcome
+        self.link.until(lambda: self.link.client.welcome is not None, patience)
+        welcome = self._welcome
+        if journal is not None:
+            journal.meet(welcome)
+        self.vocab_size, self.max_length = welcome.vocab_size, welcome.max_length
+        self.length_advice, self.end_tokens = welcome.length_advice, tuple(welcome.end_tokens)
+        if tokenizer is not None and welcome.tokenizer and vocabulary_hash(tokenizer) != welcome.tokenizer:
+            raise VocabularyMismatch("expected the tokenizer of the server's target, got one with another vocabulary")
+        self.texts: list[RemoteText | None] = []
+        self.restored: dict[int, list[int]] = {}
+        """By sequence, what the journal had of it, until it was given."""
+
+    def __repr__(self) -> str:
+        return f"Remote({self.vocab_size} tokens, {self.max_length or 'any number of'} positions, {self.codec})"
+
+    def view(self) -> "Remote":
+        remote = copy(self)
+        remote.texts, remote.restored, remote.journal = [], {}, None
+        return remote
+
+    def prefill(self, prompts: Sequence[Sequence[int]], needs: Needs, sampling: Sequence[Sampling]) -> Step:
+        if len(prompts) != len(sampling) or not prompts:
+            raise PromptError(
+                f"expected as many prompts as samplings, and at least one; got {len(prompts)} and {len(sampling)}"
+            )
+        for number, prompt in enumerate(prompts):
+            check_prompt(prompt, self.vocab_size, self.max_length, f"prompt {number}")
+        openings = [self._opening(prompt, needs, one) for prompt, one in zip(prompts, sampling, strict=True)]
+        self.close()
+        for number, (prompt, opening) in enumerate(zip(prompts, openings, strict=True)):
+            self._join(number, list(prompt), opening)
+        return Step([list(prompt[1:]) for prompt in prompts], [0] * len(prompts))
+
+    def verify(self, trees: Sequence[Tree | None]) -> Step:
+        self.check(trees)
+        for number, tree in enumerate(trees):
+            if tree is None:
+                self._leave(number)
+        if self.restored:
+            return self._continue()
+        self.ask({number: tree for number, tree in enumerate(trees) if tree is not None})
+        self.wait()
+        tokens, late = self.take()
+        return Step(tokens, [max(len(row) - 1, 0) for row in tokens], late=late)
+
+    def close(self) -> None:
+        for number in range(len(self.texts)):
+            self._leave(number)
+        self.texts.clear()
+        self.restored.clear()
+
+    def check(self, trees: Sequence[Tree | None]) -> None:
+        """Check that there is a tree for each sequence that is left, or none.
+
+        Raises:
+            TreeError: a tree does not fit its sequence, or is too large for the server.
+        """
+        if len(trees) != len(self.texts):
+            raise TreeError(f"expected trees for {len(self.texts)} sequences, got {len(trees)}")
+        for number, (text, tree) in enumerate(zip(self.texts, trees, strict=True)):
+            if tree is None:
+                continue
+            if text is None:
+                raise TreeError(f"expected sequence {number} to have no tree, for it has left; got one")
+            check_tree(tree, text.tokens, self.vocab_size, self.max_length, f"sequence {number}")
+            if len(tree) > self.most_nodes:
+                raise TreeError(f"expected at most {self.most_nodes} nodes for sequence {number}, got {len(tree)}")
+        if not any(trees):
+            raise TreeError("expected a tree for at least one sequence, got none")
+
+    @property
+    def most_nodes(self) -> int:
+        """Nodes that a tree may have, by the server's limits."""
+        return self._welcome.most_nodes
+
+    def ask(self, trees: Mapping[int, Tree]) -> None:
+        """Have trees verified, and wait for nothing; they take the place of others that wait for an answer."""
+        for number, tree in trees.items():
+            text = self.texts[number]
+            if text is not None:
+                self.link.client.ask(text, tree, self.patience)
+
+    @property
+    def settled(self) -> bool:
+        """Whether all that was asked is answered.
+
+        Raises:
+            SpecdecError: the server refused one of the batch for good.
+        """
+        texts = [text for text in self.texts if text is not None]
+        if error := next((text.error for text in texts if text.error is not None), None):
+            raise error
+        return all(text.asked is None for text in texts)
+
+    def wait(self) -> None:
+        """Wait until all that was asked is answered.
+
+        Raises:
+            TransportError: it took longer than a step's patience.
+        """
+        self.link.until(lambda: self.settled, self.patience)
+
+    def adopt(self, number: int, tokens: Sequence[int]) -> None:
+        """Count tokens as decided that the target did not say, and continue from there."""
+        text = self.texts[number]
+        if text is not None and tokens:
+            text.asked = text.answer = None
+            text.append(list(tokens))
+            self.link.client.join(text)
+            if self.journal is not None:
+                self.journal.keep(number)
+
+    def said_alone(self) -> list[list[int]]:
+        """Give what the journal has that was said without the target."""
+        chapters = {} if self.journal is None else self.journal.chapters
+        said = [chapters[number].said if number in chapters else [] for number in range(len(self.texts))]
+        return [list(tokens) for tokens in said]
+
+    @property
+    def lengths(self) -> list[int]:
+        """How many tokens of each sequence are decided."""
+        return [0 if text is None else len(text.tokens) for text in self.texts]
+
+    def take(self) -> tuple[list[list[int]], tuple[FeaturesAt, ...]]:
+        """Append what was answered; give it, and the features that came with it and before."""
+        tokens: list[list[int]] = [[] for _ in self.texts]
+        parts: list[list[Part]] = [[] for _ in self.texts]
+        for number, text in enumerate(self.texts):
+            if text is None:
+                continue
+            if text.answer is not None:
+                tokens[number], start, arrays = text.take()
+                if self.journal is not None:
+                    self.journal.decide(number, tokens[number])
+                text.parts.append((start, arrays))
+            for start, arrays in text.parts:
+                if (part := text.learn(start, arrays)) is not None:
+                    parts[number].append(part)
+                    if self.journal is not None:
+                        self.journal.learn(number, start, arrays)
+            text.parts.clear()
+        return tokens, _together(parts)
+
+    def _opening(self, prompt: Sequence[int], needs: Needs, sampling: Sampling) -> Open:
+        digest = "" if needs.encoder is None else needs.encoder.digest
+        if needs.encoder is not None and digest not in self._welcome.encoders:
+            raise OptionError(
+                f"expected an encoder that the server has as well, as `specdec serve --drafter` loads it; "
+                f"got {needs.encoder!r} with digest {digest or 'none'}"
+            )
+        options, processors = pack_sampling(sampling)
+        read = needs.hidden_states, needs.keys_values, needs.only_last, digest
+        return Open(urandom(ID), 0, pack_tokens(list(prompt)), options, processors, *read, self.codec, self.window)
+
+    def _join(self, number: int, prompt: list[int], opening: Open) -> None:
+        chapter = None if self.journal is None else self.journal.begin(number, opening)
+        text = RemoteText(opening if chapter is None else chapter.opening, prompt)
+        if self.window is not None:
+            text.known = (1 << max(len(prompt) - 1 - self.window, 0)) - 1
+        if chapter is not None and chapter.decided:
+            text.append(chapter.decided)
+            text.parts, self.restored[number] = [*chapter.parts], [*chapter.decided]
+        self.texts.append(text)
+        self.link.client.join(text)
+
+    def _continue(self) -> Step:
+        """Give what the journal has, once."""
+        restored, self.restored = self.restored, {}
+        tokens = [restored.get(number, []) for number in range(len(self.texts))]
+        return Step(tokens, [max(len(row) - 1, 0) for row in tokens], late=self.take()[1])
+
+    def _leave(self, number: int) -> None:
+        text, self.texts[number] = self.texts[number], None
+        if text is not None:
+            self.link.client.leave(text)
+
+    @property
+    def _welcome(self) -> Welcome:
+        welcome = self.link.client.welcome
+        if welcome is None:
+            raise OptionError("expected a server's welcome, got none")
+        return welcome
+
+
+def _together(parts: Sequence[Sequence[Part]]) -> tuple[FeaturesAt, ...]:
+    """Put the sequences' first parts together, and so on; there may be more of one than of another."""
+    most = max(map(len, parts), default=0)
+    return tuple(_batch([row[place] if place < len(row) else None for row in parts]) for place in range(most))
+
+
+def _batch(parts: Sequence[Part | None]) -> FeaturesAt:
+    """Put features of sequences in one batch, with zeros after those of fewer tokens and where there are none."""
+    some = [features for _, features in filter(None, parts)]
+    longest = max(features.count for features in some)
+
+    def stack(name: str) -> Shaped[Tensor, "B K ..."] | None:
+        if (like := getattr(some[0], name)) is None:
+            return None
+        stacked: Tensor = like.new_zeros(len(parts), longest, *like.shape[2:])
+        for number, part in enumerate(parts):
+            if part is not None:
+                stacked[number, : part[1].count] = getattr(part[1], name)[0]
+        return stacked
+
+    features = Features(**{one.name: stack(one.name) for one in fields(Features)})
+    starts = [0 if part is None else part[0] for part in parts]
+    return FeaturesAt(features, starts, [0 if part is None else part[1].count for part in parts])

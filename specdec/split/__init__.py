@@ -1,0 +1,7 @@
+"""What client and server of a split target say to each other, and the two of them, without lines, clocks or threads."""
+
+from specdec.split.client import Client
+from specdec.split.limits import Limits
+from specdec.split.server import Server
+
+__all__ = ["Client", "Limits", "Server"]

@@ -1,0 +1,163 @@
+"""The drafter's side of a split: it takes messages and gives messages, and touches no line, clock or thread."""
+
+from collections import deque
+from math import inf
+
+from attrs import define, field
+from msgspec.structs import replace
+
+from specdec.errors import (
+    ConnectionLost,
+    ModelError,
+    OptionError,
+    PromptError,
+    ProtocolError,
+    SpecdecError,
+    TreeError,
+)
+from specdec.split.messages import (
+    VERSION,
+    Close,
+    Code,
+    GoAway,
+    Hello,
+    Message,
+    Opened,
+    Read,
+    Refused,
+    Verified,
+    Welcome,
+    encode,
+    read_from_server,
+)
+from specdec.split.text import RemoteText
+from specdec.tree import Tree
+
+ERRORS: dict[Code, type[SpecdecError]] = {
+    Code.TREE: TreeError,
+    Code.PROMPT: PromptError,
+    Code.OPTION: OptionError,
+    Code.MODEL: ModelError,
+    Code.INTERNAL: ModelError,
+}
+"""What a caller is told of, for asking again would be of no use."""
+
+
+@define(eq=False)
+class Client:
+    """Keeps any number of texts, has their trees verified, and opens them again wherever the server lost them.
+
+    `outbox` has what is to be sent by the line that there is.
+    """
+
+    texts: dict[bytes, RemoteText] = field(factory=dict, init=False)
+    outbox: deque[bytes] = field(factory=deque, init=False)
+    up: bool = field(default=False, init=False)
+    welcome: Welcome | None = field(default=None, init=False)
+    error: SpecdecError | None = field(default=None, init=False)
+    """Why no server like this one can be talked to."""
+
+    def begin(self) -> None:
+        """Begin on a new line: say all that the server need know to continue, without waiting for an answer."""
+        self.up = True
+        self._send(Hello(VERSION, VERSION))
+        for text in self.texts.values():
+            self._open(text)
+
+    def end(self) -> None:
+        """End with the line: what was to be sent is said again on the next one, as far as it still matters."""
+        self.up = False
+        self.outbox.clear()
+
+    def join(self, text: RemoteText) -> None:
+        """Open a text."""
+        self.texts[text.sid] = text
+        self._open(text)
+
+    def ask(self, text: RemoteText, tree: Tree, deadline: float) -> None:
+        """Have a tree verified, unless there is an answer at this place already; a later tree takes the place of it."""
+        if text.answer is None:
+            text.ask(tree, deadline)
+            self._verify(text)
+
+    def leave(self, text: RemoteText) -> None:
+        """Close a text; the server forgets it sooner or later even if this is lost."""
+        if self.texts.pop(text.sid, None) is not None:
+            self._send(Close(text.sid, text.epoch))
+
+    def remind(self, now: float) -> None:
+        """Ask again where the time has come."""
+        for text in self.texts.values():
+            if text.retry is not None and text.retry <= now:
+                text.retry = None
+                if text.opened:
+                    self._verify(text)
+                else:
+                    self._open(text)
+
+    @property
+    def reminder(self) -> float:
+        """When `remind` has something to do."""
+        return min((text.retry for text in self.texts.values() if text.retry is not None), default=inf)
+
+    def receive(self, data: bytes, now: float) -> None:
+        """Take in a message; what is late, or not of these texts, changes nothing.
+
+        Raises:
+            ProtocolError: it is no message, or none that may be sent here.
+            ConnectionLost: the server goes away.
+        """
+        message = read_from_server(data)
+        if isinstance(message, Welcome):
+            self.welcome = message
+        elif isinstance(message, GoAway):
+            raise ConnectionLost("the server goes away; another may take its place")
+        elif isinstance(message, Refused) and message.code in (Code.VERSION, Code.PROTOCOL):
+            self.error = ProtocolError(f"the server refused what was sent: {message.detail}")
+        elif (text := self.texts.get(message.sid)) is None:
+            return
+        elif isinstance(message, Opened):
+            text.opened = text.opened or message.epoch == text.epoch
+        elif isinstance(message, Verified):
+            if self.current(text, message) and not text.take_answer(message):
+                self._open(text)
+        elif isinstance(message, Read):
+            if message.epoch == text.epoch:
+                text.parts.append((message.start, message.features))
+        else:
+            self._refused(text, message, now)
+
+    def current(self, text: RemoteText, message: Verified) -> bool:
+        """Say whether an answer is to what was asked last: it may be late, or come twice."""
+        return text.asked is not None and text.follows(message)
+
+    def _refused(self, text: RemoteText, refusal: Refused, now: float) -> None:
+        """Do what a refusal asks for: wait, open the text again, or give up."""
+        if refusal.code is Code.STALE:
+            if refusal.epoch >= text.epoch:
+                text.opening = replace(text.opening, epoch=refusal.epoch)
+                self._open(text)
+        elif refusal.epoch != text.epoch:
+            return
+        elif refusal.code in ERRORS:
+            text.error = ERRORS[refusal.code](refusal.detail)
+        elif refusal.code is Code.DRAINING:
+            raise ConnectionLost("the server stops; another may take its place")
+        elif refusal.code in (Code.OVERLOADED, Code.EXPIRED):
+            text.retry = now + max(refusal.retry_ms, 1) / 1000
+        elif text.opened:  # else the answer to its opening will tell
+            self._open(text)
+
+    def _open(self, text: RemoteText) -> None:
+        self._send(text.open())
+        if text.asked is not None:
+            self._verify(text)
+
+    def _verify(self, text: RemoteText) -> None:
+        if text.asked is not None:
+            text.asked = replace(text.asked, epoch=text.epoch)
+            self._send(text.asked)
+
+    def _send(self, message: Message) -> None:
+        if self.up:
+            self.outbox.append(encode(message))

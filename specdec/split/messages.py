@@ -1,0 +1,209 @@
+"""What client and server say to each other: msgpack arrays, of which the first entry tells what kind it is.
+
+Fields are only ever appended, with defaults, and no number is used twice; `VERSION` counts what is not compatible.
+Token ids are bytes, four for each, little-endian.
+"""
+
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from specdec.errors import ProtocolError
+
+VERSION = 1
+ID = 16
+"""Bytes of a session's id, which is random."""
+
+Id = bytes
+Tokens = bytes
+
+
+class Code(StrEnum):
+    """Why something was refused."""
+
+    VERSION = "version"
+    PROTOCOL = "protocol"
+    UNKNOWN = "unknown session"
+    STALE = "stale epoch"
+    BASE = "another base"
+    TREE = "tree"
+    PROMPT = "prompt"
+    OPTION = "option"
+    MODEL = "model"
+    OVERLOADED = "overloaded"
+    EXPIRED = "expired"
+    DRAINING = "draining"
+    INTERNAL = "internal"
+
+
+class Message(msgspec.Struct, frozen=True, array_like=True, tag=0):
+    """Anything that is sent."""
+
+
+class Array(msgspec.Struct, frozen=True, array_like=True):
+    """Numbers of some tokens, coded by the session's codec; the first size counts the tokens."""
+
+    shape: tuple[int, ...]
+    data: bytes
+
+
+class Hello(Message, frozen=True, tag=1):
+    """From a client, first of all: the versions that it knows."""
+
+    oldest: int
+    newest: int
+
+
+class Welcome(Message, frozen=True, tag=2):
+    """The server's answer: the version that was agreed on, what its target is, and what it takes.
+
+    `encoders` are the digests of those that it has, `tokenizer` a hash of its vocabulary.
+    """
+
+    version: int
+    codecs: tuple[str, ...]
+    vocab_size: int
+    max_length: int | None
+    length_advice: str
+    end_tokens: tuple[int, ...]
+    tokenizer: str
+    encoders: tuple[str, ...]
+    most_nodes: int
+    most_bytes: int
+
+
+class Open(Message, frozen=True, tag=3):
+    """Let a sequence join, or continue it from what the client has; said again, it changes nothing.
+
+    Of the prompt's features the last `window` are wanted, or all.
+    """
+
+    sid: Id
+    epoch: int
+    tokens: Tokens
+    sampling: dict[str, Any]
+    processors: tuple[tuple[str, dict[str, Any]], ...]
+    hidden_states: tuple[int, ...]
+    keys_values: tuple[int, ...]
+    only_last: bool
+    encoder: str
+    codec: str
+    window: int | None
+
+
+class Opened(Message, frozen=True, tag=4):
+    """The session is there, in this epoch; `warm` if the target has read it before."""
+
+    sid: Id
+    epoch: int
+    warm: bool
+
+
+class Verify(Message, frozen=True, tag=5):
+    """Verify a tree that follows `base` tokens with this hash: its tokens and, but for the root's, parents."""
+
+    sid: Id
+    epoch: int
+    base: int
+    prefix: bytes
+    tokens: Tokens
+    parents: bytes
+    deadline_ms: int
+
+
+class Verified(Message, frozen=True, tag=6):
+    """The tokens that follow `base`, the hash of all then, and the features of the tokens before them."""
+
+    sid: Id
+    epoch: int
+    base: int
+    tokens: Tokens
+    prefix: bytes
+    features: dict[str, Array]
+
+
+class Read(Message, frozen=True, tag=7):
+    """Features of the prompt, of tokens from `start` on."""
+
+    sid: Id
+    epoch: int
+    start: int
+    features: dict[str, Array]
+
+
+class Close(Message, frozen=True, tag=8):
+    """Let a sequence leave."""
+
+    sid: Id
+    epoch: int
+
+
+class Refused(Message, frozen=True, tag=9):
+    """What was not done, and why; `epoch` is the server's own, `retry_ms` when it may be of use to ask again."""
+
+    code: Code
+    detail: str
+    sid: Id = b""
+    epoch: int = 0
+    base: int = 0
+    retry_ms: int = 0
+
+
+class GoAway(Message, frozen=True, tag=10):
+    """The server takes nothing new, and ends the connection within this time."""
+
+    grace_ms: int
+
+
+FromClient = Hello | Open | Verify | Close
+FromServer = Welcome | Opened | Verified | Read | Refused | GoAway
+
+encode = msgspec.msgpack.Encoder().encode
+_from_client = msgspec.msgpack.Decoder(FromClient)
+_from_server = msgspec.msgpack.Decoder(FromServer)
+
+
+def read_from_client(data: bytes) -> FromClient:
+    """Decode what a client sent.
+
+    Raises:
+        ProtocolError: it is no message of a client's.
+    """
+    message: FromClient = _decode(_from_client, data)
+    return message
+
+
+def read_from_server(data: bytes) -> FromServer:
+    """Decode what a server sent.
+
+    Raises:
+        ProtocolError: it is no message of a server's.
+    """
+    message: FromServer = _decode(_from_server, data)
+    return message
+
+
+def pack_tokens(tokens: list[int]) -> Tokens:
+    """Write token ids."""
+    return np.asarray(tokens, "<u4").tobytes()
+
+
+def unpack_tokens(data: Tokens) -> list[int]:
+    """Read token ids.
+
+    Raises:
+        ProtocolError: they are cut off.
+    """
+    if len(data) % 4:
+        raise ProtocolError(f"expected token ids of 4 bytes each, got {len(data)} bytes")
+    tokens: list[int] = np.frombuffer(data, "<u4").tolist()
+    return tokens
+
+
+def _decode(decoder: Any, data: bytes) -> Any:
+    try:
+        return decoder.decode(data)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ProtocolError(f"expected a message of version {VERSION}, got {len(data)} bytes: {error}") from error

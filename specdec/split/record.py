@@ -1,0 +1,75 @@
+"""What a server knows of a session."""
+
+from collections import deque
+from collections.abc import Callable
+
+from attrs import define, field
+
+from specdec.features import Features
+from specdec.split.messages import Open, Verified, Verify
+from specdec.split.prefix_hash import PrefixHash
+from specdec.target.decisions import Session
+from specdec.tree import Tree
+
+Key = tuple[str, bytes]
+"""A tenant, and the id of one of its sessions."""
+
+
+@define(eq=False)
+class Connection:
+    """The line of a client that was found to be this tenant; `send` takes what goes back.
+
+    It says `Hello` before anything else.
+    """
+
+    send: Callable[[bytes], None]
+    tenant: str
+    greeted: bool = False
+
+
+@define(eq=False)
+class Waiting:
+    """A tree that waits for the next pass, until its time is over."""
+
+    message: Verify
+    tree: Tree
+    until: float
+
+
+@define(eq=False)
+class Record:
+    """One text: its session on the engine, the line that it came by last, and the last answer.
+
+    Features of the prompt are gathered as it is read, and sent part by part, the last tokens first.
+    """
+
+    session: Session
+    opened: Open
+    connection: Connection | None
+    hash: PrefixHash
+    used: float
+    waiting: Waiting | None = None
+    answer: Verified | None = None
+    read: list[tuple[int, Features]] = field(factory=list)
+    backlog: deque[tuple[int, Features]] = field(factory=deque)
+
+    @property
+    def epoch(self) -> int:
+        """How often the client has opened it: what comes by an older line counts for nothing."""
+        return self.opened.epoch
+
+    @property
+    def base(self) -> int:
+        """How many tokens are decided."""
+        return len(self.session.prefix.tokens)
+
+    @property
+    def first_wanted(self) -> int:
+        """The first token of the prompt whose features the client wants."""
+        window = 1 if self.session.needs.only_last else self.opened.window
+        return 0 if window is None else max(self.base - 1 - window, 0)
+
+    @property
+    def busy(self) -> bool:
+        """Whether work waits."""
+        return self.waiting is not None or bool(self.session.unread)

@@ -1,0 +1,240 @@
+"""The target's side of a split: it takes messages and gives messages, and touches no line, clock or thread."""
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from attrs import define, field
+from msgspec.structs import replace
+
+from specdec.errors import OptionError, PluginError, PromptError, ProtocolError, TreeError
+from specdec.features import Encoder, Needs
+from specdec.interfaces import Drafter
+from specdec.split.codecs import CODECS
+from specdec.split.limits import Limits
+from specdec.split.messages import (
+    VERSION,
+    Close,
+    Code,
+    GoAway,
+    Hello,
+    Message,
+    Open,
+    Opened,
+    Refused,
+    Verify,
+    Welcome,
+    encode,
+    read_from_client,
+    unpack_tokens,
+)
+from specdec.split.prefix_hash import PrefixHash
+from specdec.split.record import Connection, Record, Waiting
+from specdec.split.sampling import unpack_sampling
+from specdec.split.store import Store
+from specdec.split.trees import unpack_tree
+from specdec.split.turn import take_turn
+from specdec.target.checks import check_prompt, check_tree
+from specdec.target.sessions import CHUNK, Sessions
+from specdec.target.verifier import Target
+from specdec.vocabulary import vocabulary_hash
+
+
+@define(eq=False)
+class Server:
+    """Serves sessions of any number of clients on one target.
+
+    `receive` takes in what a client sent and never raises for what is in it; `tick` makes one pass over the trees that
+    wait and one over a chunk of prompts. `encoders` are what may run beside the target, by digest: the server's own,
+    never a client's.
+
+    The tokens are the clients' to keep. What is here is a cache, and may be forgotten at any time.
+
+    Raises:
+        OptionError: the target decides by another rule than `match`.
+    """
+
+    sessions: Sessions
+    clock: Callable[[], float]
+    encoders: dict[str, Encoder] = field(factory=dict)
+    end_tokens: tuple[int, ...] = ()
+    tokenizer: str = ""
+    """A hash of its vocabulary, as `vocabulary_hash` gives."""
+    limits: Limits = field(factory=Limits)
+    chunk: int = CHUNK
+    store: Store = field(init=False)
+    connections: dict[Connection, None] = field(factory=dict, init=False)
+    draining: bool = field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.store = Store(self.sessions, self.limits)
+        if not self.sessions.rule.repeatable:
+            raise OptionError(
+                f"expected the rule match, for what others say depends on the tree, so that a step that is repeated "
+                f"after a cut could change the text; got {self.sessions.rule!r}"
+            )
+
+    @classmethod
+    def of(cls, target: Target, drafters: Iterable[Drafter] = (), **options: Any) -> "Server":
+        """Serve a target, and the encoders of drafters made for it."""
+        needed = [drafter.needs.encoder for drafter in drafters]
+        encoders = {encoder.digest: encoder for encoder in needed if encoder is not None and encoder.digest}
+        vocabulary = "" if target.tokenizer is None else vocabulary_hash(target.tokenizer)
+        options = {"clock": time.monotonic, **options}
+        return cls(target.sessions, encoders=encoders, end_tokens=target.end_tokens, tokenizer=vocabulary, **options)
+
+    def connect(self, connection: Connection) -> None:
+        """Take in a new line."""
+        self.connections[connection] = None
+
+    def disconnect(self, connection: Connection) -> None:
+        """Forget a line; its sessions stay for when the client is back."""
+        self.connections.pop(connection, None)
+
+    def receive(self, connection: Connection, data: bytes) -> None:
+        """Take in one message; what is wrong with it is told to the client, and changes nothing."""
+        try:
+            if len(data) > self.limits.message_bytes:
+                raise ProtocolError(f"expected at most {self.limits.message_bytes} bytes, got {len(data)}")
+            message = read_from_client(data)
+            if not isinstance(message, Hello) and not connection.greeted:
+                raise ProtocolError(f"expected Hello first, got {type(message).__name__}")
+            self._take(connection, message)
+        except ProtocolError as error:
+            self.send(connection, Refused(Code.PROTOCOL, str(error)))
+
+    def tick(self) -> bool:
+        """Take one turn; say whether there was anything to do."""
+        return take_turn(self)
+
+    def drain(self, grace: float) -> None:
+        """Take nothing new from now on; what waits is still done."""
+        self.draining = True
+        for connection in self.connections:
+            self.send(connection, GoAway(round(1000 * grace)))
+
+    @property
+    def busy(self) -> bool:
+        """Whether work waits for the next turn."""
+        return any(record.busy or record.backlog for record in self.store)
+
+    def send(self, connection: Connection | None, message: Message) -> None:
+        """Send a message, if the line that it is for is still there."""
+        if connection is not None and connection in self.connections:
+            connection.send(encode(message))
+
+    def _take(self, connection: Connection, message: Hello | Open | Verify | Close) -> None:
+        if isinstance(message, Hello):
+            self._greet(connection, message)
+            return
+        record = self.store.find(connection, message.sid)
+        if record is not None and self.stale(record, message.epoch):
+            refusal = Refused(Code.STALE, "a newer line has this session", message.sid, record.epoch)
+            self.send(connection, refusal)
+        elif isinstance(message, Open):
+            self._open(connection, message, record)
+        elif isinstance(message, Verify):
+            self._verify(connection, message, record)
+        elif record is not None:
+            self.store.forget([(connection.tenant, message.sid)])
+
+    def _greet(self, connection: Connection, hello: Hello) -> None:
+        if not hello.oldest <= VERSION <= hello.newest:
+            detail = f"expected version {VERSION}, got {hello.oldest} to {hello.newest}"
+            self.send(connection, Refused(Code.VERSION, detail))
+            return
+        connection.greeted, engine, limits = True, self.sessions.engine, self.limits
+        sizes = engine.vocab_size, engine.max_length, engine.length_advice, self.end_tokens, self.tokenizer
+        most = limits.nodes, limits.message_bytes
+        self.send(connection, Welcome(VERSION, CODECS, *sizes, tuple(self.encoders), *most))
+
+    def _open(self, connection: Connection, message: Open, record: Record | None) -> None:
+        """Let a session join; or let one continue, if it is where the client says or one answer further on."""
+        tokens = unpack_tokens(message.tokens)
+        warm = record is not None and _continues(record, message, tokens)
+        if record is not None and warm:
+            record.opened, record.connection, record.used = message, connection, self.clock()
+        elif not self._join(connection, message, tokens):
+            return
+        self.send(connection, Opened(message.sid, message.epoch, warm))
+
+    def _join(self, connection: Connection, message: Open, tokens: list[int]) -> bool:
+        """Open a session in place of one of the same name; say whether there was nothing against it."""
+        key = connection.tenant, message.sid
+        self.store.forget([key] if key in self.store.records else [])
+        if self.draining or not self.store.make_room(connection.tenant, len(tokens)):
+            self._turn_away(connection, message)
+            return False
+        try:
+            check_prompt(tokens, self.sessions.engine.vocab_size, self.sessions.engine.max_length)
+            sampling = unpack_sampling(message.sampling, message.processors)
+            session = self.sessions.open(tokens, sampling, self._needs(message))
+        except (PromptError, OptionError, PluginError) as error:
+            code = Code.PROMPT if isinstance(error, PromptError) else Code.OPTION
+            self.send(connection, Refused(code, str(error), message.sid, message.epoch))
+            return False
+        self.store.records[key] = Record(session, message, connection, PrefixHash(tokens), self.clock())
+        return True
+
+    def _verify(self, connection: Connection, message: Verify, record: Record | None) -> None:
+        """Have a tree wait for the next pass, if it is new and follows what is decided."""
+        about = message.sid, message.epoch, message.base
+        if record is None or message.epoch > record.epoch:
+            self.send(connection, Refused(Code.UNKNOWN, "expected it to be opened first", *about))
+        elif record.answer is not None and record.answer.base == message.base:
+            self.send(connection, replace(record.answer, epoch=record.epoch))
+        elif self.in_flight(record, message):
+            return  # its answer is on the way
+        elif not self.follows(record, message):
+            self.send(connection, Refused(Code.BASE, f"expected what follows {record.base} tokens", *about))
+        elif self.draining or self.store.waiting(connection.tenant) >= self.limits.tenant_waiting:
+            self._turn_away(connection, message)
+        else:
+            self._enqueue(connection, message, record)
+
+    def _enqueue(self, connection: Connection, message: Verify, record: Record) -> None:
+        engine = self.sessions.engine
+        try:
+            tree = unpack_tree(message, self.limits.nodes)
+            check_tree(tree, record.session.prefix.tokens, engine.vocab_size, engine.max_length)
+        except (TreeError, ProtocolError) as error:
+            self.send(connection, Refused(Code.TREE, str(error), message.sid, message.epoch, message.base))
+            return
+        record.used = self.clock()
+        record.waiting = Waiting(message, tree, record.used + message.deadline_ms / 1000)
+
+    def _turn_away(self, connection: Connection, message: Open | Verify) -> None:
+        code, detail = (Code.DRAINING, "the server stops") if self.draining else (Code.OVERLOADED, "too much waits")
+        base = message.base if isinstance(message, Verify) else 0
+        wait = round(1000 * self.limits.retry)
+        self.send(connection, Refused(code, detail, message.sid, message.epoch, base, wait))
+
+    def _needs(self, message: Open) -> Needs:
+        if message.codec not in CODECS:
+            raise OptionError(f"expected a codec of {', '.join(CODECS)}, got {message.codec}")
+        encoder = self.encoders.get(message.encoder)
+        if message.encoder and encoder is None:
+            known = ", ".join(self.encoders) or "none"
+            raise OptionError(f"expected an encoder that the server has, of {known}; got {message.encoder}")
+        return Needs(message.hidden_states, message.keys_values, encoder, message.only_last)
+
+    def stale(self, record: Record, epoch: int) -> bool:
+        """Say whether a message is from before the session was opened last, by a line that has been replaced."""
+        return epoch < record.epoch
+
+    def in_flight(self, record: Record, message: Verify) -> bool:
+        """Say whether this step waits already: it is not to be computed twice."""
+        return record.waiting is not None and record.waiting.message.base == message.base
+
+    def follows(self, record: Record, message: Verify) -> bool:
+        """Say whether client and server mean the same text."""
+        return record.base == message.base and record.hash.digest == message.prefix
+
+
+def _continues(record: Record, message: Open, tokens: list[int]) -> bool:
+    """Say whether a session is what a client wants to continue: where it is, or where it was before its last answer."""
+    same = replace(record.opened, epoch=message.epoch, tokens=message.tokens, window=message.window) == message
+    decided, lengths = record.session.prefix.tokens, {record.base}
+    if record.answer is not None:
+        lengths.add(record.answer.base)
+    return same and len(tokens) in lengths and decided[: len(tokens)] == tokens

@@ -1,0 +1,59 @@
+"""The sessions that a server holds: a cache, within limits for each tenant and for all."""
+
+from collections.abc import Iterable, Iterator
+
+from attrs import define, field
+
+from specdec.split.limits import Limits
+from specdec.split.record import Connection, Key, Record
+from specdec.target.sessions import Sessions
+
+
+@define(eq=False)
+class Store:
+    """Records of sessions by tenant and id: to another tenant, a session does not exist."""
+
+    sessions: Sessions
+    limits: Limits
+    records: dict[Key, Record] = field(factory=dict, init=False)
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self.records.values())
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def of(self, tenant: str) -> list[Record]:
+        """List a tenant's sessions."""
+        return [record for (owner, _), record in self.records.items() if owner == tenant]
+
+    def waiting(self, tenant: str) -> int:
+        """Count a tenant's trees that wait."""
+        return sum(record.waiting is not None for record in self.of(tenant))
+
+    def find(self, connection: Connection, sid: bytes) -> Record | None:
+        """Find the session that a line's tenant calls by this id."""
+        return self.records.get((connection.tenant, sid))
+
+    def forget(self, keys: Iterable[Key]) -> None:
+        """Close sessions, and free what they hold."""
+        self.sessions.close(*[self.records.pop(key).session for key in list(keys)])
+
+    def forget_idle(self, now: float) -> None:
+        """Forget the sessions that nobody has used for long."""
+        late = now - self.limits.idle
+        self.forget([key for key, record in self.records.items() if record.used < late and not record.busy])
+
+    def make_room(self, tenant: str, tokens: int) -> bool:
+        """Make room for a session of so many tokens, if need be by forgetting those that were idle for longest."""
+        while self._full(self.of(tenant), tokens) or len(self) >= self.limits.sessions:
+            own = self._full(self.of(tenant), tokens)
+            items = [(key, one) for key, one in self.records.items() if not one.busy and (key[0] == tenant or not own)]
+            if not items:
+                return False
+            self.forget([min(items, key=lambda item: item[1].used)[0]])
+        return True
+
+    def _full(self, own: list[Record], tokens: int) -> bool:
+        limits, kept = self.limits, sum(record.base for record in own)
+        return len(own) >= limits.tenant_sessions or bool(own and kept + tokens > limits.tenant_tokens)

@@ -1,0 +1,100 @@
+"""A text of which the target is elsewhere, as its client knows it."""
+
+from attrs import define, field
+from msgspec.structs import replace
+
+from specdec.errors import ProtocolError, SpecdecError
+from specdec.features import Features
+from specdec.split.codecs import decode_features
+from specdec.split.messages import Array, Open, Verified, Verify, pack_tokens, unpack_tokens
+from specdec.split.prefix_hash import PrefixHash
+from specdec.split.trees import pack_tree
+from specdec.tree import Tree
+
+
+@define(eq=False)
+class RemoteText:
+    """The decided tokens, which are the client's to keep, what was asked of the server, and what it answered.
+
+    `known` has bit n where features of token n came, or are not wanted.
+    """
+
+    opening: Open
+    tokens: list[int]
+    known: int = 0
+    opened: bool = False
+    """Whether the server has it, by the line that there is now."""
+    asked: Verify | None = None
+    answer: Verified | None = None
+    parts: list[tuple[int, dict[str, Array]]] = field(factory=list)
+    """Features that came, from a token on, and that nobody has taken yet."""
+    retry: float | None = None
+    """When to ask again, after having been turned away."""
+    error: SpecdecError | None = None
+    _hash: PrefixHash = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._hash = PrefixHash(self.tokens)
+
+    @property
+    def sid(self) -> bytes:
+        """Its id."""
+        return self.opening.sid
+
+    @property
+    def epoch(self) -> int:
+        """How often it was opened."""
+        return self.opening.epoch
+
+    @property
+    def settled(self) -> bool:
+        """Whether what was asked has been answered, or never will be."""
+        return self.asked is None or self.error is not None
+
+    def open(self) -> Open:
+        """Say what opens it, or opens it again: all that the server need know."""
+        unknown = ~self.known & ((1 << len(self.tokens) - 1) - 1)
+        window = len(self.tokens) - 1 - ((unknown & -unknown).bit_length() - 1) if unknown else 0
+        self.opening = replace(self.opening, epoch=self.epoch + 1, tokens=pack_tokens(self.tokens), window=window)
+        self.opened, self.retry = False, None
+        return self.opening
+
+    def ask(self, tree: Tree, deadline: float) -> None:
+        """Have this tree verified, within so many seconds."""
+        tokens, parents = pack_tree(tree)
+        base = len(self.tokens)
+        self.asked = Verify(self.sid, self.epoch, base, self._hash.digest, tokens, parents, round(1000 * deadline))
+        self.error = self.retry = None
+
+    def follows(self, message: Verified) -> bool:
+        """Say whether an answer is to what was asked last: it may be late, or come twice."""
+        return message.epoch == self.epoch and message.base == len(self.tokens)
+
+    def take_answer(self, message: Verified) -> bool:
+        """Take in an answer; say whether the server means the same text."""
+        if message.prefix != self._hash.after(unpack_tokens(message.tokens)) or not message.tokens:
+            return False
+        self.answer, self.asked = message, None
+        return True
+
+    def take(self) -> tuple[list[int], int, dict[str, Array]]:
+        """Append what was answered; give it, and features of the tokens before, from which token on."""
+        if self.answer is None:
+            raise ProtocolError("expected an answer, got none yet")
+        tokens, start, arrays = unpack_tokens(self.answer.tokens), len(self.tokens) - 1, self.answer.features
+        self.answer = None
+        self.append(tokens)
+        return tokens, start, arrays
+
+    def append(self, tokens: list[int]) -> None:
+        """Append decided tokens."""
+        self.tokens += tokens
+        self._hash.add(tokens)
+
+    def learn(self, start: int, arrays: dict[str, Array]) -> tuple[int, Features] | None:
+        """Read features from a token on, and count them as known."""
+        features = decode_features(arrays, self.opening.codec)
+        if features is None:
+            return None
+        self.known |= ((1 << features.count) - 1) << start
+        return start, features

@@ -1,0 +1,124 @@
+"""A server's turn: one pass over the trees that wait, one over a chunk of prompts, and some features of these."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from specdec.errors import ModelError, SpecdecError, TreeError
+from specdec.features import Features
+from specdec.split.codecs import encode_features, token_bytes
+from specdec.split.messages import Code, Read, Refused, Verified, pack_tokens
+from specdec.split.record import Record, Waiting
+from specdec.target.decisions import Decision
+
+if TYPE_CHECKING:
+    from specdec.split.server import Server
+
+PART = 2**15
+"""Bytes of a prompt's features that are sent at a time, about: more would keep answers waiting on a slow line."""
+
+
+def take_turn(server: "Server") -> bool:
+    """Take one turn; say whether there was anything to do."""
+    now = server.clock()
+    server.store.forget_idle(now)
+    verified, read = _verify(server, now), _read(server)
+    sent = [_send_backlog(server, record) for record in server.store]
+    return verified or read or any(sent)
+
+
+def _verify(server: "Server", now: float) -> bool:
+    """Verify the trees that wait, but for those that come too late; prompts are read first."""
+    ready = list[tuple[Record, Waiting]]()
+    for record in server.store:
+        if record.waiting is None or record.session.unread:
+            continue
+        if record.waiting.until < now:
+            _refuse(server, record, Code.EXPIRED, "expected to be asked earlier")
+        else:
+            ready.append((record, record.waiting))
+    if ready:
+        _pass(server, ready)
+    return bool(ready)
+
+
+def _pass(server: "Server", ready: Sequence[tuple[Record, Waiting]]) -> None:
+    """Verify trees in one pass; if it fails, each by itself, so that none is hurt by another."""
+    try:
+        decisions = server.sessions.verify([record.session for record, _ in ready], [one.tree for _, one in ready])
+    except Exception as error:
+        if len(ready) > 1:
+            for one in ready:
+                _pass(server, [one])
+        else:
+            _fail(server, ready[0][0], error)
+        return
+    for (record, waiting), decision in zip(ready, decisions, strict=True):
+        if isinstance(decision, Decision):
+            _answer(server, record, waiting, decision)
+        else:
+            _fail(server, record, decision)
+
+
+def _answer(server: "Server", record: Record, waiting: Waiting, decision: Decision) -> None:
+    """Send what was decided, and keep the answer until the next one."""
+    message, read = waiting.message, server.sessions.features([decision])
+    features = {} if read is None else encode_features(read, record.opened.codec)
+    record.hash.add(decision.tokens)
+    tokens = pack_tokens(decision.tokens)
+    about = message.sid, record.epoch, message.base
+    record.answer, record.waiting = Verified(*about, tokens, record.hash.digest, features), None
+    record.used = server.clock()
+    server.send(record.connection, record.answer)
+
+
+def _fail(server: "Server", record: Record, error: Exception) -> None:
+    code = Code.TREE if isinstance(error, TreeError) else Code.MODEL if isinstance(error, ModelError) else Code.INTERNAL
+    _refuse(server, record, code, str(error) if isinstance(error, SpecdecError) else type(error).__name__)
+
+
+def _refuse(server: "Server", record: Record, code: Code, detail: str) -> None:
+    if record.waiting is not None:
+        message, record.waiting = record.waiting.message, None
+        server.send(record.connection, Refused(code, detail, message.sid, record.epoch, message.base))
+
+
+def _read(server: "Server") -> bool:
+    """Read a chunk of the prompts; when one is read to its end, what the drafter wants of it is ready to be sent."""
+    records = {record.session: record for record in server.store if record.session.unread}
+    if not records:
+        return False
+    for decision in server.sessions.read(list(records), server.chunk):
+        record = records[decision.session]
+        end = decision.start + len(decision.nodes)
+        if end > record.first_wanted and (features := server.sessions.features([decision])) is not None:
+            _keep(record, features, end)
+        if not record.session.unread:
+            _fill_backlog(record)
+    return True
+
+
+def _keep(record: Record, features: Features, end: int) -> None:
+    """Keep features of tokens up to `end`, those that are wanted."""
+    start = end - features.count
+    skipped = max(record.first_wanted - start, 0)
+    record.read.append((start + skipped, features.part(skipped, features.count)))
+
+
+def _fill_backlog(record: Record) -> None:
+    """Cut the prompt's features into parts, the last tokens first: these tell the drafter most."""
+    while record.read:
+        start, features = record.read.pop()
+        size = max(PART // token_bytes(features, record.opened.codec), 1)
+        for end in range(features.count, 0, -size):
+            first = max(end - size, 0)
+            record.backlog.append((start + first, features.part(first, end)))
+
+
+def _send_backlog(server: "Server", record: Record) -> bool:
+    """Send one part of a prompt's features, so that answers never wait for many."""
+    if not record.backlog or record.connection not in server.connections:
+        return False
+    start, features = record.backlog.popleft()
+    arrays = encode_features(features, record.opened.codec)
+    server.send(record.connection, Read(record.opened.sid, record.epoch, start, arrays))
+    return True
