@@ -68,6 +68,15 @@ class Link:
         """Whether there is a line, as far as is known."""
         return self._transport is not None
 
+    def flush(self) -> None:
+        """Send what is to be sent, if there is a line."""
+        with self.lock:
+            try:
+                while self._transport is not None and self.client.outbox:
+                    self._transport.send(self.client.outbox.popleft())
+            except ConnectionLost as error:
+                self._break(error)
+
     def drop(self) -> None:
         """Give up the line; another is made when it is needed."""
         if self._transport is not None:
@@ -86,9 +95,7 @@ class Link:
         except TimedOut:
             return False
         except (ConnectionLost, ProtocolError) as error:
-            self.broken = error
-            self.drop()
-            self._wait()
+            self._break(error)
             return False
         if self.client.error is not None:
             raise self.client.error
@@ -101,7 +108,10 @@ class Link:
             self.client.begin()
         return self._transport
 
-    def _wait(self) -> None:
+    def _break(self, error: TransportError) -> None:
+        """Drop the line, and say when to try again."""
+        self.broken = error
+        self.drop()
         pause = min(SOONEST * 2**self._failures, LATEST)
         self._failures += 1
         self._earliest = self.clock() + pause * (1 - self._random.random() / 2)

@@ -82,6 +82,7 @@ class Remote(Verifier):
         if tokenizer is not None and welcome.tokenizer and vocabulary_hash(tokenizer) != welcome.tokenizer:
             raise VocabularyMismatch("expected the tokenizer of the server's target, got one with another vocabulary")
         self.texts: list[RemoteText | None] = []
+        self._is_view = False
         self.restored: dict[int, list[int]] = {}
         """By sequence, what the journal had of it, until it was given."""
 
@@ -90,7 +91,7 @@ class Remote(Verifier):
 
     def view(self) -> "Remote":
         remote = copy(self)
-        remote.texts, remote.restored, remote.journal = [], {}, None
+        remote.texts, remote.restored, remote.journal, remote._is_view = [], {}, None, True
         return remote
 
     def prefill(self, prompts: Sequence[Sequence[int]], needs: Needs, sampling: Sequence[Sampling]) -> Step:
@@ -101,7 +102,7 @@ class Remote(Verifier):
         for number, prompt in enumerate(prompts):
             check_prompt(prompt, self.vocab_size, self.max_length, f"prompt {number}")
         openings = [self._opening(prompt, needs, one) for prompt, one in zip(prompts, sampling, strict=True)]
-        self.close()
+        self._end_batch()
         for number, (prompt, opening) in enumerate(zip(prompts, openings, strict=True)):
             self._join(number, list(prompt), opening)
         return Step([list(prompt[1:]) for prompt in prompts], [0] * len(prompts))
@@ -119,10 +120,10 @@ class Remote(Verifier):
         return Step(tokens, [max(len(row) - 1, 0) for row in tokens], late=late)
 
     def close(self) -> None:
-        for number in range(len(self.texts)):
-            self._leave(number)
-        self.texts.clear()
-        self.restored.clear()
+        self._end_batch()
+        self.link.flush()
+        if not self._is_view:
+            self.link.drop()  # it is made again when it is needed
 
     def check(self, trees: Sequence[Tree | None]) -> None:
         """Check that there is a tree for each sequence that is left, or none.
@@ -243,6 +244,12 @@ class Remote(Verifier):
         restored, self.restored = self.restored, {}
         tokens = [restored.get(number, []) for number in range(len(self.texts))]
         return Step(tokens, [max(len(row) - 1, 0) for row in tokens], late=self.take()[1])
+
+    def _end_batch(self) -> None:
+        for number in range(len(self.texts)):
+            self._leave(number)
+        self.texts.clear()
+        self.restored.clear()
 
     def _leave(self, number: int) -> None:
         text, self.texts[number] = self.texts[number], None

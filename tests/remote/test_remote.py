@@ -1,6 +1,5 @@
 """A target on a server decides what it decides on this machine."""
 
-
 from specdec import Target
 from specdec.remote import Remote
 from specdec.testing import check_verifier
