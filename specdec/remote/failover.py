@@ -61,11 +61,14 @@ class Failover(Verifier):
 
     What is said alone is unverified. When the server is back, it gets that as one long draft: what the target agrees
     with stays, the rest is taken back and the target's own comes in its place. With `keep` it stays all the same, and
-    the target continues from there.
+    the target continues from there. Where the drafter has nothing to say, the target is waited for, at most `silence`
+    seconds.
     """
 
-    def __init__(self, first: Remote, second: DraftOnly | None = None, *, keep: bool = False) -> None:
-        self.first, self.second, self.keep = first, second or DraftOnly(), keep
+    def __init__(
+        self, first: Remote, second: DraftOnly | None = None, *, keep: bool = False, silence: float = 60.0
+    ) -> None:
+        self.first, self.second, self.keep, self.silence = first, second or DraftOnly(), keep, silence
         self.vocab_size, self.max_length, self.end_tokens = first.vocab_size, first.max_length, first.end_tokens
         self.length_advice, self.tokenizer, self.repeatable = first.length_advice, first.tokenizer, first.repeatable
         self._away: Away | None = None
@@ -77,7 +80,7 @@ class Failover(Verifier):
         return self._away is None
 
     def view(self) -> "Failover":
-        return Failover(self.first.view(), self.second, keep=self.keep)
+        return Failover(self.first.view(), self.second, keep=self.keep, silence=self.silence)
 
     def prefill(self, prompts: Sequence[Sequence[int]], needs: Needs, sampling: Sequence[Sampling]) -> Step:
         self._away, self._restored = None, self.first.journal is not None
@@ -88,7 +91,7 @@ class Failover(Verifier):
             self._restored = False
             if any(said := self.first.said_alone()):
                 return self._say(said)
-        if self._away is not None and (step := self._return(trees)):
+        if self._away is not None and (step := self._return(trees, wait=False)):
             return step
         if self._away is None:
             try:
@@ -111,10 +114,12 @@ class Failover(Verifier):
         step = self.second.verify(trees)
         if any(step.tokens):
             return self._say(step.tokens)
-        heard = self._hear(wait=True)
-        if heard is None:
-            raise self.first.link.broken or TimedOut("expected the target or a draft, got neither")
-        return heard
+        link = self.first.link
+        until = link.clock() + self.silence
+        while link.clock() < until:
+            if heard := self._return(trees, wait=True):
+                return heard
+        raise TimedOut(f"expected the target or a draft within {self.silence:g} seconds, got neither; {link.broken}")
 
     def _say(self, tokens: list[list[int]]) -> Step:
         away = self._away = self._away or Away.of(self.first.lengths)
@@ -126,16 +131,20 @@ class Failover(Verifier):
             self._ask()
         return Step(tokens, list(map(len, tokens)), verified=False)
 
-    def _return(self, trees: Sequence[Tree | None]) -> Step | None:
-        """Look whether the target is back, without waiting for it."""
-        if not self.keep:
-            return self._hear(wait=False)
-        self.first.link.poll()
-        if self.first.link.up and self._away is not None:
-            for number, said in enumerate(self._away.said):
-                self.first.adopt(number, said)
-            self._away = None
-        return None
+    def _return(self, trees: Sequence[Tree | None], *, wait: bool) -> Step | None:
+        """Look whether the target is back, and take what it says then."""
+        if not self.keep or self._away is None:
+            return self._hear(wait=wait)
+        try:
+            self.first.wait() if wait else self.first.link.poll()
+        except TransportError:
+            return None
+        if not self.first.link.up:
+            return None
+        for number, said in enumerate(self._away.said):
+            self.first.adopt(number, said)
+        self._away = None
+        return self.verify(trees)
 
     def _hear(self, *, wait: bool) -> Step | None:
         """Hear the target out on what was said; None while it has not answered, or has agreed with all but the last."""

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from specdec.errors import OptionError
 from specdec.split.messages import Array, Open, Welcome, pack_tokens, unpack_tokens
+from specdec.split.text import Part
 
 MAGIC = b"specdec journal 1\n"
 HEAD = 8
@@ -119,13 +120,12 @@ class Journal:
             )
         return chapter
 
-    def decide(self, number: int, tokens: Sequence[int]) -> None:
-        """Note decided tokens."""
-        self._write(Decided(number, pack_tokens(list(tokens))))
-
-    def learn(self, number: int, start: int, features: dict[str, Array]) -> None:
-        """Note features."""
-        self._write(Learnt(number, start, features))
+    def note(self, number: int, tokens: Sequence[int], parts: Sequence[Part]) -> None:
+        """Note decided tokens, and features that came."""
+        for part in parts:
+            self._write(Learnt(number, part.start, part.arrays))
+        if tokens:
+            self._write(Decided(number, pack_tokens(list(tokens))))
 
     def say(self, number: int, tokens: Sequence[int]) -> None:
         """Note tokens that were said without the target."""

@@ -41,7 +41,7 @@ class Link:
         """Send and receive until something is done.
 
         Raises:
-            TimedOut: it took longer than `patience` seconds; the line is taken to be dead.
+            TimedOut: nothing came for `patience` seconds; the line is taken to be dead.
             ProtocolError: the server does not speak this version.
         """
         with self.lock:
@@ -50,11 +50,11 @@ class Link:
                 now = self.clock()
                 if now >= deadline:
                     self.drop()
-                    raise TimedOut(f"expected an answer within {patience:g} seconds, got none; {self.broken or ''}")
+                    raise TimedOut(f"expected a message within {patience:g} seconds, got none; {self.broken or ''}")
                 if self._transport is None and self._earliest > now:
                     self.sleep(min(self._earliest, deadline) - now)
-                else:
-                    self._exchange(min(deadline, self.client.reminder) - now)
+                elif self._exchange(min(deadline, self.client.reminder) - now):
+                    deadline = self.clock() + patience
 
     def poll(self) -> None:
         """Send and receive without waiting, and connect if there is no line and it is time to try again."""

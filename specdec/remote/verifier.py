@@ -20,13 +20,10 @@ from specdec.remote.link import Connect, Link
 from specdec.split.codecs import CODECS
 from specdec.split.messages import ID, Open, Welcome, pack_tokens
 from specdec.split.sampling import pack_sampling
-from specdec.split.text import RemoteText
+from specdec.split.text import Part, RemoteText
 from specdec.target.checks import check_prompt, check_tree
 from specdec.tree import Tree
 from specdec.vocabulary import vocabulary_hash
-
-Part = tuple[int, Features]
-"""Features of one sequence, from a token on."""
 
 
 class Remote(Verifier):
@@ -197,24 +194,17 @@ class Remote(Verifier):
         """How many tokens of each sequence are decided."""
         return [0 if text is None else len(text.tokens) for text in self.texts]
 
-    def take(self) -> tuple[list[list[int]], tuple[FeaturesAt, ...]]:
-        """Append what was answered; give it, and the features that came with it and before."""
-        tokens: list[list[int]] = [[] for _ in self.texts]
-        parts: list[list[Part]] = [[] for _ in self.texts]
-        for number, text in enumerate(self.texts):
-            if text is None:
-                continue
-            if text.answer is not None:
-                tokens[number], start, arrays = text.take()
-                if self.journal is not None:
-                    self.journal.decide(number, tokens[number])
-                text.parts.append((start, arrays))
-            for start, arrays in text.parts:
-                if (part := text.learn(start, arrays)) is not None:
-                    parts[number].append(part)
-                    if self.journal is not None:
-                        self.journal.learn(number, start, arrays)
-            text.parts.clear()
+    def take(self, *, restored: bool = False) -> tuple[list[list[int]], tuple[FeaturesAt, ...]]:
+        """Append what was answered; give it, and the features that came; what is `restored` the journal has already."""
+        tokens, parts = list[list[int]](), list[list[Part]]()
+        for text in self.texts:
+            tokens.append([] if text is None else text.take())
+            parts.append([] if text is None else text.parts)
+            if text is not None:
+                text.parts = []
+        if self.journal is not None and not restored:
+            for number, (new, learnt) in enumerate(zip(tokens, parts, strict=True)):
+                self.journal.note(number, new, learnt)
         return tokens, _together(parts)
 
     def _opening(self, prompt: Sequence[int], needs: Needs, sampling: Sampling) -> Open:
@@ -235,7 +225,9 @@ class Remote(Verifier):
             text.known = (1 << max(len(prompt) - 1 - self.window, 0)) - 1
         if chapter is not None and chapter.decided:
             text.append(chapter.decided)
-            text.parts, self.restored[number] = [*chapter.parts], [*chapter.decided]
+            self.restored[number] = [*chapter.decided]
+            for part in chapter.parts:
+                text.learn(*part)
         self.texts.append(text)
         self.link.client.join(text)
 
@@ -243,7 +235,7 @@ class Remote(Verifier):
         """Give what the journal has, once."""
         restored, self.restored = self.restored, {}
         tokens = [restored.get(number, []) for number in range(len(self.texts))]
-        return Step(tokens, [max(len(row) - 1, 0) for row in tokens], late=self.take()[1])
+        return Step(tokens, [max(len(row) - 1, 0) for row in tokens], late=self.take(restored=True)[1])
 
     def _end_batch(self) -> None:
         for number in range(len(self.texts)):
@@ -272,7 +264,7 @@ def _together(parts: Sequence[Sequence[Part]]) -> tuple[FeaturesAt, ...]:
 
 def _batch(parts: Sequence[Part | None]) -> FeaturesAt:
     """Put features of sequences in one batch, with zeros after those of fewer tokens and where there are none."""
-    some = [features for _, features in filter(None, parts)]
+    some = [part.features for part in parts if part is not None]
     longest = max(features.count for features in some)
 
     def stack(name: str) -> Shaped[Tensor, "B K ..."] | None:
@@ -281,9 +273,9 @@ def _batch(parts: Sequence[Part | None]) -> FeaturesAt:
         stacked: Tensor = like.new_zeros(len(parts), longest, *like.shape[2:])
         for number, part in enumerate(parts):
             if part is not None:
-                stacked[number, : part[1].count] = getattr(part[1], name)[0]
+                stacked[number, : part.features.count] = getattr(part.features, name)[0]
         return stacked
 
     features = Features(**{one.name: stack(one.name) for one in fields(Features)})
-    starts = [0 if part is None else part[0] for part in parts]
-    return FeaturesAt(features, starts, [0 if part is None else part[1].count for part in parts])
+    starts = [0 if part is None else part.start for part in parts]
+    return FeaturesAt(features, starts, [0 if part is None else part.features.count for part in parts])

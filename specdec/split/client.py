@@ -123,7 +123,7 @@ class Client:
                 self._open(text)
         elif isinstance(message, Read):
             if message.epoch == text.epoch:
-                text.parts.append((message.start, message.features))
+                text.learn(message.start, message.features)
         else:
             self._refused(text, message, now)
 

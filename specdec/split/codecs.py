@@ -4,7 +4,7 @@ from math import prod
 
 import torch
 from attrs import fields, frozen
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int8, UInt8
 from torch import Tensor
 
 from specdec.errors import ProtocolError
@@ -36,7 +36,7 @@ class Integers:
         coded = whole.view(torch.uint8) if self.bits == 8 else _pairs(whole)
         return torch.cat([scales.view(torch.uint8), coded.contiguous()], 1).numpy().tobytes()
 
-    def decode(self, data: Int[Tensor, "K _"], width: int) -> Float[Tensor, "K W"]:
+    def decode(self, data: UInt8[Tensor, "K _"], width: int) -> Float[Tensor, "K W"]:
         """Read what `encode` wrote."""
         groups, _ = self.sizes(width)
         scales = data[:, : 2 * groups].contiguous().view(torch.float16).float()
@@ -108,12 +108,12 @@ def _decode(array: Array, codec: str) -> Tensor:
     return values.view(array.shape)
 
 
-def _pairs(whole: Int[Tensor, "K W"]) -> Int[Tensor, "K _"]:
+def _pairs(whole: Int8[Tensor, "K W"]) -> UInt8[Tensor, "K _"]:
     """Put two numbers of four bits in a byte, the first one low."""
     padded = torch.nn.functional.pad(whole, (0, whole.shape[1] % 2)).view(torch.uint8) & 15
     return padded[:, ::2] | padded[:, 1::2] << 4
 
 
-def _unpaired(coded: Int[Tensor, "K _"]) -> Int[Tensor, "K W"]:
+def _unpaired(coded: UInt8[Tensor, "K _"]) -> Int8[Tensor, "K W"]:
     halves = torch.stack([coded & 15, coded >> 4], -1).flatten(1).to(torch.int8)
     return halves - ((halves & 8) << 1)

@@ -125,7 +125,7 @@ class Verified(Message, frozen=True, tag=6):
 
 
 class Read(Message, frozen=True, tag=7):
-    """Features of the prompt, of tokens from `start` on."""
+    """Features of the prompt, of tokens from `start` on; none while it is being read, as a sign of life."""
 
     sid: Id
     epoch: int

@@ -33,7 +33,11 @@ class Waiting:
 
     message: Verify
     tree: Tree
-    until: float
+    until: float = 0.0
+
+    def begin(self, now: float) -> None:
+        """Begin to wait."""
+        self.until = now + self.message.deadline_ms / 1000
 
 
 @define(eq=False)

@@ -201,7 +201,8 @@ class Server:
             self.send(connection, Refused(Code.TREE, str(error), message.sid, message.epoch, message.base))
             return
         record.used = self.clock()
-        record.waiting = Waiting(message, tree, record.used + message.deadline_ms / 1000)
+        record.waiting = Waiting(message, tree)
+        record.waiting.begin(record.used)
 
     def _turn_away(self, connection: Connection, message: Open | Verify) -> None:
         code, detail = (Code.DRAINING, "the server stops") if self.draining else (Code.OVERLOADED, "too much waits")

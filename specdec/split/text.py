@@ -1,15 +1,24 @@
 """A text of which the target is elsewhere, as its client knows it."""
 
-from attrs import define, field
+from attrs import define, field, frozen
 from msgspec.structs import replace
 
-from specdec.errors import ProtocolError, SpecdecError
+from specdec.errors import SpecdecError
 from specdec.features import Features
 from specdec.split.codecs import decode_features
 from specdec.split.messages import Array, Open, Verified, Verify, pack_tokens, unpack_tokens
 from specdec.split.prefix_hash import PrefixHash
 from specdec.split.trees import pack_tree
 from specdec.tree import Tree
+
+
+@frozen(eq=False)
+class Part:
+    """Features of some tokens from `start` on, as they are and as they came."""
+
+    start: int
+    features: Features
+    arrays: dict[str, Array]
 
 
 @define(eq=False)
@@ -26,8 +35,8 @@ class RemoteText:
     """Whether the server has it, by the line that there is now."""
     asked: Verify | None = None
     answer: Verified | None = None
-    parts: list[tuple[int, dict[str, Array]]] = field(factory=list)
-    """Features that came, from a token on, and that nobody has taken yet."""
+    parts: list[Part] = field(factory=list)
+    """Features that came, and that nobody has taken yet."""
     retry: float | None = None
     """When to ask again, after having been turned away."""
     error: SpecdecError | None = None
@@ -71,30 +80,36 @@ class RemoteText:
         return message.epoch == self.epoch and message.base == len(self.tokens)
 
     def take_answer(self, message: Verified) -> bool:
-        """Take in an answer; say whether the server means the same text."""
+        """Take in an answer; say whether the server means the same text.
+
+        Raises:
+            ProtocolError: its features are none.
+        """
         if message.prefix != self._hash.after(unpack_tokens(message.tokens)) or not message.tokens:
             return False
+        self.learn(len(self.tokens) - 1, message.features)
         self.answer, self.asked = message, None
         return True
 
-    def take(self) -> tuple[list[int], int, dict[str, Array]]:
-        """Append what was answered; give it, and features of the tokens before, from which token on."""
-        if self.answer is None:
-            raise ProtocolError("expected an answer, got none yet")
-        tokens, start, arrays = unpack_tokens(self.answer.tokens), len(self.tokens) - 1, self.answer.features
+    def learn(self, start: int, arrays: dict[str, Array]) -> None:
+        """Take in features of tokens from `start` on.
+
+        Raises:
+            ProtocolError: they are none.
+        """
+        features = decode_features(arrays, self.opening.codec)
+        if features is not None:
+            self.parts.append(Part(start, features, arrays))
+            self.known |= ((1 << features.count) - 1) << start
+
+    def take(self) -> list[int]:
+        """Append what was answered, and give it."""
+        tokens = [] if self.answer is None else unpack_tokens(self.answer.tokens)
         self.answer = None
         self.append(tokens)
-        return tokens, start, arrays
+        return tokens
 
     def append(self, tokens: list[int]) -> None:
         """Append decided tokens."""
         self.tokens += tokens
         self._hash.add(tokens)
-
-    def learn(self, start: int, arrays: dict[str, Array]) -> tuple[int, Features] | None:
-        """Read features from a token on, and count them as known."""
-        features = decode_features(arrays, self.opening.codec)
-        if features is None:
-            return None
-        self.known |= ((1 << features.count) - 1) << start
-        return start, features

@@ -30,9 +30,11 @@ def _verify(server: "Server", now: float) -> bool:
     """Verify the trees that wait, but for those that come too late; prompts are read first."""
     ready = list[tuple[Record, Waiting]]()
     for record in server.store:
-        if record.waiting is None or record.session.unread:
+        if record.waiting is None:
             continue
-        if record.waiting.until < now:
+        if record.session.unread:
+            record.waiting.begin(now)
+        elif record.waiting.until < now:
             _refuse(server, record, Code.EXPIRED, "expected to be asked earlier")
         else:
             ready.append((record, record.waiting))
@@ -92,7 +94,9 @@ def _read(server: "Server") -> bool:
         end = decision.start + len(decision.nodes)
         if end > record.first_wanted and (features := server.sessions.features([decision])) is not None:
             _keep(record, features, end)
-        if not record.session.unread:
+        if record.session.unread:
+            server.send(record.connection, Read(record.opened.sid, record.epoch, end, {}))
+        else:
             _fill_backlog(record)
     return True
 
