@@ -34,7 +34,7 @@ def head(name: str, model: PreTrainedModel, **options: Any) -> Any:
         for parameter in made.parameters():
             if parameter.dim() == 1:
                 parameter.data += 0.2 * torch.randn_like(parameter)
-        if name == "eagle3" and made.reduced:
+        if made.reduced:
             made.choose(torch.randperm(VOCAB)[:PART].sort().values)
     return made.to(model.dtype).eval().requires_grad_(False)
 
