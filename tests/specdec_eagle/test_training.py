@@ -156,14 +156,6 @@ def test_noise_belongs_to_the_text(options: dict[str, bool]) -> None:
         assert (widest >= 0.97 * scale).all()
 
 
-def test_draft_vocabulary_is_what_answers_use_most() -> None:
-    method = begin3(target(), draft_vocab=3)
-    tokens = np.array([50, 50, 9, 9, 9, 7, 7, 7, 40, 40, 41], np.int32)
-    method.prepare(Examples([Example(tokens, np.arange(11) >= 2), Example(tokens[:4], np.zeros(4, bool))]))
-    assert method.head.tokens().tolist() == [7, 9, 40]
-    assert method.head.t2d.nonzero()[:, 0].tolist() == [7, 9, 40]
-
-
 def test_begins_with_the_targets_head() -> None:
     """Then the features of the target itself say what it says."""
     method = begin3(target(), draft_vocab=20, copied=True).to(torch.float64)
