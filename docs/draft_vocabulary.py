@@ -67,7 +67,7 @@ def coverage(files: list[Path], target: Model = "smollm2") -> None:
             float(np.isin(halves[1 - start], Examples(examples[start::2]).frequent(size, 1 << 20)).mean())
             for start in range(2)
         ]
-        print(f"{size}: {sum(shares) / 2:.2%}")
+        print(f"{size}: {sum(shares) / 2:.1%}; of the lowest ids {(np.concatenate(halves) < size).mean():.1%}")
 
 
 def random_drafter(verifier: Target, name: str, size: int) -> Drafter:
