@@ -3,26 +3,26 @@
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 
 class Columns:
     """The tokens of a drafter that knows a few only, in rising order; without any, columns are ids."""
 
-    def __init__(self, vocabulary: Sequence[int] | None) -> None:
-        self._tokens = None if vocabulary is None else torch.tensor(vocabulary)
-        self._columns = {token: column for column, token in enumerate(vocabulary or ())}
+    def __init__(self, vocabulary: Sequence[int] | Int[Tensor, " C"] | None) -> None:
+        self._tokens = None if vocabulary is None else torch.as_tensor(vocabulary, device="cpu")
 
     def token(self, column: int) -> int:
         """Give the token of a column."""
         return column if self._tokens is None else int(self._tokens[column])
 
     def of(self, tokens: Sequence[int]) -> list[int]:
-        """List the columns of tokens, those that have one."""
+        """List the columns of tokens, of those that have one."""
         if self._tokens is None:
             return list(tokens)
-        return [self._columns[token] for token in tokens if token in self._columns]
+        columns: list[int] = torch.isin(self._tokens, torch.tensor(tokens)).nonzero()[:, 0].tolist()
+        return columns
 
     def size(self, scores: Float[Tensor, "*N C"], vocab_size: int | None) -> int:
         """Count the ids up to the last that has a column; the target's whole vocabulary, if its size is known."""

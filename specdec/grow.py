@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from math import inf
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from specdec.chance import Dice
@@ -21,7 +21,7 @@ Widths = list[tuple[int, int]]
 
 
 def grow(
-    context: Context, policy: TreePolicy, score: Score, vocabulary: Sequence[int] | None = None
+    context: Context, policy: TreePolicy, score: Score, vocabulary: Sequence[int] | Int[Tensor, " W"] | None = None
 ) -> list[Tree | None]:
     """Grow a tree for each sequence until its policy has enough, then keep what the policy finds worth verifying.
 

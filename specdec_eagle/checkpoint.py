@@ -34,6 +34,9 @@ def load(
         sizes |= _sizes3(checkpoint, parts.config)
     else:
         sizes["input_layernorm"] = f"{layer}input_layernorm.weight" in checkpoint.tensors
+    whole = int(checkpoint.fields.get("vocab_size", parts.config.vocab_size))
+    drafted = checkpoint.shape("lm_head.weight")[0] if kind is Eagle3Model else None
+    sizes["draft_vocab_size"] = checkpoint.settle_vocabulary(whole, drafted)
     checkpoint.check_fields({name: sizes[name] for name in NAMED if name in sizes})
     _check_target(checkpoint, sizes, parts.config, tokenizer)
     if "embed_tokens.weight" in checkpoint.tensors and _is_targets(checkpoint, parts, refuse=kind is EagleModel):
@@ -87,37 +90,12 @@ def _sizes3(checkpoint: Checkpoint, target: PreTrainedConfig) -> dict[str, Any]:
     states = range(int(target.num_hidden_layers) + 1)
     if any(not -len(states) <= int(index) < len(states) for index in layers):
         raise WrongCheckpoint(f"expected {path} to read of the target's states 0 to {states[-1]}, got {list(layers)}")
-    drafted = checkpoint.shape("lm_head.weight")[0]
-    _settle_vocabulary(checkpoint, drafted, int(fields.get("vocab_size", target.vocab_size)))
     return {
         "eagle_aux_hidden_state_layer_ids": [states[int(index)] for index in layers],
-        "draft_vocab_size": drafted,
         "target_hidden_size": checkpoint.shape("fc.weight")[1] // len(layers),
         "norm_before_fc": "input_norm.weight" in checkpoint.tensors,
         "own_embedding": "embed_tokens.weight" in checkpoint.tensors,
     }
-
-
-def _settle_vocabulary(checkpoint: Checkpoint, drafted: int, whole: int) -> None:
-    """Check that both maps of the draft vocabulary name the same tokens, or drop them where it is the target's."""
-    tensors, path = checkpoint.tensors, checkpoint.path
-    offsets, chosen = tensors.get("d2t"), tensors.get("t2d")
-    if drafted == (whole if chosen is None else len(chosen)):
-        tensors.pop("d2t", None)
-        tensors.pop("t2d", None)
-        return
-    if offsets is None or offsets.shape != (drafted,):
-        raise WrongCheckpoint(
-            f"expected d2t in {path} for {drafted} tokens, got {'none' if offsets is None else tuple(offsets.shape)}"
-        )
-    tokens = torch.arange(drafted) + offsets
-    if chosen is None:
-        if not 0 <= int(tokens.min()) <= int(tokens.max()) < whole:
-            raise WrongCheckpoint(f"expected d2t in {path} to lead to tokens below {whole}, got {int(tokens.max())}")
-        chosen = tensors["t2d"] = torch.zeros(whole, dtype=torch.bool)
-        chosen[tokens] = True
-    if not torch.equal(chosen.nonzero()[:, 0], tokens.sort().values):
-        raise WrongCheckpoint(f"expected d2t and t2d in {path} to name the same tokens, got different ones")
 
 
 def _check_target(

@@ -20,8 +20,14 @@ class EagleConfig(LlamaConfig):
     """Norms on each head's queries and keys, as in heads made of Qwen3 layers."""
     input_layernorm: bool = False
     """A norm before attention: not in EAGLE, but in the version of it that MoA was compared with."""
+    draft_vocab_size: int = 0
+    """How many tokens the head drafts; 0 is all of the vocabulary."""
     target: dict[str, Any] | None = None
     """Fingerprint of the target, see `specdec.heads.fingerprint`."""
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        self.draft_vocab_size = self.draft_vocab_size or self.vocab_size
+        super().__post_init__(**kwargs)
 
     @classmethod
     def for_target(cls, target: PreTrainedConfig, /, **options: Any) -> "EagleConfig":
@@ -51,12 +57,11 @@ class EagleConfig(LlamaConfig):
 
 @no_type_check
 class Eagle3Config(EagleConfig):
-    """An EAGLE-3 head. Sizes of 0 are those of the target's vocabulary, and the head's own."""
+    """An EAGLE-3 head. A `target_hidden_size` of 0 is the head's own."""
 
     model_type = "eagle3"
 
     bias: bool = False
-    draft_vocab_size: int = 0
     target_hidden_size: int = 0
     eagle_aux_hidden_state_layer_ids: list[int] | None = None
     """The target's layers whose inputs are read, counted from 0; its depth says which by default."""
@@ -68,7 +73,6 @@ class Eagle3Config(EagleConfig):
     """Let the attention's residual start from the normed state (`speculators`)."""
 
     def __post_init__(self, **kwargs: Any) -> None:
-        self.draft_vocab_size = self.draft_vocab_size or self.vocab_size
         self.target_hidden_size = self.target_hidden_size or self.hidden_size
         super().__post_init__(**kwargs)
 

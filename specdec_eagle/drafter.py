@@ -25,8 +25,9 @@ class EagleDrafter(HeadDrafter):
 
     def __init__(self, model: EagleHead, parts: TargetParts) -> None:
         """Use a loaded head with the embedding and the output head of its target; small weights are copied."""
-        self.model, self.parts = model, evolve(parts, head=drafting_copy(model.output(parts.head)))
+        self.model, self.parts = model, evolve(parts, head=drafting_copy(model.output(parts)))
         self.vocab_size = int(parts.config.vocab_size)
+        self.vocabulary = model.tokens().cpu() if model.reduced else None
         self.needs = Needs((int(parts.config.num_hidden_layers),))
         self._cache = EagleCache(model, parts)
         self._outputs = torch.empty(0, 0, 0)  # [R, C, E], of the nodes read, in reading order
@@ -37,10 +38,14 @@ class EagleDrafter(HeadDrafter):
     def learn(self, features: Features, starts: Sequence[int], lengths: Sequence[int]) -> None:
         self._cache.learn(self.feature(features), starts, lengths)
 
+<<<<<<< HEAD
     def cut(self, lengths: Sequence[int]) -> None:
         self._cache.cut(lengths)
 
     def score(self, context: Context, frontier: Frontier) -> Float[Tensor, "R M V"]:
+=======
+    def score(self, context: Context, frontier: Frontier) -> Float[Tensor, "R M W"]:
+>>>>>>> vocab
         tokens = [context.tokens[sequence] for sequence in frontier.sequences]
         if frontier.before is None:
             outputs = self._outputs = self._cache.follow(tokens, frontier.sequences)

@@ -5,21 +5,19 @@ from abc import abstractmethod
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaRMSNorm, LlamaRotaryEmbedding
 
-from specdec.heads import SplitLayer, attend, float_type, joined
+from specdec.heads import HeadModel, SplitLayer, attend, float_type, joined
 from specdec_eagle.config import EagleConfig
 
 
-class EagleHead(PreTrainedModel):
+class EagleHead(HeadModel):
     """What EAGLE-1/2 and EAGLE-3 have in common.
 
     A pair (feature of token i, token i + 1) stands at position i and gives the feature of token i + 1, as predicted.
     """
 
     config_class = EagleConfig
-    base_model_prefix = ""
     _no_split_modules = ("LlamaDecoderLayer",)
 
     def __init__(self, config: EagleConfig) -> None:
@@ -42,13 +40,9 @@ class EagleHead(PreTrainedModel):
     ) -> tuple[Float[Tensor, "B M W"], Float[Tensor, "B M E"]]:
         """Turn pairs into what the attention reads, and the residual that it adds to."""
 
-    def output(self, head: nn.Module) -> nn.Module:
-        """Give the layer that scores, which is the target's `head` unless this model has its own."""
-        return head
-
     @abstractmethod
-    def score(self, features: Float[Tensor, "*M E"], output: nn.Module) -> Float[Tensor, "*M V"]:
-        """Give logits over the target's vocabulary; `output` is the layer that scores."""
+    def score(self, features: Float[Tensor, "*M E"], output: nn.Module) -> Float[Tensor, "*M W"]:
+        """Give logits of the tokens that are drafted; `output` is the layer that scores these."""
 
     def forward(
         self, embedded: Float[Tensor, "B M E"], features: Float[Tensor, "B M E"], positions: Int[Tensor, "#B M"]
@@ -83,7 +77,7 @@ class EagleModel(EagleHead):
         fused: Tensor = self.fc(torch.cat([embedded, features], -1))
         return self.layer.input_layernorm(fused), fused
 
-    def score(self, features: Float[Tensor, "*M E"], output: nn.Module) -> Float[Tensor, "*M V"]:
+    def score(self, features: Float[Tensor, "*M E"], output: nn.Module) -> Float[Tensor, "*M W"]:
         logits: Tensor = output(features.to(float_type(output, features.dtype)))
         return logits
 

@@ -66,7 +66,9 @@ class EagleMethod(TrainingMethod):
         predicted: Tensor = self.head(embedded, features, texts.positions[:, :-1])
         counted = texts.response[:, :-1] & texts.real[:, 1:]
         weights = counted.flatten().float()
-        total = soft_cross_entropy(predicted.flatten(0, 1), truth.flatten(0, 1), weights, self.parts.head)
+        states = predicted.flatten(0, 1), truth.flatten(0, 1)
+        heads = self.head.output(self.parts), self.parts.head
+        total = soft_cross_entropy(*states, weights, *heads, self.head.tokens())
         vocabulary, feature = total / (weights.sum() + 1e-5), feature_loss(predicted, truth, counted)
         loss = options.vocabulary * vocabulary + options.feature * feature
         return {"loss": loss, "vocabulary": vocabulary, "feature": feature}
@@ -123,6 +125,7 @@ def method(
     seed: int = 0,
     input_layernorm: Annotated[bool, "A norm before attention; EAGLE: not; MoA's version: yes."] = False,
     bias: Annotated[bool, "Whether fc has a bias; MoA's version and heads for Llama 3: not."] = True,
+    draft_vocab: Annotated[int, "Size of the draft vocabulary: the tokens that answers use most; 0: all."] = 0,
     sizes: Annotated[str, "Sizes of the head other than the target's layer: field=value+field=value."] = "",
     **options: Any,
 ) -> EagleMethod:
@@ -138,6 +141,7 @@ def method(
             config,
             bias=bias,
             input_layernorm=input_layernorm,
+            draft_vocab_size=min(draft_vocab, config.vocab_size),
             target=fingerprint(config, tokenizer),
             **chosen_sizes(sizes, EagleConfig),
         )

@@ -2,7 +2,6 @@
 
 from typing import Annotated, Any
 
-import numpy as np
 import torch
 from attrs import frozen
 from jaxtyping import Float
@@ -78,14 +77,7 @@ class Eagle3Method(TrainingMethod):
         self._copy()
 
     def prepare(self, examples: Examples) -> None:
-        """Make the tokens that the texts' answers use most the draft vocabulary."""
-        if not self.head.reduced:
-            return
-        counts = np.zeros(self.head.config.vocab_size, np.int64)
-        for example in examples.examples:
-            counts += np.bincount(example.tokens[example.response], minlength=len(counts))
-        most = np.argsort(-counts, kind="stable")[: self.head.config.draft_vocab_size]
-        self.head.choose(torch.from_numpy(np.sort(most)).to(self.head.device))
+        super().prepare(examples)
         self._copy()
 
     def forward(self, batch: TeacherBatch, progress: Progress) -> dict[str, Float[Tensor, ""]]:
@@ -113,10 +105,7 @@ class Eagle3Method(TrainingMethod):
     @torch.no_grad()
     def _copy(self) -> None:
         if self._copied:
-            parts = self.parts
-            size = int(parts.config.hidden_size)
-            weight = parts.head(torch.eye(size, dtype=parts.dtype, device=parts.device)).T  # it may be quantized
-            self.head.lm_head.weight.copy_(weight[self.head.tokens()])
+            self.head.lm_head.weight.copy_(self.parts.output_rows(self.head.tokens()).weight)
 
 
 @takes(Options)
@@ -136,8 +125,6 @@ def method(
         OptionError: a value means nothing.
         UnsupportedModel: heads are not for targets of its family.
     """
-    if draft_vocab < 0:
-        raise OptionError(f"expected a draft_vocab of at least 0, got {draft_vocab}")
     config, parts = model.config.get_text_config(), TargetParts.of(model)
     head = Eagle3Model(
         Eagle3Config.for_target(

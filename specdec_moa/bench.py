@@ -55,9 +55,9 @@ def timed(times: list[float], function: Callable[..., Any]) -> Callable[..., Any
     return run
 
 
-def decoding(model: PreTrainedModel, tli: int, sizes: str, length: int, steps: int) -> Cost:
+def decoding(model: PreTrainedModel, options: dict[str, Any], length: int, steps: int) -> Cost:
     """Decode after a prompt; measure drafting against the target's pass over what was drafted."""
-    drafter, target = method(model, tli=tli, sizes=sizes).drafter(), Target(model)
+    drafter, target = method(model, **options).drafter(), Target(model)
     drafted, encoded, read = (list[float]() for _ in range(3))
     drafter.model.remember = timed(encoded, drafter.model.remember)  # type: ignore[method-assign]
     drafter.propose = timed(drafted, drafter.propose)  # type: ignore[method-assign]
@@ -68,9 +68,9 @@ def decoding(model: PreTrainedModel, tli: int, sizes: str, length: int, steps: i
     return Cost.of(drafting, read[-len(drafted) :])
 
 
-def training(model: PreTrainedModel, tli: int, sizes: str, steps: int) -> Cost:
+def training(model: PreTrainedModel, options: dict[str, Any], steps: int) -> Cost:
     """Train on 8 texts of 256 tokens; measure a step against the target's own forward pass."""
-    learner, texts = method(model, tli=tli, sizes=sizes), tokens(model, 2048).view(8, 256)
+    learner, texts = method(model, **options), tokens(model, 2048).view(8, 256)
     teacher, real = Teacher(model, learner.needs), torch.ones_like(texts, dtype=torch.bool)
     optimizer = torch.optim.AdamW(learner.parameters(), lr=1e-4)
 
@@ -94,9 +94,12 @@ def tokens(model: PreTrainedModel, count: int) -> Tensor:
     return torch.randint(model.config.vocab_size, (count,), generator=torch.Generator().manual_seed(0))
 
 
-def sizes_of(head: str) -> str:
-    """Write a trained head's sizes as training takes them; nothing for the published proportions."""
-    return written_sizes(MoAConfig.from_pretrained(find_model(head))) if head else ""
+def options_of(head: str) -> dict[str, Any]:
+    """Give a trained head's sizes as options of training; none for the published proportions."""
+    if not head:
+        return {}
+    config = MoAConfig.from_pretrained(find_model(head))
+    return {"sizes": written_sizes(config), "draft_vocab": config.draft_vocab_size}
 
 
 def main(
@@ -107,12 +110,12 @@ def main(
 ) -> None:
     """Print what drafting and training cost, beside the target's own passes."""
     torch.set_num_threads(threads)
-    model, sizes = Target.from_pretrained(find_model(target)).model, sizes_of(head)
+    model, options = Target.from_pretrained(find_model(target)).model, options_of(head)
     measured = {
-        f"draft, TLI {tli}, {length} tokens": decoding(model, tli, sizes, length, steps)
+        f"draft, TLI {tli}, {length} tokens": decoding(model, {**options, "tli": tli}, length, steps)
         for tli, length in product((0, 1), (100, 500))
     }
-    measured |= {f"training, TLI {tli}": training(model, tli, sizes, max(steps // 5, 2)) for tli in (0, 1)}
+    measured |= {f"training, TLI {tli}": training(model, {**options, "tli": tli}, max(steps // 5, 2)) for tli in (0, 1)}
     table = Table("", "ms", "target, ms", "ratio", box=None)
     for what, cost in measured.items():
         table.add_row(what, f"{cost.own:.1f}", f"{cost.target:.1f}", f"{cost.ratio:.2f}")

@@ -126,7 +126,7 @@ class MoACache:
         tree: TreePass,
         memory: Memory,
         only: Sequence[int] | None = None,
-    ) -> Float[Tensor, "R _ V"]:
+    ) -> Float[Tensor, "R _ W"]:
         """Give logits of what follows nodes that stand after `tree.decided` tokens.
 
         With `only` one node per row, by its place among them: the others are read for those after them.

@@ -69,6 +69,7 @@ def _sizes(checkpoint: Checkpoint, target: PreTrainedConfig) -> dict[str, Any]:
         "head_dim": queries // heads,
         "disable_LSA": without_lsa,
         "attention_bias": "self_attention.self_attn.q_proj.bias" in checkpoint.tensors,
+        "draft_vocab_size": checkpoint.settle_vocabulary(int(checkpoint.fields.get("vocab_size", target.vocab_size))),
     }
     head_dims = dict.fromkeys(BLOCKS[:2], queries // heads)
     if not without_lsa:

@@ -50,6 +50,8 @@ class MoAConfig(PreTrainedConfig):
     """Draw the norms' weights as those of linear layers before training, as the released code does."""
     feature_scale: float = 1.0
     """Size of the target's features that the head predicts, which it multiplies its output by; published heads: 1."""
+    draft_vocab_size: int = 0
+    """How many tokens the head drafts; 0 is all of the vocabulary."""
     target: dict[str, Any] | None = None
     """Fingerprint of the target, see `specdec.heads.fingerprint`."""
 
@@ -60,6 +62,7 @@ class MoAConfig(PreTrainedConfig):
             self.layer_self_attention_num_attention_heads = self.num_attention_heads
         if self.layer_self_attention_head_dim is None:
             self.layer_self_attention_head_dim = self.kv_hidden_size // self.layer_self_attention_num_attention_heads
+        self.draft_vocab_size = self.draft_vocab_size or self.vocab_size
         super().__post_init__(**kwargs)
 
     @classmethod

@@ -32,8 +32,9 @@ class MoADrafter(HeadDrafter):
         learnt later, a drafter made later shows.
         """
         self.model = model
-        self.parts = evolve(parts, head=drafting_copy(parts.head))
+        self.parts = evolve(parts, head=drafting_copy(model.output(parts)))
         self.vocab_size = int(parts.config.vocab_size)
+        self.vocabulary = model.tokens().cpu() if model.reduced else None
         self.encoder = MoAEncoder(model, len(parts.layers), cut)
         self.needs = self._needs(cut)
         self._cache = MoACache(model, self.parts)
@@ -49,7 +50,7 @@ class MoADrafter(HeadDrafter):
     def cut(self, lengths: Sequence[int]) -> None:
         self._cache.cut(lengths)
 
-    def score(self, context: Context, frontier: Frontier) -> Float[Tensor, "R M V"]:
+    def score(self, context: Context, frontier: Frontier) -> Float[Tensor, "R M W"]:
         tokens = [context.tokens[sequence] for sequence in frontier.sequences]
         if frontier.before is None:
             self._memory = self._cache.memory(frontier.sequences)
@@ -63,7 +64,7 @@ class MoADrafter(HeadDrafter):
         layers = range(self.parts.first if without_lsa else 0, last)
         return Needs((last,) if without_lsa else (), tuple(layers), None if cut == "raw" else self.encoder)
 
-    def _read_roots(self, tokens: Sequence[Sequence[int]], sequences: Sequence[int]) -> Float[Tensor, "R 1 V"]:
+    def _read_roots(self, tokens: Sequence[Sequence[int]], sequences: Sequence[int]) -> Float[Tensor, "R 1 W"]:
         """Read each root, and before it the decided tokens that the last layers have not seen."""
         settled = self._cache.settled
         ends = self._ends = [len(row) - 1 for row in tokens]

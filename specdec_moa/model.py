@@ -7,19 +7,18 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from transformers import PreTrainedModel
 from transformers.initialization import normal_
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaRMSNorm, LlamaRotaryEmbedding
 from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer, Qwen2RMSNorm
 
-from specdec.heads import SplitLayer, attend, joined, rotate
+from specdec.heads import HeadModel, SplitLayer, attend, joined, rotate
 from specdec_moa.config import MoAConfig
 
 LARGE = 2**22
 """Numbers in the states of a batch above which training computes each layer over tokens a second time."""
 
 
-class MoAModel(PreTrainedModel):
+class MoAModel(HeadModel):
     """Layer self-attention makes a memory of what the target computed; cross-attention reads it while drafting.
 
     Zimmer et al., "Mixture of Attentions For Speculative Decoding", arXiv 2410.03804, section 3.
@@ -27,7 +26,6 @@ class MoAModel(PreTrainedModel):
     """
 
     config_class = MoAConfig
-    base_model_prefix = ""
     _no_split_modules = ("LlamaDecoderLayer", "Qwen2DecoderLayer")
 
     def __init__(self, config: MoAConfig) -> None:

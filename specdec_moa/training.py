@@ -115,7 +115,9 @@ class MoAMethod(TrainingMethod):
         self, batch: TeacherBatch, final: Tensor, counted: Bool[Tensor, "B T"], earlier: Tensor | None = None
     ) -> dict[str, Tensor]:
         options, weights = self.options, counted.flatten().float()
-        total = soft_cross_entropy(final.flatten(0, 1), batch.last.flatten(0, 1), weights, self.parts.head)
+        states = final.flatten(0, 1), batch.last.flatten(0, 1)
+        heads = self.head.output(self.parts), self.parts.head
+        total = soft_cross_entropy(*states, weights, *heads, self.head.tokens())
         vocabulary, feature = total / (weights.sum() + 1e-5), feature_loss(final, batch.last, counted)
         losses, regression = {"vocabulary": vocabulary, "feature": feature}, feature
         if earlier is not None:
@@ -170,6 +172,7 @@ def method(
     seed: int = 0,
     tli: Annotated[int, "Layers of target layer inference: the target's last, run on what the head says."] = 0,
     lsa: Annotated[bool, "Layer self-attention over the keys and values of all layers."] = True,
+    draft_vocab: Annotated[int, "Size of the draft vocabulary: the tokens that answers use most; 0: all."] = 0,
     sizes: Annotated[str, "Sizes of the head other than the published proportions: field=value+field=value."] = "",
     scale: Annotated[float, "Size of features before the final norm, with tli; 0: measured; released: 1."] = 0.0,
     **options: Any,
@@ -186,6 +189,7 @@ def method(
             config,
             target_layer_inference=tli,
             disable_LSA=not lsa,
+            draft_vocab_size=min(draft_vocab, config.vocab_size),
             target=fingerprint(config, tokenizer),
             feature_scale=scale or _size(model, tli),
             **chosen_sizes(sizes, MoAConfig),

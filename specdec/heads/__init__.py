@@ -8,6 +8,7 @@ from specdec.heads.draws import keyed_generator
 from specdec.heads.files import find, read_all, read_fields, read_named, read_tensors
 from specdec.heads.layer import KeysValues, Mask, Projection, SplitLayer, attend, float_type, norm, split_heads
 from specdec.heads.losses import feature_loss, soft_cross_entropies, soft_cross_entropy
+from specdec.heads.model import HeadModel
 from specdec.heads.parts import TargetParts, target_config, target_parts
 from specdec.heads.rotary import Rotary, RotaryTable, rotate
 from specdec.pack import causal, pack_chains
@@ -18,6 +19,7 @@ __all__ = [
     "Checkpoint",
     "HalfPrecisionLinear",
     "HeadDrafter",
+    "HeadModel",
     "KeysValues",
     "Mask",
     "Projection",

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from os import PathLike
 from typing import Any
 
+import torch
 from attrs import frozen
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
@@ -57,6 +58,36 @@ class Checkpoint:
                 raise WrongCheckpoint(
                     f"expected tensors in {self.path} of {name} {self.fields[name]} as its {CONFIG} says, got {size}"
                 )
+
+    def settle_vocabulary(self, whole: int, drafted: int | None = None) -> int:
+        """Give the size of the draft vocabulary, `whole` if there is none: then its maps go.
+
+        `drafted` is how many tokens the head's own output layer scores, if it has one.
+
+        Raises:
+            WrongCheckpoint: its two maps do not name the same tokens, or not as many.
+        """
+        offsets, chosen = self.tensors.get("d2t"), self.tensors.get("t2d")
+        if drafted is None:
+            drafted = whole if chosen is None else int(chosen.sum())
+        if drafted == (whole if chosen is None else len(chosen)):
+            self.tensors.pop("d2t", None)
+            self.tensors.pop("t2d", None)
+            return drafted
+        if offsets is None or offsets.shape != (drafted,):
+            shape = "none" if offsets is None else tuple(offsets.shape)
+            raise WrongCheckpoint(f"expected d2t in {self.path} for {drafted} tokens, got {shape}")
+        tokens = torch.arange(drafted) + offsets
+        if chosen is None:
+            if not 0 <= int(tokens.min()) <= int(tokens.max()) < whole:
+                raise WrongCheckpoint(
+                    f"expected d2t in {self.path} to lead to tokens below {whole}, got {int(tokens.max())}"
+                )
+            chosen = self.tensors["t2d"] = torch.zeros(whole, dtype=torch.bool)
+            chosen[tokens] = True
+        if not torch.equal(chosen.nonzero()[:, 0], tokens.sort().values):
+            raise WrongCheckpoint(f"expected d2t and t2d in {self.path} to name the same tokens, got different ones")
+        return drafted
 
     def load_into(self, model: nn.Module) -> None:
         """Give a model its tensors, in the types that they have in the file.

@@ -25,10 +25,19 @@ def feature_loss(
 
 
 def soft_cross_entropy(
-    states: Float[Tensor, "M E"], truth: Float[Tensor, "M E"], weights: Float[Tensor, " M"], head: nn.Module
+    states: Float[Tensor, "M E"],
+    truth: Float[Tensor, "M E"],
+    weights: Float[Tensor, " M"],
+    head: nn.Module,
+    target_head: nn.Module | None = None,
+    tokens: Int[Tensor, " W"] | None = None,
 ) -> Float[Tensor, ""]:
-    """Sum, over tokens, of weight times `-sum(p * log q)`: p by the target's states `truth`, q by ours."""
-    return soft_cross_entropies(states[None], truth, weights[None], head, head)[0]
+    """Sum, over tokens, of weight times `-sum(p * log q)`: p by the target's states `truth`, q by ours.
+
+    `target_head` and `tokens` are those of `soft_cross_entropies`; by default p is by `head` too.
+    """
+    target_head = head if target_head is None else target_head
+    return soft_cross_entropies(states[None], truth, weights[None], head, target_head, tokens)[0]
 
 
 def soft_cross_entropies(

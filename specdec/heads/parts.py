@@ -4,13 +4,15 @@ from os import PathLike
 
 import torch
 from attrs import evolve, frozen
-from torch import nn
+from jaxtyping import Int
+from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
 from specdec.errors import ModelError, OptionError, UnsupportedModel, WrongCheckpoint
 from specdec.heads.files import read_named
 from specdec.heads.layer import float_type
 from specdec.interfaces import Verifier
+from specdec.target.half import HalfPrecisionLinear
 from specdec.target.loading import model_folder
 from specdec.target.support import layer_types
 
@@ -87,6 +89,19 @@ class TargetParts:
         """How far back each of the last layers sees; None is all the way."""
         sliding, kinds = getattr(self.config, "sliding_window", None), layer_types(self.config)
         return tuple(sliding if kind == "sliding_attention" else None for kind in kinds[self.first :])
+
+    @torch.no_grad()
+    def output_rows(self, tokens: Int[Tensor, " W"]) -> nn.Linear:
+        """Copy the rows of the output head that score these tokens, in its own type or that of the weights."""
+        if type(self.head) in (nn.Linear, HalfPrecisionLinear):
+            weight = self.head.state_dict()["weight"]
+        else:  # it may be quantized
+            weight = self.head(torch.eye(int(self.config.hidden_size), dtype=self.dtype, device=self.device)).T
+        rows = weight[tokens.to(weight.device)]
+        with torch.device("meta"):
+            layer = nn.Linear(rows.shape[1], rows.shape[0], bias=False)
+        layer.weight = nn.Parameter(rows, requires_grad=False)
+        return layer
 
 
 def target_config(target: Verifier, path: str | PathLike[str] | None = None) -> PreTrainedConfig:

@@ -8,6 +8,8 @@ from zlib import crc32
 import numpy as np
 import torch
 from attrs import frozen
+from jaxtyping import Int
+from torch import Tensor
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
 
@@ -59,6 +61,13 @@ class Examples(Dataset[tuple[int, Example]]):
         for example in self.examples:
             total = crc32(example.response.tobytes(), crc32(example.tokens.tobytes(), total))
         return f"{total:08x}"
+
+    def frequent(self, count: int, vocab_size: int) -> Int[Tensor, " W"]:
+        """List the tokens that are learnt from most often, in rising order; of equally frequent ones the lowest."""
+        counts = np.zeros(vocab_size, np.int64)
+        for example in self.examples:
+            counts += np.bincount(example.tokens[example.response], minlength=vocab_size)
+        return torch.from_numpy(np.sort(np.argsort(-counts, kind="stable")[:count]))
 
     def __len__(self) -> int:
         return len(self.examples)

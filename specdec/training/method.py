@@ -15,6 +15,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from specdec.bounds import bounds
 from specdec.errors import OptionError
 from specdec.features import Needs
+from specdec.heads import HeadModel
 from specdec.interfaces import Drafter
 from specdec.training.dataset import Examples
 from specdec.training.schedule import Schedule
@@ -54,7 +55,14 @@ class TrainingMethod(nn.Module):
     head: PreTrainedModel
 
     def prepare(self, examples: Examples) -> None:
-        """Look at all texts before the first step; a run that is continued looks at them again."""
+        """Look at all texts before the first step; a run that is continued looks at them again.
+
+        The tokens that their answers use most become the draft vocabulary of a head that has one.
+        """
+        if isinstance(self.head, HeadModel) and self.head.reduced:
+            config: Any = self.head.config
+            tokens = examples.frequent(config.draft_vocab_size, config.vocab_size)
+            self.head.choose(tokens.to(self.head.device))
 
     @abstractmethod
     def forward(self, batch: TeacherBatch, progress: Progress) -> dict[str, Float[Tensor, ""]]:

@@ -8,7 +8,7 @@ from transformers import PreTrainedModel
 
 from specdec.heads import TargetParts
 from specdec_eagle import Eagle3Config, Eagle3Drafter, Eagle3Model, EagleConfig, EagleDrafter, EagleModel
-from tests.toys import VOCAB, build
+from tests.toys import build
 
 FAMILIES = ("llama", "qwen2", "qwen3", "mistral")
 NAMES = ("eagle", "eagle3")
@@ -34,8 +34,8 @@ def head(name: str, model: PreTrainedModel, **options: Any) -> Any:
         for parameter in made.parameters():
             if parameter.dim() == 1:
                 parameter.data += 0.2 * torch.randn_like(parameter)
-        if name == "eagle3" and made.reduced:
-            made.choose(torch.randperm(VOCAB)[:PART].sort().values)
+        if made.reduced:
+            made.choose(torch.randperm(made.config.vocab_size)[: made.config.draft_vocab_size].sort().values)
     return made.to(model.dtype).eval().requires_grad_(False)
 
 

@@ -15,11 +15,12 @@ from specdec.errors import WrongCheckpoint
 from specdec.heads import fingerprint
 from specdec_eagle import Eagle3Config, Eagle3Model, EagleConfig, EagleModel
 from tests.specdec_eagle.files import FOLDERS, GOLDEN, read, reweigh, rewrite, same
-from tests.specdec_eagle.heads import FAMILIES, head, target
+from tests.specdec_eagle.heads import FAMILIES, PART, head, target
 
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("eagle", {}),
     ("eagle", {"bias": False, "input_layernorm": True}),
+    ("eagle", {"draft_vocab_size": PART}),
     ("eagle3", {}),
     ("eagle3", {"draft_vocab_size": 0, "qk_norm": True}),
     ("eagle3", {"norm_before_fc": True, "norm_before_residual": True, "own_embedding": True}),

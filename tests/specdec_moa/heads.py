@@ -22,7 +22,10 @@ def head(model: PreTrainedModel, **options: object) -> MoAModel:
     config = MoAConfig.for_target(model.config, initializer_range=0.3, **options)
     with torch.random.fork_rng():
         torch.manual_seed(5)
-        return MoAModel(config).to(model.dtype).eval().requires_grad_(False)
+        made = MoAModel(config).to(model.dtype).eval().requires_grad_(False)
+        if made.reduced:
+            made.choose(torch.randperm(config.vocab_size)[: config.draft_vocab_size].sort().values)
+        return made
 
 
 def drafter(model: PreTrainedModel, tli: int = 0, cut: str = "projected", **options: object) -> MoADrafter:

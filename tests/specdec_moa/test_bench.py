@@ -16,21 +16,22 @@ NARROW = {
     "layer_self_attention_intermediate_size": 8,
     "self_attention_intermediate_size": 24,
     "cross_attention_intermediate_size": 16,
+    "draft_vocab_size": 30,
 }
 
 
 def test_a_trained_heads_sizes_are_taken(tmp_path: Path) -> None:
     model = build("llama")
     MoAModel(MoAConfig.for_target(model.config, **NARROW)).save_pretrained(tmp_path)
-    sized = method(model, sizes=bench.sizes_of(str(tmp_path))).head.config
+    sized = method(model, **bench.options_of(str(tmp_path))).head.config
     assert {name: getattr(sized, name) for name in NARROW} == NARROW
-    assert bench.sizes_of("") == ""
+    assert bench.options_of("") == {}
 
 
 @pytest.mark.parametrize("tli", [0, 1])
 def test_each_pass_is_on_the_clock(tli: int) -> None:
     model = build("llama")
-    for cost in (bench.decoding(model, tli, "", 8, 4), bench.training(model, tli, "", 2)):
+    for cost in (bench.decoding(model, {"tli": tli}, 8, 4), bench.training(model, {"tli": tli}, 2)):
         assert min(astuple(cost)) > 0
 
 

@@ -42,7 +42,9 @@ def reweigh(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
 
 
 @pytest.mark.parametrize("kind", FAMILIES)
-@pytest.mark.parametrize("sizes", [{}, {"disable_LSA": True}, {"layer_self_attention_num_attention_heads": 1}])
+@pytest.mark.parametrize(
+    "sizes", [{}, {"disable_LSA": True}, {"layer_self_attention_num_attention_heads": 1}, {"draft_vocab_size": 40}]
+)
 def test_round_trip(kind: str, sizes: dict[str, Any], tmp_path: Path) -> None:
     made = head(target(kind), target_layer_inference=2, target=fingerprint(target(kind).config), **sizes)
     made.save_pretrained(tmp_path)
