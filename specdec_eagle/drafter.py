@@ -38,14 +38,10 @@ class EagleDrafter(HeadDrafter):
     def learn(self, features: Features, starts: Sequence[int], lengths: Sequence[int]) -> None:
         self._cache.learn(self.feature(features), starts, lengths)
 
-<<<<<<< HEAD
     def cut(self, lengths: Sequence[int]) -> None:
         self._cache.cut(lengths)
 
-    def score(self, context: Context, frontier: Frontier) -> Float[Tensor, "R M V"]:
-=======
     def score(self, context: Context, frontier: Frontier) -> Float[Tensor, "R M W"]:
->>>>>>> vocab
         tokens = [context.tokens[sequence] for sequence in frontier.sequences]
         if frontier.before is None:
             outputs = self._outputs = self._cache.follow(tokens, frontier.sequences)

@@ -33,14 +33,10 @@ class HeadDrafter(Drafter):
         """Take in what the target computed for `lengths` tokens of each sequence, from position `starts` on."""
 
     @abstractmethod
-<<<<<<< HEAD
     def cut(self, lengths: Sequence[int]) -> None: ...
 
     @abstractmethod
-    def score(self, context: Context, frontier: Frontier) -> Float[Tensor, "R M V"]:
-=======
     def score(self, context: Context, frontier: Frontier) -> Float[Tensor, "R M W"]:
->>>>>>> vocab
         """Score what follows each node of a frontier; the first frontier of a step is the roots alone."""
 
     def begin(self, context: Context) -> None:
@@ -56,16 +52,9 @@ class HeadDrafter(Drafter):
 
     def propose(self, context: Context, policy: TreePolicy) -> list[Tree | None]:
         with torch.inference_mode():
-<<<<<<< HEAD
             for new in context.features:
                 self.learn(new.features, new.starts, new.lengths)
-            return grow(context, policy, lambda frontier: self.score(context, frontier))
-=======
-            if context.step.features is not None and any(lengths):  # of the token before the one that it predicted
-                starts = [len(tokens) - new - 1 for tokens, new in zip(context.tokens, lengths, strict=True)]
-                self.learn(context.step.features, starts, lengths)
             return grow(context, policy, lambda frontier: self.score(context, frontier), self.vocabulary)
->>>>>>> vocab
 
     def close(self) -> None:
         self.open(0)
