@@ -76,8 +76,9 @@ class Context:
 
     @cached_property
     def room(self) -> list[int]:
-        """How deep drafting is of use: the last token of a sequence is never drafted, but the target's own."""
-        return [max(limit - len(tokens) - 1, 0) for limit, tokens in zip(self.limits, self.tokens, strict=True)]
+        """How deep drafting is of use: the last token is the target's own, if it is within reach."""
+        own, pairs = int(self.step.verified), zip(self.limits, self.tokens, strict=True)
+        return [max(limit - len(tokens) - own, 0) for limit, tokens in pairs]
 
     @cached_property
     def dice(self) -> list[Dice]:

@@ -72,7 +72,7 @@ class Failover(Verifier):
         self.vocab_size, self.max_length, self.end_tokens = first.vocab_size, first.max_length, first.end_tokens
         self.length_advice, self.tokenizer, self.repeatable = first.length_advice, first.tokenizer, first.repeatable
         self._away: Away | None = None
-        self._restored = False
+        self._restored = self._silent = False
 
     @property
     def online(self) -> bool:
@@ -111,8 +111,9 @@ class Failover(Verifier):
 
     def _alone(self, trees: Sequence[Tree | None]) -> Step:
         """Let the drafter say what it would draft; where it has nothing to say, wait for the target after all."""
-        step = self.second.verify(trees)
-        if any(step.tokens):
+        step, silent = self.second.verify(trees), self._silent
+        self._silent = not any(step.tokens)
+        if not (self._silent and silent):  # once it knows that it is alone, it may have more to say
             return self._say(step.tokens)
         link = self.first.link
         until = link.clock() + self.silence

@@ -45,7 +45,8 @@ class Link:
             ProtocolError: the server does not speak this version.
         """
         with self.lock:
-            deadline = self.clock() + patience
+            self._earliest = self.clock()  # who waits is worth an attempt at once
+            deadline = self._earliest + patience
             while not done():
                 now = self.clock()
                 if now >= deadline:

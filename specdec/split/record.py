@@ -56,6 +56,9 @@ class Record:
     answer: Verified | None = None
     read: list[tuple[int, Features]] = field(factory=list)
     backlog: deque[tuple[int, Features]] = field(factory=deque)
+    sent: list[tuple[int, Features]] = field(factory=list)
+    """Parts that were sent, and of which `arrived` will have arrived once the last answer has."""
+    arrived: int = 0
 
     @property
     def epoch(self) -> int:
@@ -66,6 +69,18 @@ class Record:
     def base(self) -> int:
         """How many tokens are decided."""
         return len(self.session.prefix.tokens)
+
+    def acknowledge(self) -> None:
+        """Take note that the last answer has arrived, and so has what was sent before."""
+        del self.sent[: self.arrived]
+        self.arrived = 0
+
+    def move(self, connection: Connection, opened: Open, now: float) -> None:
+        """Continue on a new line; what may have been lost with the old one is sent again."""
+        if connection is not self.connection:
+            self.backlog.extendleft(reversed(self.sent))
+            self.sent, self.arrived = [], 0
+        self.opened, self.connection, self.used = opened, connection, now
 
     @property
     def first_wanted(self) -> int:

@@ -153,7 +153,7 @@ class Server:
         tokens = unpack_tokens(message.tokens)
         warm = record is not None and _continues(record, message, tokens)
         if record is not None and warm:
-            record.opened, record.connection, record.used = message, connection, self.clock()
+            record.move(connection, message, self.clock())
         elif not self._join(connection, message, tokens):
             return
         self.send(connection, Opened(message.sid, message.epoch, warm))
@@ -200,8 +200,8 @@ class Server:
         except (TreeError, ProtocolError) as error:
             self.send(connection, Refused(Code.TREE, str(error), message.sid, message.epoch, message.base))
             return
-        record.used = self.clock()
-        record.waiting = Waiting(message, tree)
+        record.acknowledge()
+        record.used, record.waiting = self.clock(), Waiting(message, tree)
         record.waiting.begin(record.used)
 
     def _turn_away(self, connection: Connection, message: Open | Verify) -> None:

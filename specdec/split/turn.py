@@ -69,7 +69,7 @@ def _answer(server: "Server", record: Record, waiting: Waiting, decision: Decisi
     tokens = pack_tokens(decision.tokens)
     about = message.sid, record.epoch, message.base
     record.answer, record.waiting = Verified(*about, tokens, record.hash.digest, features), None
-    record.used = server.clock()
+    record.used, record.arrived = server.clock(), len(record.sent)
     server.send(record.connection, record.answer)
 
 
@@ -123,6 +123,7 @@ def _send_backlog(server: "Server", record: Record) -> bool:
     if not record.backlog or record.connection not in server.connections:
         return False
     start, features = record.backlog.popleft()
+    record.sent.append((start, features))
     arrays = encode_features(features, record.opened.codec)
     server.send(record.connection, Read(record.opened.sid, record.epoch, start, arrays))
     return True

@@ -97,7 +97,7 @@ class Lines:
         self.out, self.back = seconds is None, self.now + (seconds or 0)
 
     def clock(self) -> float:
-        self.now += 0.01
+        self.now += 0.05
         return self.now
 
     def sleep(self, seconds: float) -> None:
