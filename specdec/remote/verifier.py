@@ -50,8 +50,8 @@ class Remote(Verifier):
         """Connect, and ask the server what its target is.
 
         `codec` codes features, and `window` is how many of a prompt's last tokens they are wanted of, by default all.
-        A step is waited for `patience` seconds. With a `journal`, what was decided outlives this process: the same
-        prompts continue from there.
+        A step is waited for `patience` seconds. With a `journal`, which is of one batch, what was decided outlives this
+        process: the same prompts continue from there.
 
         Raises:
             TransportError: there is no server, or it speaks another version.
@@ -88,7 +88,7 @@ class Remote(Verifier):
 
     def view(self) -> "Remote":
         remote = copy(self)
-        remote.texts, remote.restored, remote.journal, remote._is_view = [], {}, None, True
+        remote.texts, remote.restored, remote._is_view = [], {}, True
         return remote
 
     def prefill(self, prompts: Sequence[Sequence[int]], needs: Needs, sampling: Sequence[Sampling]) -> Step:
@@ -105,12 +105,12 @@ class Remote(Verifier):
         return Step([list(prompt[1:]) for prompt in prompts], [0] * len(prompts))
 
     def verify(self, trees: Sequence[Tree | None]) -> Step:
+        if self.restored:
+            return self._continue()
         self.check(trees)
         for number, tree in enumerate(trees):
             if tree is None:
                 self._leave(number)
-        if self.restored:
-            return self._continue()
         self.ask({number: tree for number, tree in enumerate(trees) if tree is not None})
         self.wait()
         tokens, late = self.take()

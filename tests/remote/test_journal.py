@@ -1,0 +1,140 @@
+"""What a client knows outlives it, wherever it was stopped."""
+
+from pathlib import Path
+from random import Random
+
+import pytest
+import specdec_zoo
+
+from specdec import Decoder, Drafter, OptionError, Sampling, Stop, Target
+from specdec.drafters import NoDrafter
+from specdec.policies import Chain
+from specdec.remote import Failover, Journal, Remote
+from specdec.split import Server
+from tests.remote.hosts import Lines, drafter
+from tests.remote.test_failover import Reader
+
+STOP = Stop(max_tokens=40)
+
+
+def decoder(zoo: Target, lines: Lines, made: Drafter, journal: Path) -> Decoder:
+    remote = Remote(
+        lines.connect, zoo.tokenizer, patience=1.0, journal=Journal(journal), clock=lines.clock, sleep=lines.sleep
+    )
+    return Decoder(made, Failover(remote), Chain(4))
+
+
+def prompt(number: int = 1) -> str:
+    return str(specdec_zoo.prompts("classes")[number])
+
+
+@pytest.fixture(scope="module")
+def head(zoo: Target) -> Drafter:
+    return drafter("moa", zoo)
+
+
+@pytest.fixture(scope="module")
+def wanted(zoo: Target) -> tuple[int, ...]:
+    return Decoder(NoDrafter(), zoo).generate(prompt(), stop=STOP).tokens[0]
+
+
+@pytest.fixture(scope="module")
+def whole(zoo: Target, head: Drafter, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The journal of a run that was away for a while."""
+    path, lines, reader = tmp_path_factory.mktemp("journal") / "journal", Lines(Server.of(zoo, [head])), Reader()
+    for step in decoder(zoo, lines, head, path).stream(prompt(), stop=STOP):
+        reader.take(step)
+        if len(reader.steps) == 3:
+            lines.cut(1.5)
+    assert reader.most > 0
+    return path.read_bytes()
+
+
+def records(data: bytes) -> list[int]:
+    """The ends of a journal's records."""
+    ends = [len(b"specdec journal 1\n")]
+    while ends[-1] < len(data):
+        ends.append(ends[-1] + 8 + int.from_bytes(data[ends[-1] : ends[-1] + 4], "little"))
+    return ends
+
+
+def test_every_byte_may_be_the_last_one(whole: bytes, tmp_path: Path) -> None:
+    """What is read is what the whole records say, and what is written next is read after them."""
+    ends, path, previous = records(whole), tmp_path / "journal", 0
+    for size in [*range(0, len(whole), 97), *ends, *(end - 1 for end in ends), *(end + 1 for end in ends[:-1])]:
+        path.write_bytes(whole[:size])
+        journal = Journal(path)
+        known = len(journal.chapters[0].decided) if journal.chapters else 0
+        if journal.chapters:
+            journal.say(0, [7, 8])
+        journal.close()
+        assert path.stat().st_size >= min(size, len(b"specdec journal 1\n"))
+        again = Journal(path)
+        assert (len(again.chapters[0].decided) if again.chapters else 0) == known
+        assert not again.chapters or again.chapters[0].said[-2:] == [7, 8]
+        again.close()
+        previous = max(previous, known)
+    assert previous >= STOP.max_tokens
+
+
+def test_a_damaged_record_ends_it(whole: bytes, tmp_path: Path) -> None:
+    ends, path, random = records(whole), tmp_path / "journal", Random(1)
+    for _ in range(40):
+        place = random.randrange(ends[0], len(whole))
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << random.randrange(8)]) + whole[place + 1 :])
+        Journal(path).close()
+        assert path.stat().st_size <= max(end for end in ends if end <= place)
+
+
+def test_other_files_are_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "notes"
+    path.write_text("my notes, longer than the first line of a journal")
+
+    with pytest.raises(OptionError, match="a journal or a new file"):
+        Journal(path)
+    assert path.read_text().startswith("my notes")
+
+
+@pytest.mark.parametrize("place", [0.0, 0.3, 0.5, 0.7, 0.9, 1.0])
+def test_a_new_process_continues_the_text(
+    zoo: Target, head: Drafter, wanted: tuple[int, ...], whole: bytes, tmp_path: Path, place: float
+) -> None:
+    """The server has forgotten, too."""
+    path, ends = tmp_path / "journal", records(whole)
+    path.write_bytes(whole[: ends[round(place * (len(ends) - 1))]])
+    lines, reader = Lines(Server.of(zoo, [head])), Reader()
+
+    for step in decoder(zoo, lines, head, path).stream(prompt(), stop=STOP):
+        reader.take(step)
+
+    assert tuple(reader.tokens) == wanted
+    assert reader.unverified == 0
+    assert place < 1 or len(reader.steps) == 1
+
+
+def test_it_continues_without_a_server_and_knows_what_the_drafter_had_learnt(
+    zoo: Target, head: Drafter, wanted: tuple[int, ...], whole: bytes, tmp_path: Path
+) -> None:
+    def alone(data: bytes) -> Reader:
+        (tmp_path / "journal").write_bytes(data)
+        lines, reader = Lines(Server.of(zoo, [head])), Reader()
+        lines.out = True
+        for step in decoder(zoo, lines, head, tmp_path / "journal").stream(prompt(), stop=STOP):
+            reader.take(step)
+        return reader
+
+    reader = alone(whole[: records(whole)[-3]])
+
+    assert len(reader.tokens) == STOP.max_tokens
+    assert reader.unverified > 0
+    verified = len(reader.tokens) - reader.unverified
+    assert tuple(reader.tokens[:verified]) == wanted[:verified]
+
+
+def test_it_is_of_one_prompt_and_sampling(zoo: Target, head: Drafter, whole: bytes, tmp_path: Path) -> None:
+    path, lines = tmp_path / "journal", Lines(Server.of(zoo, [head]))
+    path.write_bytes(whole)
+
+    for other, sampling in ((prompt(2), Sampling()), (prompt(), Sampling(temperature=1.0))):
+        with pytest.raises(OptionError, match="that the journal's sequence 0 began with"):
+            decoder(zoo, lines, head, path).stream(other, sampling, STOP)
