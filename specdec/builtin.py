@@ -1,8 +1,11 @@
 """What specdec itself brings, registered as any plugin is."""
 
+from typing import Any
+
 from specdec.drafters import Ngram, NoDrafter, SmallModel
+from specdec.errors import OptionError
 from specdec.hookspecs import Register, hookimpl
-from specdec.interfaces import Rule, Verifier
+from specdec.interfaces import Rule, Transport, Verifier
 from specdec.policies import Adaptive, Auto, Chain, Dynamic, Hybrid, Sequoia, Static
 from specdec.rules import Lenient, Match, Rejection, Traversal, Typical
 from specdec.target import Target
@@ -20,6 +23,12 @@ def register_drafters(register: Register) -> None:
 @hookimpl
 def register_verifiers(register: Register) -> None:
     register("local", _local)
+    register("remote", _remote)
+
+
+@hookimpl
+def register_transports(register: Register) -> None:
+    register("local", _line)
 
 
 @hookimpl
@@ -54,3 +63,19 @@ def _small_model(path: Name, target: Verifier | None = None) -> SmallModel:
 
 def _local(path: Name, rule: Rule | None = None) -> Target:
     return Target.from_pretrained(path, rule)
+
+
+def _remote(path: Name, rule: Rule | None = None, **options: Any) -> Verifier:
+    """Reach a server by an address, as SCHEME:REST, whose transport has the name of the scheme."""
+    from specdec.remote import Remote  # which makes processors by their names, and so needs all plugins
+
+    if rule is not None and not rule.repeatable:
+        raise OptionError(f"expected the rule match, for a server serves no other; got {rule!r}")
+    return Remote.to(str(path), **options)
+
+
+def _line(address: str) -> Transport:
+    """Make a line to a server of this process, which listens by that name."""
+    from specdec.remote import Host
+
+    return Host.find(address.partition(":")[2]).connect()

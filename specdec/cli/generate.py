@@ -30,6 +30,7 @@ def generate(
     stop: options.StopAt = None,
     device: options.Device = None,
     weights: options.Weights = "auto",
+    remote: options.Remote = None,
     compare: options.Compare = False,
     as_json: options.Json = False,
 ) -> None:
@@ -49,7 +50,7 @@ def generate(
     filters = {"top_k": top_k, "top_p": top_p, "min_p": min_p}
     changes = read(sampling or (), temperature=temperature, **filters, repetition_penalty=repetition_penalty, seed=seed)
     end = Stop(max_tokens, strings=stop or ())
-    parts = load(target, drafter, policy, rule, device, verifier, weights)
+    parts = load(target, drafter, policy, rule, device, verifier, weights, remote)
     job = run.Job(text, Sampling.of(parts.decoder.verifier.generation_config, **changes), end)
     options.check_sampled(job.sampling.temperature, **filters)
     screen = Screen(quiet=as_json)

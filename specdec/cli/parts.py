@@ -10,9 +10,10 @@ from transformers import PreTrainedModel
 from transformers.utils import logging
 
 from specdec.bench.peers import ASSISTED
+from specdec.cli.remote import reach
 from specdec.decode import Decoder
 from specdec.drafters import NoDrafter
-from specdec.errors import ModelError
+from specdec.errors import ModelError, OptionError
 from specdec.interfaces import Verifier
 from specdec.plugins import load_drafter, load_policy, load_rule, load_verifier, plugins
 from specdec.spec import Spec
@@ -49,11 +50,13 @@ def load(
     device: str | None,
     verifier: str = LOCAL,
     weights: str = "auto",
+    remote: str | None = None,
 ) -> Parts:
     """Load a target and a drafter for it; without names, the zoo and its head, or `ngram` for another target.
 
     Raises:
         ModelError: the zoo is needed and not installed.
+        OptionError: the target cannot be reached by the address of `remote`.
     """
     folder = find_target(target)
     spec = read_drafter((HEAD if target is None else OTHER) if drafter is None else drafter, target)
@@ -64,6 +67,10 @@ def load(
         model = load_verifier(verifier, folder, load_rule(rule))
     draft = load_drafter(spec.name, spec.path, model, **spec.options)
     plain = Decoder(NoDrafter(), model)
+    if remote is not None:
+        if not isinstance(model, Target):
+            raise OptionError(f"expected the verifier {LOCAL} with --remote, got {verifier}")
+        model = reach(remote, model, draft)
     return Parts(Decoder(draft, model, shape), plain, spec.text, policy or draft.policy, rule)
 
 

@@ -30,6 +30,22 @@ class Host:
         self._thread = Thread(target=self._run, name="specdec server", daemon=True)
         self._thread.start()
 
+    def listen(self, name: str) -> "Host":
+        """Let clients of this process find it by a name, as the address `local:NAME`."""
+        _LISTENING[name] = self
+        return self
+
+    @staticmethod
+    def find(name: str) -> "Host":
+        """Find who listens by a name.
+
+        Raises:
+            ConnectionLost: nobody does.
+        """
+        if (host := _LISTENING.get(name)) is None:
+            raise ConnectionLost(f"expected a server of this process by the name {name!r}, got none")
+        return host
+
     def submit(self, work: Work) -> None:
         """Have the server's thread do something before its next turn."""
         self._work.put(work)
@@ -60,6 +76,8 @@ class Host:
 
     def close(self) -> None:
         """Stop, once the turn is over."""
+        for name in [name for name, host in _LISTENING.items() if host is self]:
+            del _LISTENING[name]
         self._work.put(None)
         self._thread.join()
 
@@ -77,3 +95,6 @@ class Host:
         except Empty:
             return True
         return False
+
+
+_LISTENING: dict[str, Host] = {}

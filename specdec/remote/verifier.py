@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from os import urandom
+from typing import Any
 
 from attrs import fields
 from jaxtyping import Shaped
@@ -15,6 +16,7 @@ from specdec.errors import OptionError, PromptError, TreeError, VocabularyMismat
 from specdec.features import Features, Needs
 from specdec.interfaces import Verifier
 from specdec.options import Sampling
+from specdec.plugins import load_transport
 from specdec.remote.journal import Journal
 from specdec.remote.link import Connect, Link
 from specdec.split.codecs import CODECS
@@ -82,6 +84,14 @@ class Remote(Verifier):
         self._is_view = False
         self.restored: dict[int, list[int]] = {}
         """By sequence, what the journal had of it, until it was given."""
+
+    @classmethod
+    def to(cls, address: str, tokenizer: PreTrainedTokenizerBase | None = None, **options: Any) -> "Remote":
+        """Connect by an address, as `ws://host:port`: what is before the colon is the name of a transport."""
+        scheme, colon, _ = address.partition(":")
+        if not colon:
+            raise OptionError(f"expected the address of a server, as TRANSPORT:REST, got {address!r}")
+        return cls(lambda: load_transport(scheme, address), tokenizer, **options)
 
     def __repr__(self) -> str:
         return f"Remote({self.vocab_size} tokens, {self.max_length or 'any number of'} positions, {self.codec})"

@@ -205,5 +205,5 @@ def unpack_tokens(data: Tokens) -> list[int]:
 def _decode(decoder: Any, data: bytes) -> Any:
     try:
         return decoder.decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise ProtocolError(f"expected a message of version {VERSION}, got {len(data)} bytes: {error}") from error

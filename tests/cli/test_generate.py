@@ -72,6 +72,12 @@ def test_compare_says_whether_the_texts_are_equal(target, generate):
     assert "speed-up" in shown
 
 
+def test_a_target_may_be_served_in_this_process(target, generate):
+    result = generate("--compare", "--remote", "local:", "--drafter", "ngram")
+
+    assert "the texts are equal" in result.stderr
+
+
 def test_a_difference_is_placed():
     summary = Decoder.__init__  # no run looks at it
     one, other = (Run(tokens, "", 1.0, summary) for tokens in ((1, 2, 3), (1, 2, 4)))

@@ -18,10 +18,13 @@ from specdec import (
     Stop,
     Target,
     Tree,
+    load_drafter,
     load_rule,
+    load_transport,
+    load_verifier,
 )
 from specdec.drafters import NoDrafter
-from specdec.errors import PromptError, TreeError
+from specdec.errors import ConnectionLost, PromptError, TreeError
 from specdec.remote import Remote
 from specdec.split import Limits, Server
 from specdec.testing import check_verifier
@@ -142,3 +145,17 @@ def test_sessions_that_the_server_forgot_are_opened_again(zoo: Target) -> None:
     wanted = Decoder(NoDrafter(), zoo).generate(prompts, stop=STOP).tokens
     assert all(tuple(text) == want[: len(text)] for text, want in zip(tokens, wanted, strict=True))
     assert len(tokens[0]) == STOP.max_tokens
+
+
+def test_a_server_of_this_process_is_found_by_its_address() -> None:
+    target = toy()
+    with hosting(Target(target.model)) as host:
+        host.listen("toy")
+        remote = load_verifier("remote:local:toy")
+        found = Decoder(load_drafter("ngram"), remote).generate([[1, 2, 3]], stop=STOP)
+    assert found.tokens == Decoder(NoDrafter(), target).generate([[1, 2, 3]], stop=STOP).tokens
+
+    with pytest.raises(ConnectionLost, match="'toy'"):
+        load_transport("local", "local:toy")
+    with pytest.raises(OptionError, match="the rule match"):
+        load_verifier("remote:local:toy", rule=load_rule("rejection"))

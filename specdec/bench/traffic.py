@@ -1,0 +1,130 @@
+"""What a split target sends, and what fewer bits cost: `python -m specdec.bench.traffic`.
+
+Each drafter decodes the same prompts through a server in this process, with each codec of features. Bytes are those
+of whole messages, divided by the tokens that were decided; what comes before the first step, the features of the
+prompt, is counted by itself.
+"""
+
+import json
+from collections.abc import Sequence
+from itertools import product
+from typing import Annotated
+
+import torch
+import typer
+from attrs import asdict, define, field, frozen
+from rich.console import Console
+from rich.table import Table
+from transformers.utils import logging
+
+from specdec.bench.shared_noise import prompts
+from specdec.decode import Decoder
+from specdec.drafters import NoDrafter
+from specdec.interfaces import Drafter, Transport
+from specdec.options import Sampling, Stop
+from specdec.plugins import load_drafter, plugins
+from specdec.remote import Host, Remote
+from specdec.spec import Spec, split
+from specdec.split import Server
+from specdec.split.codecs import CODECS
+from specdec.split.messages import Read, read_from_server
+from specdec.target import Target
+
+DRAFTERS = "moa:zoo-moa,moa:zoo-moa-tli1,eagle:zoo-eagle,eagle3:zoo-eagle3,medusa:zoo-medusa,small_model:zoo-draft"
+
+
+@define(eq=False)
+class Counted(Transport):
+    """Counts the bytes of a line, those of prompts' features apart."""
+
+    line: Transport
+    up: int = field(default=0, init=False)
+    down: int = field(default=0, init=False)
+    prompt: int = field(default=0, init=False)
+
+    def send(self, message: bytes) -> None:
+        self.up += len(message)
+        self.line.send(message)
+
+    def receive(self, timeout: float | None = None) -> bytes:
+        message = self.line.receive(timeout)
+        if isinstance(read_from_server(message), Read):
+            self.prompt += len(message)
+        else:
+            self.down += len(message)
+        return message
+
+    def close(self) -> None:
+        self.line.close()
+
+
+@frozen
+class Traffic:
+    """Bytes per decided token each way, of the features per token of the prompts, and tokens per step."""
+
+    drafter: str
+    codec: str
+    up: float
+    down: float
+    prompt: float
+    acceptance_length: float
+    equal: bool
+
+
+def measure(target: Target, drafter: Drafter, name: str, codec: str, texts: Sequence[str], tokens: int) -> Traffic:
+    """Decode each prompt through a server, and compare with the target alone."""
+    host, lines = Host(Server.of(target, [drafter])), list[Counted]()
+
+    def connect() -> Transport:
+        lines.append(Counted(host.connect()))
+        return lines[-1]
+
+    stop, length = Stop(tokens), sum(len(target.tokenizer(text)["input_ids"]) for text in texts)  # type: ignore[misc]
+    decoder = Decoder(drafter, Remote(connect, target.tokenizer, codec=codec, patience=60.0))
+    found = [decoder.generate(text, Sampling(), stop) for text in texts]
+    host.close()
+    wanted = [Decoder(NoDrafter(), target).generate(text, Sampling(), stop).tokens for text in texts]
+    count = sum(one.metrics.tokens for one in found)
+    up, down, prompt = (sum(getattr(line, part) for line in lines) for part in ("up", "down", "prompt"))
+    accepted = count / sum(one.metrics.steps for one in found)
+    return Traffic(
+        name, codec, up / count, down / count, prompt / length, accepted, [one.tokens for one in found] == wanted
+    )
+
+
+def report(rows: Sequence[Traffic]) -> Table:
+    """Lay out the figures."""
+    table = Table("drafter", "codec", "up", "down", "prompt", "tokens per step", "same text", box=None)
+    for row in rows:
+        figures = (f"{row.up:.0f}", f"{row.down:.0f}", f"{row.prompt:.0f}", f"{row.acceptance_length:.2f}")
+        table.add_row(row.drafter, row.codec, *figures, "yes" if row.equal else "NO")
+    return table
+
+
+def main(
+    target: Annotated[str, typer.Option(metavar="NAME|PATH", help="The model that speaks.")] = "zoo",
+    drafters: Annotated[str, typer.Option(metavar="NAME:PATH,...", help="What guesses.")] = DRAFTERS,
+    codecs: Annotated[str, typer.Option(metavar="NAME,...", help="How features are coded.")] = ",".join(CODECS),
+    count: Annotated[int, typer.Option("--prompts", metavar="N", help="Most prompts.")] = 6,
+    tokens: Annotated[int, typer.Option("--max-tokens", metavar="N", help="Most tokens of each prompt.")] = 64,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list.")] = False,
+) -> None:
+    """Print bytes per token and tokens per step, by drafter and codec."""
+    logging.disable_progress_bar()
+    torch.set_num_threads(1)
+    model, texts = Target.from_pretrained(plugins().folder(target)), prompts(None, count)
+    rows = list[Traffic]()
+    for text, codec in product(split(drafters), codecs.split(",")):
+        spec = Spec.parse(text)
+        drafter = load_drafter(text, target=model)
+        name = spec.path or spec.name
+        if codec == codecs.split(",")[0] or drafter.needs:
+            rows.append(measure(model, drafter, name, codec, texts, tokens))
+    if as_json:
+        print(json.dumps([asdict(row) for row in rows]))
+    else:
+        Console().print(report(rows))
+
+
+if __name__ == "__main__":
+    typer.run(main)
