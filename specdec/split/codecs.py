@@ -39,8 +39,8 @@ class Integers:
     def decode(self, data: UInt8[Tensor, "K _"], width: int) -> Float[Tensor, "K W"]:
         """Read what `encode` wrote."""
         groups, _ = self.sizes(width)
-        scales = data[:, : 2 * groups].contiguous().view(torch.float16).float()
-        coded = data[:, 2 * groups :].contiguous()
+        scales = data[:, : 2 * groups].flatten().view(torch.float16).view(-1, groups).float()
+        coded = data[:, 2 * groups :]
         whole = (coded.view(torch.int8) if self.bits == 8 else _unpaired(coded)[:, :width]).float()
         return whole * scales.repeat_interleave(self.group, 1)[:, :width]
 
