@@ -81,10 +81,10 @@ class RemoteText:
         """Append what was answered; give it, and features of the tokens before, from which token on."""
         if self.answer is None:
             raise ProtocolError("expected an answer, got none yet")
-        tokens, start, arrays = unpack_tokens(self.answer.tokens), len(self.tokens) - 1, self.answer.features
-        self.answer = None
+        tokens, arrays, self.answer = unpack_tokens(self.answer.tokens), self.answer.features, None
         self.append(tokens)
-        return tokens, start, arrays
+        count = max((array.shape[0] for array in arrays.values() if array.shape), default=0)
+        return tokens, len(self.tokens) - 1 - count, arrays
 
     def append(self, tokens: list[int]) -> None:
         """Append decided tokens."""
@@ -92,9 +92,17 @@ class RemoteText:
         self._hash.add(tokens)
 
     def learn(self, start: int, arrays: dict[str, Array]) -> tuple[int, Features] | None:
-        """Read features from a token on, and count them as known."""
+        """Read features from a token on, and count them as known.
+
+        Raises:
+            ProtocolError: they are no features, or of tokens that the text does not have.
+        """
         features = decode_features(arrays, self.opening.codec)
         if features is None:
             return None
+        if not 0 <= start < start + features.count < len(self.tokens):
+            raise ProtocolError(
+                f"expected features of some of {len(self.tokens)} tokens, got {features.count} at {start}"
+            )
         self.known |= ((1 << features.count) - 1) << start
         return start, features
