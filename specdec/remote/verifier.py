@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from os import urandom
+from random import Random
 
 from attrs import fields
 from jaxtyping import Shaped
@@ -49,6 +50,7 @@ class Remote(Verifier):
         journal: Journal | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        random: Random | None = None,
     ) -> None:
         """Connect, and ask the server what its target is.
 
@@ -70,7 +72,7 @@ class Remote(Verifier):
             patience,
             journal,
         )
-        self.link = Link(connect, clock, sleep)
+        self.link = Link(connect, clock, sleep, random or Random())
         if journal is not None:
             self.link.client.welcome = journal.welcome
         self.link.until(lambda: self.link.client.welcome is not None, patience)
@@ -91,7 +93,7 @@ class Remote(Verifier):
 
     def view(self) -> "Remote":
         remote = copy(self)
-        remote.texts, remote.restored, remote.journal, remote._is_view = [], {}, None, True
+        remote.texts, remote.restored, remote._is_view = [], {}, True
         return remote
 
     def prefill(self, prompts: Sequence[Sequence[int]], needs: Needs, sampling: Sequence[Sampling]) -> Step:
@@ -108,7 +110,8 @@ class Remote(Verifier):
         return Step([list(prompt[1:]) for prompt in prompts], [0] * len(prompts))
 
     def verify(self, trees: Sequence[Tree | None]) -> Step:
-        self.check(trees)
+        if not self.restored:  # else trees follow the prompt, and are not looked at
+            self.check(trees)
         for number, tree in enumerate(trees):
             if tree is None:
                 self._leave(number)
@@ -192,13 +195,9 @@ class Remote(Verifier):
         said = [chapters[number].said if number in chapters else [] for number in range(len(self.texts))]
         return [list(tokens) for tokens in said]
 
-    @property
-    def lengths(self) -> list[int]:
-        """How many tokens of each sequence are decided."""
-        return [0 if text is None else len(text.tokens) for text in self.texts]
-
     def take(self) -> tuple[list[list[int]], tuple[FeaturesAt, ...]]:
         """Append what was answered; give it, and the features that came with it and before."""
+        journal = None if self.restored else self.journal  # which has what it gives
         tokens: list[list[int]] = [[] for _ in self.texts]
         parts: list[list[Part]] = [[] for _ in self.texts]
         for number, text in enumerate(self.texts):
@@ -206,14 +205,14 @@ class Remote(Verifier):
                 continue
             if text.answer is not None:
                 tokens[number], start, arrays = text.take()
-                if self.journal is not None:
-                    self.journal.decide(number, tokens[number])
+                if journal is not None:
+                    journal.decide(number, tokens[number])
                 text.parts.append((start, arrays))
             for start, arrays in text.parts:
                 if (part := text.learn(start, arrays)) is not None:
                     parts[number].append(part)
-                    if self.journal is not None:
-                        self.journal.learn(number, start, arrays)
+                    if journal is not None:
+                        journal.learn(number, start, arrays)
             text.parts.clear()
         return tokens, _together(parts)
 
@@ -241,9 +240,10 @@ class Remote(Verifier):
 
     def _continue(self) -> Step:
         """Give what the journal has, once."""
-        restored, self.restored = self.restored, {}
-        tokens = [restored.get(number, []) for number in range(len(self.texts))]
-        return Step(tokens, [max(len(row) - 1, 0) for row in tokens], late=self.take()[1])
+        tokens = [self.restored.get(number, []) for number in range(len(self.texts))]
+        step = Step(tokens, [max(len(row) - 1, 0) for row in tokens], late=self.take()[1])
+        self.restored.clear()
+        return step
 
     def _end_batch(self) -> None:
         for number in range(len(self.texts)):
