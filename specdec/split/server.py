@@ -155,7 +155,7 @@ class Server:
         if record is None or not warm:
             if not self._join(connection, message, tokens):
                 return
-        elif message.epoch > record.epoch:  # else it was said again
+        elif message.epoch != record.epoch:  # else it was said again
             record.opened, record.connection, record.used = message, connection, self.clock()
         self.send(connection, Opened(message.sid, message.epoch, warm))
 
