@@ -89,11 +89,17 @@ class Context:
     def features(self) -> list[FeaturesAt]:
         """All that is new of what the target computed, for drafters to learn from; each says of which tokens it is."""
         step = self.step
+        late = [self._within(part) for part in step.late]
         if step.features is None or not any(step.tokens):
-            return [*step.late]
+            return late
         lengths = [min(len(new), step.features.count) for new in step.tokens]
         starts = [len(tokens) - 1 - length for tokens, length in zip(self.tokens, lengths, strict=True)]
-        return [*step.late, FeaturesAt(step.features, starts, lengths)]
+        return [*late, FeaturesAt(step.features, starts, lengths)]
+
+    def _within(self, part: FeaturesAt) -> FeaturesAt:
+        """Leave out features of tokens that a text's end has cut off."""
+        rows = zip(self.tokens, part.starts, part.lengths, strict=True)
+        return evolve(part, lengths=[max(min(length, len(tokens) - 1 - start), 0) for tokens, start, length in rows])
 
     def extend(self, step: Step, done: list[bool]) -> "Context":
         """Append what a step decided, in place of what it takes back; `done` says which sequences have ended."""

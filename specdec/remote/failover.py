@@ -1,6 +1,7 @@
 """Generation that continues when the target is out of reach."""
 
 from collections.abc import Sequence
+from sys import maxsize
 
 from attrs import define, field
 
@@ -41,8 +42,9 @@ class Away:
     late: list[FeaturesAt] = field(factory=list)
 
     @classmethod
-    def of(cls, starts: list[int]) -> "Away":
-        """Begin with nothing said."""
+    def of(cls, remote: Remote) -> "Away":
+        """Begin with nothing said; sequences that have left are never cut."""
+        starts = [maxsize if text is None else len(text.tokens) for text in remote.texts]
         return cls(starts, [[] for _ in starts], [[] for _ in starts])
 
     def undecided(self, number: int) -> list[int]:
@@ -97,7 +99,7 @@ class Failover(Verifier):
             try:
                 return self.first.verify(trees)
             except TransportError:
-                self._away = Away.of(self.first.lengths)
+                self._away = Away.of(self.first)
         return self._alone(trees)
 
     def settle(self) -> Step | None:
@@ -114,6 +116,9 @@ class Failover(Verifier):
         step, silent = self.second.verify(trees), self._silent
         self._silent = not any(step.tokens)
         if not (self._silent and silent):  # once it knows that it is alone, it may have more to say
+            for number, new in enumerate(step.tokens):
+                if new and self.first.journal is not None:
+                    self.first.journal.say(number, new)
             return self._say(step.tokens)
         link = self.first.link
         until = link.clock() + self.silence
@@ -123,11 +128,9 @@ class Failover(Verifier):
         raise TimedOut(f"expected the target or a draft within {self.silence:g} seconds, got neither; {link.broken}")
 
     def _say(self, tokens: list[list[int]]) -> Step:
-        away = self._away = self._away or Away.of(self.first.lengths)
+        away = self._away = self._away or Away.of(self.first)
         for number, new in enumerate(tokens):
             away.said[number] += new
-            if new and self.first.journal is not None:
-                self.first.journal.say(number, new)
         if not self.first.link.up:  # so that whoever answers first answers all of it
             self._ask()
         return Step(tokens, list(map(len, tokens)), verified=False)

@@ -28,6 +28,7 @@ class Link:
     connect: Connect
     clock: Callable[[], float]
     sleep: Callable[[float], None]
+    random: Random = field(factory=Random)
     client: Client = field(factory=Client, init=False)
     lock: Any = field(factory=RLock, init=False)
     broken: TransportError | None = field(default=None, init=False)
@@ -35,7 +36,6 @@ class Link:
     _transport: Transport | None = field(default=None, init=False)
     _failures: int = field(default=0, init=False)
     _earliest: float = field(default=0.0, init=False)
-    _random: Random = field(factory=Random, init=False)
 
     def until(self, done: Callable[[], bool], patience: float) -> None:
         """Send and receive until something is done.
@@ -115,4 +115,4 @@ class Link:
         self.drop()
         pause = min(SOONEST * 2**self._failures, LATEST)
         self._failures += 1
-        self._earliest = self.clock() + pause * (1 - self._random.random() / 2)
+        self._earliest = self.clock() + pause * (1 - self.random.random() / 2)

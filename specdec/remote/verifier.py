@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from os import urandom
+from random import Random
 from typing import Any
 
 from attrs import fields
@@ -48,6 +49,7 @@ class Remote(Verifier):
         journal: Journal | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        random: Random | None = None,
     ) -> None:
         """Connect, and ask the server what its target is.
 
@@ -69,7 +71,7 @@ class Remote(Verifier):
             patience,
             journal,
         )
-        self.link = Link(connect, clock, sleep)
+        self.link = Link(connect, clock, sleep, random or Random())
         if journal is not None:
             self.link.client.welcome = journal.welcome
         self.link.until(lambda: self.link.client.welcome is not None, patience)
@@ -115,7 +117,7 @@ class Remote(Verifier):
         return Step([list(prompt[1:]) for prompt in prompts], [0] * len(prompts))
 
     def verify(self, trees: Sequence[Tree | None]) -> Step:
-        if self.restored:
+        if self.restored:  # trees follow the prompt, and are not looked at
             return self._continue()
         self.check(trees)
         for number, tree in enumerate(trees):
@@ -198,11 +200,6 @@ class Remote(Verifier):
         chapters = {} if self.journal is None else self.journal.chapters
         said = [chapters[number].said if number in chapters else [] for number in range(len(self.texts))]
         return [list(tokens) for tokens in said]
-
-    @property
-    def lengths(self) -> list[int]:
-        """How many tokens of each sequence are decided."""
-        return [0 if text is None else len(text.tokens) for text in self.texts]
 
     def take(self, *, restored: bool = False) -> tuple[list[list[int]], tuple[FeaturesAt, ...]]:
         """Append what was answered; give it, and the features that came; what is `restored` the journal has already."""

@@ -116,7 +116,7 @@ class Server:
     @property
     def busy(self) -> bool:
         """Whether work waits for the next turn."""
-        return any(record.busy or record.backlog for record in self.store)
+        return any(one.busy or (one.backlog and one.connection in self.connections) for one in self.store)
 
     def send(self, connection: Connection | None, message: Message) -> None:
         """Send a message, if the line that it is for is still there."""
@@ -128,7 +128,7 @@ class Server:
             self._greet(connection, message)
             return
         record = self.store.find(connection, message.sid)
-        if record is not None and self.stale(record, message.epoch):
+        if record is not None and self.stale(record, connection, message.epoch):
             refusal = Refused(Code.STALE, "a newer line has this session", message.sid, record.epoch)
             self.send(connection, refusal)
         elif isinstance(message, Open):
@@ -151,11 +151,12 @@ class Server:
     def _open(self, connection: Connection, message: Open, record: Record | None) -> None:
         """Let a session join; or let one continue, if it is where the client says or one answer further on."""
         tokens = unpack_tokens(message.tokens)
-        warm = record is not None and _continues(record, message, tokens)
-        if record is not None and warm:
+        warm = record is not None and (record.epoch == message.epoch or _continues(record, message, tokens))
+        if record is None or not warm:
+            if not self._join(connection, message, tokens):
+                return
+        elif message.epoch != record.epoch:  # else it was said again
             record.move(connection, message, self.clock())
-        elif not self._join(connection, message, tokens):
-            return
         self.send(connection, Opened(message.sid, message.epoch, warm))
 
     def _join(self, connection: Connection, message: Open, tokens: list[int]) -> bool:
@@ -219,9 +220,9 @@ class Server:
             raise OptionError(f"expected an encoder that the server has, of {known}; got {message.encoder}")
         return Needs(message.hidden_states, message.keys_values, encoder, message.only_last)
 
-    def stale(self, record: Record, epoch: int) -> bool:
-        """Say whether a message is from before the session was opened last, by a line that has been replaced."""
-        return epoch < record.epoch
+    def stale(self, record: Record, connection: Connection, epoch: int) -> bool:
+        """Say whether a message is from before the session was opened last, or by a line that knows no newer epoch."""
+        return epoch < record.epoch or (epoch == record.epoch and connection is not record.connection)
 
     def in_flight(self, record: Record, message: Verify) -> bool:
         """Say whether this step waits already: it is not to be computed twice."""

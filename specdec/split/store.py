@@ -40,19 +40,26 @@ class Store:
         self.sessions.close(*[self.records.pop(key).session for key in list(keys)])
 
     def forget_idle(self, now: float) -> None:
-        """Forget the sessions that nobody has used for long."""
+        """Forget the sessions that nobody has used for long, and some where a tenant's have grown beyond its tokens."""
         late = now - self.limits.idle
         self.forget([key for key, record in self.records.items() if record.used < late and not record.busy])
+        for tenant in dict.fromkeys(tenant for tenant, _ in self.records):
+            while len(own := self.of(tenant)) > 1 and sum(record.base for record in own) > self.limits.tenant_tokens:
+                if not self._forget_one(tenant):
+                    break
 
     def make_room(self, tenant: str, tokens: int) -> bool:
         """Make room for a session of so many tokens, if need be by forgetting those that were idle for longest."""
         while self._full(self.of(tenant), tokens) or len(self) >= self.limits.sessions:
-            own = self._full(self.of(tenant), tokens)
-            items = [(key, one) for key, one in self.records.items() if not one.busy and (key[0] == tenant or not own)]
-            if not items:
+            if not self._forget_one(tenant if self._full(self.of(tenant), tokens) else None):
                 return False
-            self.forget([min(items, key=lambda item: item[1].used)[0]])
         return True
+
+    def _forget_one(self, tenant: str | None) -> bool:
+        """Forget the session that was idle for longest, of a tenant or of all; say whether there was one."""
+        idle = [key for key, one in self.records.items() if not one.busy and tenant in (None, key[0])]
+        self.forget(sorted(idle, key=lambda key: self.records[key].used)[:1])
+        return bool(idle)
 
     def _full(self, own: list[Record], tokens: int) -> bool:
         limits, kept = self.limits, sum(record.base for record in own)

@@ -3,7 +3,7 @@
 from attrs import define, field, frozen
 from msgspec.structs import replace
 
-from specdec.errors import SpecdecError
+from specdec.errors import ProtocolError, SpecdecError
 from specdec.features import Features
 from specdec.split.codecs import decode_features
 from specdec.split.messages import Array, Open, Verified, Verify, pack_tokens, unpack_tokens
@@ -85,9 +85,10 @@ class RemoteText:
         Raises:
             ProtocolError: its features are none.
         """
-        if message.prefix != self._hash.after(unpack_tokens(message.tokens)) or not message.tokens:
+        tokens = unpack_tokens(message.tokens)
+        if not tokens or message.prefix != self._hash.after(tokens):
             return False
-        self.learn(len(self.tokens) - 1, message.features)
+        self._learn(message.features, len(self.tokens) + len(tokens))
         self.answer, self.asked = message, None
         return True
 
@@ -95,12 +96,20 @@ class RemoteText:
         """Take in features of tokens from `start` on.
 
         Raises:
-            ProtocolError: they are none.
+            ProtocolError: they are none, or of tokens that the text does not have.
         """
+        self._learn(arrays, len(self.tokens), start)
+
+    def _learn(self, arrays: dict[str, Array], length: int, start: int | None = None) -> None:
+        """Take in features of tokens from `start` on, else of the last but one of so many."""
         features = decode_features(arrays, self.opening.codec)
-        if features is not None:
-            self.parts.append(Part(start, features, arrays))
-            self.known |= ((1 << features.count) - 1) << start
+        if features is None:
+            return
+        start = length - 1 - features.count if start is None else start
+        if not 0 <= start < start + features.count < length:
+            raise ProtocolError(f"expected features of some of {length} tokens, got {features.count} at {start}")
+        self.parts.append(Part(start, features, arrays))
+        self.known |= ((1 << features.count) - 1) << start
 
     def take(self) -> list[int]:
         """Append what was answered, and give it."""

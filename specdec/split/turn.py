@@ -20,9 +20,9 @@ PART = 2**15
 def take_turn(server: "Server") -> bool:
     """Take one turn; say whether there was anything to do."""
     now = server.clock()
-    server.store.forget_idle(now)
     verified, read = _verify(server, now), _read(server)
     sent = [_send_backlog(server, record) for record in server.store]
+    server.store.forget_idle(now)
     return verified or read or any(sent)
 
 

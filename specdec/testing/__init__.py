@@ -7,6 +7,7 @@ The checks raise AssertionError and need no test framework. Some need more than 
 from specdec.testing.check_drafter import check_drafter
 from specdec.testing.check_policy import check_policy
 from specdec.testing.check_rule import check_rule
+from specdec.testing.check_split import check_split
 from specdec.testing.check_transport import check_transport
 from specdec.testing.check_verifier import check_verifier
 from specdec.testing.exhaustive import Exhaustive, enumerate_outcomes
@@ -19,6 +20,7 @@ __all__ = [
     "check_drafter",
     "check_policy",
     "check_rule",
+    "check_split",
     "check_transport",
     "check_verifier",
     "enumerate_outcomes",
