@@ -122,10 +122,10 @@ class Journal:
 
     def note(self, number: int, tokens: Sequence[int], parts: Sequence[Part]) -> None:
         """Note decided tokens, and features that came."""
-        for part in parts:
-            self._write(Learnt(number, part.start, part.arrays))
         if tokens:
             self._write(Decided(number, pack_tokens(list(tokens))))
+        for part in parts:  # of these tokens, among others
+            self._write(Learnt(number, part.start, part.arrays))
 
     def say(self, number: int, tokens: Sequence[int]) -> None:
         """Note tokens that were said without the target."""

@@ -100,15 +100,11 @@ def test_an_end_that_the_target_did_not_mean_is_taken_back(zoo: Target) -> None:
 
 def test_what_was_said_alone_may_be_kept(zoo: Target) -> None:
     made, lines = drafter("eagle3", zoo), lines_to(zoo, drafter("eagle3", zoo))
-    decoder = Decoder(made, Failover(remote(lines, zoo), keep=True), Chain(4))
+    decoder = Decoder(made, Failover(remote(lines, zoo), keep=True), Chain(2))
 
-    def trouble(number: int) -> None:
-        if number == 3:
-            lines.cut()
-        if number == 8:
-            lines.out = False
-
-    reader = read(decoder, specdec_zoo.prompts("functions")[5], Sampling(), trouble)
+    reader = read(
+        decoder, specdec_zoo.prompts("functions")[5], Sampling(), lambda number: lines.cut(1.2) if number == 3 else None
+    )
 
     assert not any(any(step.retracted) for step in reader.steps)
     assert len(reader.tokens) == LENGTH
