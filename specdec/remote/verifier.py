@@ -18,11 +18,11 @@ from specdec.features import Features, Needs
 from specdec.interfaces import Verifier
 from specdec.options import Sampling
 from specdec.plugins import load_transport
+from specdec.portable_sampling import pack_sampling
 from specdec.remote.journal import Journal
 from specdec.remote.link import Connect, Link
 from specdec.split.codecs import CODECS
 from specdec.split.messages import ID, Open, Welcome, pack_tokens
-from specdec.split.sampling import pack_sampling
 from specdec.split.text import Part, RemoteText
 from specdec.target.checks import check_prompt, check_tree
 from specdec.tree import Tree

@@ -15,30 +15,16 @@ from specdec.errors import (
     SpecdecError,
     TreeError,
 )
-from specdec.split.messages import (
-    VERSION,
-    Close,
-    Code,
-    GoAway,
-    Hello,
-    Message,
-    Opened,
-    Read,
-    Refused,
-    Verified,
-    Welcome,
-    encode,
-    read_from_server,
-)
+from specdec.split import messages as wire
 from specdec.split.text import RemoteText
 from specdec.tree import Tree
 
-ERRORS: dict[Code, type[SpecdecError]] = {
-    Code.TREE: TreeError,
-    Code.PROMPT: PromptError,
-    Code.OPTION: OptionError,
-    Code.MODEL: ModelError,
-    Code.INTERNAL: ModelError,
+ERRORS: dict[wire.Code, type[SpecdecError]] = {
+    wire.Code.TREE: TreeError,
+    wire.Code.PROMPT: PromptError,
+    wire.Code.OPTION: OptionError,
+    wire.Code.MODEL: ModelError,
+    wire.Code.INTERNAL: ModelError,
 }
 """What a caller is told of, for asking again would be of no use."""
 
@@ -53,14 +39,14 @@ class Client:
     texts: dict[bytes, RemoteText] = field(factory=dict, init=False)
     outbox: deque[bytes] = field(factory=deque, init=False)
     up: bool = field(default=False, init=False)
-    welcome: Welcome | None = field(default=None, init=False)
+    welcome: wire.Welcome | None = field(default=None, init=False)
     error: SpecdecError | None = field(default=None, init=False)
     """Why no server like this one can be talked to."""
 
     def begin(self) -> None:
         """Begin on a new line: say all that the server need know to continue, without waiting for an answer."""
         self.up = True
-        self._send(Hello(VERSION, VERSION))
+        self._send(wire.Hello(wire.VERSION, wire.VERSION))
         for text in self.texts.values():
             self._open(text)
 
@@ -83,7 +69,7 @@ class Client:
     def leave(self, text: RemoteText) -> None:
         """Close a text; the server forgets it sooner or later even if this is lost."""
         if self.texts.pop(text.sid, None) is not None:
-            self._send(Close(text.sid, text.epoch))
+            self._send(wire.Close(text.sid, text.epoch))
 
     def remind(self, now: float) -> None:
         """Ask again where the time has come."""
@@ -107,33 +93,33 @@ class Client:
             ProtocolError: it is no message, or none that may be sent here.
             ConnectionLost: the server goes away.
         """
-        message = read_from_server(data)
-        if isinstance(message, Welcome):
+        message = wire.read_from_server(data)
+        if isinstance(message, wire.Welcome):
             self.welcome = message
-        elif isinstance(message, GoAway):
+        elif isinstance(message, wire.GoAway):
             raise ConnectionLost("the server goes away; another may take its place")
-        elif isinstance(message, Refused) and message.code in (Code.VERSION, Code.PROTOCOL):
+        elif isinstance(message, wire.Refused) and message.code in (wire.Code.VERSION, wire.Code.PROTOCOL):
             self.error = ProtocolError(f"the server refused what was sent: {message.detail}")
         elif (text := self.texts.get(message.sid)) is None:
             return
-        elif isinstance(message, Opened):
+        elif isinstance(message, wire.Opened):
             text.opened = text.opened or message.epoch == text.epoch
-        elif isinstance(message, Verified):
+        elif isinstance(message, wire.Verified):
             if self.current(text, message) and not text.take_answer(message):
                 self._open(text)
-        elif isinstance(message, Read):
+        elif isinstance(message, wire.Read):
             if message.epoch == text.epoch:
                 text.learn(message.start, message.features)
         else:
             self._refused(text, message, now)
 
-    def current(self, text: RemoteText, message: Verified) -> bool:
+    def current(self, text: RemoteText, message: wire.Verified) -> bool:
         """Say whether an answer is to what was asked last: it may be late, or come twice."""
-        return text.asked is not None and text.follows(message)
+        return text.asked is not None and (message.epoch, message.base) == (text.epoch, len(text.tokens))
 
-    def _refused(self, text: RemoteText, refusal: Refused, now: float) -> None:
+    def _refused(self, text: RemoteText, refusal: wire.Refused, now: float) -> None:
         """Do what a refusal asks for: wait, open the text again, or give up."""
-        if refusal.code is Code.STALE:
+        if refusal.code is wire.Code.STALE:
             if refusal.epoch >= text.epoch:
                 text.opening = replace(text.opening, epoch=refusal.epoch)
                 self._open(text)
@@ -141,9 +127,9 @@ class Client:
             return
         elif refusal.code in ERRORS:
             text.error = ERRORS[refusal.code](refusal.detail)
-        elif refusal.code is Code.DRAINING:
+        elif refusal.code is wire.Code.DRAINING:
             raise ConnectionLost("the server stops; another may take its place")
-        elif refusal.code in (Code.OVERLOADED, Code.EXPIRED):
+        elif refusal.code in (wire.Code.OVERLOADED, wire.Code.EXPIRED):
             text.retry = now + max(refusal.retry_ms, 1) / 1000
         elif text.opened:  # else the answer to its opening will tell
             self._open(text)
@@ -158,6 +144,6 @@ class Client:
             text.asked = replace(text.asked, epoch=text.epoch)
             self._send(text.asked)
 
-    def _send(self, message: Message) -> None:
+    def _send(self, message: wire.Message) -> None:
         if self.up:
-            self.outbox.append(encode(message))
+            self.outbox.append(wire.encode(message))

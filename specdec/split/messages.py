@@ -16,9 +16,6 @@ VERSION = 1
 ID = 16
 """Bytes of a session's id, which is random."""
 
-Id = bytes
-Tokens = bytes
-
 
 class Code(StrEnum):
     """Why something was refused."""
@@ -80,9 +77,9 @@ class Open(Message, frozen=True, tag=3):
     Of the prompt's features the last `window` are wanted, or all.
     """
 
-    sid: Id
+    sid: bytes
     epoch: int
-    tokens: Tokens
+    tokens: bytes
     sampling: dict[str, Any]
     processors: tuple[tuple[str, dict[str, Any]], ...]
     hidden_states: tuple[int, ...]
@@ -96,7 +93,7 @@ class Open(Message, frozen=True, tag=3):
 class Opened(Message, frozen=True, tag=4):
     """The session is there, in this epoch; `warm` if the target has read it before."""
 
-    sid: Id
+    sid: bytes
     epoch: int
     warm: bool
 
@@ -104,11 +101,11 @@ class Opened(Message, frozen=True, tag=4):
 class Verify(Message, frozen=True, tag=5):
     """Verify a tree that follows `base` tokens with this hash: its tokens and, but for the root's, parents."""
 
-    sid: Id
+    sid: bytes
     epoch: int
     base: int
     prefix: bytes
-    tokens: Tokens
+    tokens: bytes
     parents: bytes
     deadline_ms: int
 
@@ -116,10 +113,10 @@ class Verify(Message, frozen=True, tag=5):
 class Verified(Message, frozen=True, tag=6):
     """The tokens that follow `base`, the hash of all then, and the features of the tokens before them."""
 
-    sid: Id
+    sid: bytes
     epoch: int
     base: int
-    tokens: Tokens
+    tokens: bytes
     prefix: bytes
     features: dict[str, Array]
 
@@ -127,7 +124,7 @@ class Verified(Message, frozen=True, tag=6):
 class Read(Message, frozen=True, tag=7):
     """Features of the prompt, of tokens from `start` on; none while it is being read, as a sign of life."""
 
-    sid: Id
+    sid: bytes
     epoch: int
     start: int
     features: dict[str, Array]
@@ -136,7 +133,7 @@ class Read(Message, frozen=True, tag=7):
 class Close(Message, frozen=True, tag=8):
     """Let a sequence leave."""
 
-    sid: Id
+    sid: bytes
     epoch: int
 
 
@@ -145,7 +142,7 @@ class Refused(Message, frozen=True, tag=9):
 
     code: Code
     detail: str
-    sid: Id = b""
+    sid: bytes = b""
     epoch: int = 0
     base: int = 0
     retry_ms: int = 0
@@ -185,12 +182,12 @@ def read_from_server(data: bytes) -> FromServer:
     return message
 
 
-def pack_tokens(tokens: list[int]) -> Tokens:
+def pack_tokens(tokens: list[int]) -> bytes:
     """Write token ids."""
     return np.asarray(tokens, "<u4").tobytes()
 
 
-def unpack_tokens(data: Tokens) -> list[int]:
+def unpack_tokens(data: bytes) -> list[int]:
     """Read token ids.
 
     Raises:

@@ -5,14 +5,12 @@ from collections.abc import Sequence
 
 from specdec.split.messages import pack_tokens
 
-SIZE = 16
-
 
 class PrefixHash:
     """A hash of tokens that grows with them."""
 
     def __init__(self, tokens: Sequence[int] = ()) -> None:
-        self._hash = hashlib.blake2b(pack_tokens(list(tokens)), digest_size=SIZE)
+        self._hash = hashlib.blake2b(pack_tokens(list(tokens)), digest_size=16)
 
     def add(self, tokens: Sequence[int]) -> None:
         """Take in the tokens that follow."""

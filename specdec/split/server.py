@@ -10,27 +10,12 @@ from msgspec.structs import replace
 from specdec.errors import OptionError, PluginError, PromptError, ProtocolError, TreeError
 from specdec.features import Encoder, Needs
 from specdec.interfaces import Drafter
+from specdec.portable_sampling import unpack_sampling
+from specdec.split import messages as wire
 from specdec.split.codecs import CODECS
 from specdec.split.limits import Limits
-from specdec.split.messages import (
-    VERSION,
-    Close,
-    Code,
-    GoAway,
-    Hello,
-    Message,
-    Open,
-    Opened,
-    Refused,
-    Verify,
-    Welcome,
-    encode,
-    read_from_client,
-    unpack_tokens,
-)
 from specdec.split.prefix_hash import PrefixHash
 from specdec.split.record import Connection, Record, Waiting
-from specdec.split.sampling import unpack_sampling
 from specdec.split.store import Store
 from specdec.split.trees import unpack_tree
 from specdec.split.turn import take_turn
@@ -96,12 +81,12 @@ class Server:
         try:
             if len(data) > self.limits.message_bytes:
                 raise ProtocolError(f"expected at most {self.limits.message_bytes} bytes, got {len(data)}")
-            message = read_from_client(data)
-            if not isinstance(message, Hello) and not connection.greeted:
+            message = wire.read_from_client(data)
+            if not isinstance(message, wire.Hello) and not connection.greeted:
                 raise ProtocolError(f"expected Hello first, got {type(message).__name__}")
             self._take(connection, message)
         except ProtocolError as error:
-            self.send(connection, Refused(Code.PROTOCOL, str(error)))
+            self.send(connection, wire.Refused(wire.Code.PROTOCOL, str(error)))
 
     def tick(self) -> bool:
         """Take one turn; say whether there was anything to do."""
@@ -111,55 +96,55 @@ class Server:
         """Take nothing new from now on; what waits is still done."""
         self.draining = True
         for connection in self.connections:
-            self.send(connection, GoAway(round(1000 * grace)))
+            self.send(connection, wire.GoAway(round(1000 * grace)))
 
     @property
     def busy(self) -> bool:
         """Whether work waits for the next turn."""
         return any(one.busy or (one.backlog and one.connection in self.connections) for one in self.store)
 
-    def send(self, connection: Connection | None, message: Message) -> None:
+    def send(self, connection: Connection | None, message: wire.Message) -> None:
         """Send a message, if the line that it is for is still there."""
         if connection is not None and connection in self.connections:
-            connection.send(encode(message))
+            connection.send(wire.encode(message))
 
-    def _take(self, connection: Connection, message: Hello | Open | Verify | Close) -> None:
-        if isinstance(message, Hello):
+    def _take(self, connection: Connection, message: wire.Hello | wire.Open | wire.Verify | wire.Close) -> None:
+        if isinstance(message, wire.Hello):
             self._greet(connection, message)
             return
-        record = self.store.find(connection, message.sid)
+        record = self.store.records.get((connection.tenant, message.sid))
         if record is not None and self.stale(record, connection, message.epoch):
-            refusal = Refused(Code.STALE, "a newer line has this session", message.sid, record.epoch)
+            refusal = wire.Refused(wire.Code.STALE, "a newer line has this session", message.sid, record.epoch)
             self.send(connection, refusal)
-        elif isinstance(message, Open):
+        elif isinstance(message, wire.Open):
             self._open(connection, message, record)
-        elif isinstance(message, Verify):
+        elif isinstance(message, wire.Verify):
             self._verify(connection, message, record)
         elif record is not None:
             self.store.forget([(connection.tenant, message.sid)])
 
-    def _greet(self, connection: Connection, hello: Hello) -> None:
-        if not hello.oldest <= VERSION <= hello.newest:
-            detail = f"expected version {VERSION}, got {hello.oldest} to {hello.newest}"
-            self.send(connection, Refused(Code.VERSION, detail))
+    def _greet(self, connection: Connection, hello: wire.Hello) -> None:
+        if not hello.oldest <= wire.VERSION <= hello.newest:
+            detail = f"expected version {wire.VERSION}, got {hello.oldest} to {hello.newest}"
+            self.send(connection, wire.Refused(wire.Code.VERSION, detail))
             return
         connection.greeted, engine, limits = True, self.sessions.engine, self.limits
         sizes = engine.vocab_size, engine.max_length, engine.length_advice, self.end_tokens, self.tokenizer
         most = limits.nodes, limits.message_bytes
-        self.send(connection, Welcome(VERSION, CODECS, *sizes, tuple(self.encoders), *most))
+        self.send(connection, wire.Welcome(wire.VERSION, CODECS, *sizes, tuple(self.encoders), *most))
 
-    def _open(self, connection: Connection, message: Open, record: Record | None) -> None:
+    def _open(self, connection: Connection, message: wire.Open, record: Record | None) -> None:
         """Let a session join; or let one continue, if it is where the client says or one answer further on."""
-        tokens = unpack_tokens(message.tokens)
+        tokens = wire.unpack_tokens(message.tokens)
         warm = record is not None and (record.epoch == message.epoch or _continues(record, message, tokens))
         if record is None or not warm:
             if not self._join(connection, message, tokens):
                 return
         elif message.epoch != record.epoch:  # else it was said again
             record.move(connection, message, self.clock())
-        self.send(connection, Opened(message.sid, message.epoch, warm))
+        self.send(connection, wire.Opened(message.sid, message.epoch, warm))
 
-    def _join(self, connection: Connection, message: Open, tokens: list[int]) -> bool:
+    def _join(self, connection: Connection, message: wire.Open, tokens: list[int]) -> bool:
         """Open a session in place of one of the same name; say whether there was nothing against it."""
         key = connection.tenant, message.sid
         self.store.forget([key] if key in self.store.records else [])
@@ -171,47 +156,47 @@ class Server:
             sampling = unpack_sampling(message.sampling, message.processors)
             session = self.sessions.open(tokens, sampling, self._needs(message))
         except (PromptError, OptionError, PluginError) as error:
-            code = Code.PROMPT if isinstance(error, PromptError) else Code.OPTION
-            self.send(connection, Refused(code, str(error), message.sid, message.epoch))
+            code = wire.Code.PROMPT if isinstance(error, PromptError) else wire.Code.OPTION
+            self.send(connection, wire.Refused(code, str(error), message.sid, message.epoch))
             return False
         self.store.records[key] = Record(session, message, connection, PrefixHash(tokens), self.clock())
         return True
 
-    def _verify(self, connection: Connection, message: Verify, record: Record | None) -> None:
+    def _verify(self, connection: Connection, message: wire.Verify, record: Record | None) -> None:
         """Have a tree wait for the next pass, if it is new and follows what is decided."""
         about = message.sid, message.epoch, message.base
         if record is None or message.epoch > record.epoch:
-            self.send(connection, Refused(Code.UNKNOWN, "expected it to be opened first", *about))
+            self.send(connection, wire.Refused(wire.Code.UNKNOWN, "expected it to be opened first", *about))
         elif record.answer is not None and record.answer.base == message.base:
             self.send(connection, replace(record.answer, epoch=record.epoch))
         elif self.in_flight(record, message):
             return  # its answer is on the way
         elif not self.follows(record, message):
-            self.send(connection, Refused(Code.BASE, f"expected what follows {record.base} tokens", *about))
+            self.send(connection, wire.Refused(wire.Code.BASE, f"expected what follows {record.base} tokens", *about))
         elif self.draining or self.store.waiting(connection.tenant) >= self.limits.tenant_waiting:
             self._turn_away(connection, message)
         else:
             self._enqueue(connection, message, record)
 
-    def _enqueue(self, connection: Connection, message: Verify, record: Record) -> None:
+    def _enqueue(self, connection: Connection, message: wire.Verify, record: Record) -> None:
         engine = self.sessions.engine
         try:
             tree = unpack_tree(message, self.limits.nodes)
             check_tree(tree, record.session.prefix.tokens, engine.vocab_size, engine.max_length)
         except (TreeError, ProtocolError) as error:
-            self.send(connection, Refused(Code.TREE, str(error), message.sid, message.epoch, message.base))
+            self.send(connection, wire.Refused(wire.Code.TREE, str(error), message.sid, message.epoch, message.base))
             return
         record.acknowledge()
         record.used, record.waiting = self.clock(), Waiting(message, tree)
         record.waiting.begin(record.used)
 
-    def _turn_away(self, connection: Connection, message: Open | Verify) -> None:
-        code, detail = (Code.DRAINING, "the server stops") if self.draining else (Code.OVERLOADED, "too much waits")
-        base = message.base if isinstance(message, Verify) else 0
-        wait = round(1000 * self.limits.retry)
-        self.send(connection, Refused(code, detail, message.sid, message.epoch, base, wait))
+    def _turn_away(self, connection: Connection, message: wire.Open | wire.Verify) -> None:
+        code = wire.Code.DRAINING if self.draining else wire.Code.OVERLOADED
+        base, wait = getattr(message, "base", 0), round(1000 * self.limits.retry)
+        refusal = wire.Refused(code, "expected to be asked later", message.sid, message.epoch, base, wait)
+        self.send(connection, refusal)
 
-    def _needs(self, message: Open) -> Needs:
+    def _needs(self, message: wire.Open) -> Needs:
         if message.codec not in CODECS:
             raise OptionError(f"expected a codec of {', '.join(CODECS)}, got {message.codec}")
         encoder = self.encoders.get(message.encoder)
@@ -224,16 +209,16 @@ class Server:
         """Say whether a message is from before the session was opened last, or by a line that knows no newer epoch."""
         return epoch < record.epoch or (epoch == record.epoch and connection is not record.connection)
 
-    def in_flight(self, record: Record, message: Verify) -> bool:
+    def in_flight(self, record: Record, message: wire.Verify) -> bool:
         """Say whether this step waits already: it is not to be computed twice."""
         return record.waiting is not None and record.waiting.message.base == message.base
 
-    def follows(self, record: Record, message: Verify) -> bool:
+    def follows(self, record: Record, message: wire.Verify) -> bool:
         """Say whether client and server mean the same text."""
         return record.base == message.base and record.hash.digest == message.prefix
 
 
-def _continues(record: Record, message: Open, tokens: list[int]) -> bool:
+def _continues(record: Record, message: wire.Open, tokens: list[int]) -> bool:
     """Say whether a session is what a client wants to continue: where it is, or where it was before its last answer."""
     same = replace(record.opened, epoch=message.epoch, tokens=message.tokens, window=message.window) == message
     decided, lengths = record.session.prefix.tokens, {record.base}

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from attrs import define, field
 
 from specdec.split.limits import Limits
-from specdec.split.record import Connection, Key, Record
+from specdec.split.record import Key, Record
 from specdec.target.sessions import Sessions
 
 
@@ -30,10 +30,6 @@ class Store:
     def waiting(self, tenant: str) -> int:
         """Count a tenant's trees that wait."""
         return sum(record.waiting is not None for record in self.of(tenant))
-
-    def find(self, connection: Connection, sid: bytes) -> Record | None:
-        """Find the session that a line's tenant calls by this id."""
-        return self.records.get((connection.tenant, sid))
 
     def forget(self, keys: Iterable[Key]) -> None:
         """Close sessions, and free what they hold."""

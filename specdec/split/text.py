@@ -55,11 +55,6 @@ class RemoteText:
         """How often it was opened."""
         return self.opening.epoch
 
-    @property
-    def settled(self) -> bool:
-        """Whether what was asked has been answered, or never will be."""
-        return self.asked is None or self.error is not None
-
     def open(self) -> Open:
         """Say what opens it, or opens it again: all that the server need know."""
         unknown = ~self.known & ((1 << len(self.tokens) - 1) - 1)
@@ -74,10 +69,6 @@ class RemoteText:
         base = len(self.tokens)
         self.asked = Verify(self.sid, self.epoch, base, self._hash.digest, tokens, parents, round(1000 * deadline))
         self.error = self.retry = None
-
-    def follows(self, message: Verified) -> bool:
-        """Say whether an answer is to what was asked last: it may be late, or come twice."""
-        return message.epoch == self.epoch and message.base == len(self.tokens)
 
     def take_answer(self, message: Verified) -> bool:
         """Take in an answer; say whether the server means the same text.
