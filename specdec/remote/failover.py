@@ -16,7 +16,10 @@ from specdec.tree import Tree
 
 
 class DraftOnly(Verifier):
-    """Takes the drafter at its word: of each tree the likeliest path, unverified. After `most` tokens it is silent."""
+    """Takes the drafter at its word: of each tree the likeliest path, unverified.
+
+    In `Failover` it is silent after `most` tokens of a sequence.
+    """
 
     def __init__(self, most: int | None = None) -> None:
         self.most = most
@@ -110,12 +113,18 @@ class Failover(Verifier):
 
     def _alone(self, trees: Sequence[Tree | None]) -> Step:
         """Let the drafter say what it would draft; where it has nothing to say, wait for the target after all."""
-        step = self.second.verify(trees)
-        if any(step.tokens):
-            for number, new in enumerate(step.tokens):
+        said, most = self._away.said if self._away is not None else [], self.second.most
+        drafts = self.second.verify(trees).tokens
+        if most is not None:
+            drafts = [new[: max(most - len(before), 0)] for before, new in zip(said, drafts, strict=True)]
+        if any(drafts):
+            for number, new in enumerate(drafts):
                 if new and self.first.journal is not None:
                     self.first.journal.say(number, new)
-            return self._say(step.tokens)
+            return self._say(drafts)
+        if self.keep:
+            self._adopt()
+            return self.first.verify(trees)
         heard = self._hear(wait=True)
         if heard is None:
             raise self.first.link.broken or TimedOut("expected the target or a draft, got neither")
@@ -134,11 +143,16 @@ class Failover(Verifier):
         if not self.keep:
             return self._hear(wait=False)
         self.first.link.poll()
-        if self.first.link.up and self._away is not None:
+        if self.first.link.up:
+            self._adopt()
+        return None
+
+    def _adopt(self) -> None:
+        """Keep what was said."""
+        if self._away is not None:
             for number, said in enumerate(self._away.said):
                 self.first.adopt(number, said)
             self._away = None
-        return None
 
     def _hear(self, *, wait: bool) -> Step | None:
         """Hear the target out on what was said; None while it has not answered, or has agreed with all but the last."""

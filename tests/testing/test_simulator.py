@@ -75,5 +75,5 @@ def test_the_command_names_the_seed() -> None:
 
 
 def test_an_unknown_mechanism_is_refused() -> None:
-    with pytest.raises(OptionError, match="expected a mechanism of in-flight, .*, got 'hash'"), without("hash"):
+    with pytest.raises(OptionError, match=r"expected a mechanism of in-flight, .*, got 'hash'"), without("hash"):
         pass
