@@ -64,7 +64,7 @@ class Caller:
         self.most = world.pick((None, None, 6))
         self.patience = world.between(0.3, 5)
         self.tears, self.loses = world.pick((0, 0, 0.02)), world.chance(0.3)
-        self._path, self._lives = folder / self.name, 0
+        self._path = folder / self.name
         self.start()
 
     @property
@@ -120,10 +120,8 @@ class Caller:
         return WatchedDrafter(drafter, self.world, self.actor.wait)
 
     def _verifier(self, journal: TornJournal | None) -> Verifier:
-        self._lives += 1
-        life = f"{self.name}, life {self._lives}"
         remote = Remote(
-            lambda: self.service.connect(self.actor, self.tenant, life),
+            lambda: self.service.connect(self.actor, self.tenant),
             codec=self.codec,
             window=self.window,
             patience=self.patience,
