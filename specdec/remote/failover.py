@@ -16,7 +16,10 @@ from specdec.tree import Tree
 
 
 class DraftOnly(Verifier):
-    """Takes the drafter at its word: of each tree the likeliest path, unverified. After `most` tokens it is silent."""
+    """Takes the drafter at its word: of each tree the likeliest path, unverified.
+
+    In `Failover` it is silent after `most` tokens of a sequence.
+    """
 
     def __init__(self, most: int | None = None) -> None:
         self.most = most
@@ -113,13 +116,16 @@ class Failover(Verifier):
 
     def _alone(self, trees: Sequence[Tree | None]) -> Step:
         """Let the drafter say what it would draft; where it has nothing to say, wait for the target after all."""
-        step, silent = self.second.verify(trees), self._silent
-        self._silent = not any(step.tokens)
+        said, most = self._away.said if self._away is not None else [], self.second.most
+        drafts, silent = self.second.verify(trees).tokens, self._silent
+        if most is not None:
+            drafts = [new[: max(most - len(before), 0)] for before, new in zip(said, drafts, strict=True)]
+        self._silent = not any(drafts)
         if not (self._silent and silent):  # once it knows that it is alone, it may have more to say
-            for number, new in enumerate(step.tokens):
+            for number, new in enumerate(drafts):
                 if new and self.first.journal is not None:
                     self.first.journal.say(number, new)
-            return self._say(step.tokens)
+            return self._say(drafts)
         link = self.first.link
         until = link.clock() + self.silence
         while link.clock() < until:

@@ -1,5 +1,6 @@
 """The line to a server: made, and made again when it breaks."""
 
+from collections import deque
 from collections.abc import Callable
 from random import Random
 from threading import RLock
@@ -10,6 +11,7 @@ from attrs import define, field
 from specdec.errors import ConnectionLost, ProtocolError, TimedOut, TransportError
 from specdec.interfaces import Transport
 from specdec.split.client import Client
+from specdec.split.text import RemoteText
 
 Connect = Callable[[], Transport]
 """Makes a new line to the server, at once.
@@ -31,6 +33,8 @@ class Link:
     random: Random = field(factory=Random)
     client: Client = field(factory=Client, init=False)
     lock: Any = field(factory=RLock, init=False)
+    abandoned: deque[list[RemoteText | None]] = field(factory=deque, init=False)
+    """Batches of views that were dropped before their end; a garbage collector adds them at any time."""
     broken: TransportError | None = field(default=None, init=False)
     """What went wrong last."""
     _transport: Transport | None = field(default=None, init=False)
@@ -87,6 +91,9 @@ class Link:
 
     def _exchange(self, patience: float) -> bool:
         """Send what is to be sent, and receive one message if one comes in time."""
+        while self.abandoned:
+            for text in filter(None, self.abandoned.popleft()):
+                self.client.leave(text)
         try:
             transport = self._line()
             self.client.remind(self.clock())

@@ -6,6 +6,7 @@ from copy import copy
 from os import urandom
 from random import Random
 from typing import Any
+from weakref import finalize
 
 from attrs import fields
 from jaxtyping import Shaped
@@ -101,6 +102,7 @@ class Remote(Verifier):
     def view(self) -> "Remote":
         remote = copy(self)
         remote.texts, remote.restored, remote._is_view = [], {}, True
+        finalize(remote, self.link.abandoned.append, remote.texts)
         return remote
 
     def prefill(self, prompts: Sequence[Sequence[int]], needs: Needs, sampling: Sequence[Sampling]) -> Step:

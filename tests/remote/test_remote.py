@@ -1,5 +1,6 @@
 """A target on a server decides what it decides on this machine."""
 
+import gc
 from collections import Counter
 from threading import Thread
 
@@ -159,3 +160,16 @@ def test_a_server_of_this_process_is_found_by_its_address() -> None:
         load_transport("local", "local:toy")
     with pytest.raises(OptionError, match="the rule match"):
         load_verifier("remote:local:toy", rule=load_rule("rejection"))
+
+
+def test_a_stream_that_is_dropped_leaves_the_server() -> None:
+    with hosting(toy()) as host:
+        remote = Remote(host.connect)
+        decoder = Decoder(NoDrafter(), remote)
+        next(iter(decoder.stream([[1, 2]], stop=Stop(max_tokens=20))))
+        gc.collect()
+        decoder.generate([[3, 4]], stop=Stop(max_tokens=2))
+        texts = [*remote.link.client.texts]
+        decoder.close()
+
+    assert texts == []

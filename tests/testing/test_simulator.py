@@ -14,7 +14,7 @@ from specdec.testing import check_split
 from specdec.testing.simulate import main
 from specdec.testing.simulator import MECHANISMS, simulate, without
 
-SHOWN_BY = {"in-flight": 0, "base-hash": 4, "epoch": 34, "step-check": 19, "offline-verification": 1}
+SHOWN_BY = {"in-flight": 37, "base-hash": 1, "epoch": 1, "step-check": 21, "offline-verification": 0}
 """A seed that shows that a mechanism is gone."""
 
 
@@ -71,9 +71,9 @@ def test_the_command_names_the_seed() -> None:
     assert fine.exit_code == 0
     assert json.loads(fine.stdout)["seeds"] == 2
     assert broken.exit_code == 1
-    assert "--seeds 1 --first 4 --without base-hash" in broken.stdout
+    assert "--seeds 1 --first 1 --without base-hash" in broken.stdout
 
 
 def test_an_unknown_mechanism_is_refused() -> None:
-    with pytest.raises(OptionError, match="expected a mechanism of in-flight"), without("hash"):
+    with pytest.raises(OptionError, match=r"expected a mechanism of in-flight, .*, got 'hash'"), without("hash"):
         pass

@@ -11,7 +11,7 @@ from specdec.errors import TransportError
 from specdec.interfaces import Drafter, Verifier
 from specdec.options import Sampling, Stop
 from specdec.policies import Chain
-from specdec.remote import Failover, Remote
+from specdec.remote import DraftOnly, Failover, Remote
 from specdec.split.codecs import CODECS
 from specdec.testing.simulator import law
 from specdec.testing.simulator.actor import Actor
@@ -61,9 +61,10 @@ class Caller:
         self.keep, self.journalled = parts.verifier is None and world.chance(0.2), world.chance(0.7)
         self.drafter = ToyDrafter(world)
         self.codec, self.window = world.pick(CODECS), world.pick((None, 0, 1, 4))
+        self.most = world.pick((None, None, 6))
         self.patience = world.between(0.3, 5)
         self.tears, self.loses = world.pick((0, 0, 0.02)), world.chance(0.3)
-        self._path, self._lives = folder / self.name, 0
+        self._path = folder / self.name
         self.start()
 
     @property
@@ -119,10 +120,8 @@ class Caller:
         return WatchedDrafter(drafter, self.world, self.actor.wait)
 
     def _verifier(self, journal: TornJournal | None) -> Verifier:
-        self._lives += 1
-        life = f"{self.name}, life {self._lives}"
         remote = Remote(
-            lambda: self.service.connect(self.actor, self.tenant, life),
+            lambda: self.service.connect(self.actor, self.tenant),
             codec=self.codec,
             window=self.window,
             patience=self.patience,
@@ -131,4 +130,6 @@ class Caller:
             sleep=self.actor.wait,
             random=Random(self.world.random.random()),
         )
-        return Failover(remote, keep=self.keep) if self.parts.verifier is None else self.parts.verifier(remote)
+        if self.parts.verifier is not None:
+            return self.parts.verifier(remote)
+        return Failover(remote, DraftOnly(self.most), keep=self.keep)

@@ -20,9 +20,9 @@ REMEMBERED = 40
 class Line(Transport):
     """The client's end. It may be `cut`, which both ends notice, or `dead`, which none of them does."""
 
-    def __init__(self, world: World, actor: Actor, machine: "Machine", tenant: str, number: int, life: str) -> None:
+    def __init__(self, world: World, actor: Actor, machine: "Machine", tenant: str, number: int) -> None:
         """Connect to a server."""
-        self.world, self.actor, self.machine, self.number, self.life = world, actor, machine, number, life
+        self.world, self.actor, self.machine, self.number = world, actor, machine, number
         self.connection = Connection(self._answer, tenant)
         self.connected, self.whole, self.dead, self.ordered = True, True, False, True
         """Whether the server's end, and the client's, take it to be whole; and what happens in between."""

@@ -29,7 +29,7 @@ class Machine:
         self.sessions = ToySessions(self._computing, lambda: self.failing and world.chance(0.2))
         self.server = Server(self.sessions, world.clock, end_tokens=(law.END,), limits=limits, chunk=6)
         self._computed = dict[Key, set[tuple[int, int]]]()
-        self._newest = dict[Key, dict[str, int]]()
+        self._newest = dict[Key, tuple[int, int]]()
         self._idle()
 
     def receive(self, line: Line, message: bytes) -> None:
@@ -45,12 +45,12 @@ class Machine:
         if isinstance(message, Refused) and message.code is Code.INTERNAL:
             raise Violation(f"I4: {self.name} failed: {message.detail}")
         if isinstance(message, Opened | Verified | Read):
-            lines = self._newest.setdefault((line.connection.tenant, message.sid), {})
-            newest = lines.get(line.life)
-            if isinstance(message, Opened) and (newest is None or newest < line.number):
-                lines[line.life] = line.number
-            elif newest != line.number:
-                raise Violation(f"I5: {line.name} got {type(message).__name__} of a session that {newest} opened")
+            key = line.connection.tenant, message.sid
+            epoch, newest = self._newest.get(key, (-1, 0))
+            if isinstance(message, Opened) and message.epoch > epoch:
+                self._newest[key] = message.epoch, line.number
+            elif newest != line.number or message.epoch < epoch:
+                raise Violation(f"I5: {line.name} got {type(message).__name__} of a session that line {newest} has")
 
     def crash(self) -> None:
         """End without a word."""

@@ -35,13 +35,13 @@ class Service:
         self.machines.append(Machine(self.world, name, self.limits, self._pace))
         self.world.note(name, "starts")
 
-    def connect(self, actor: Actor, tenant: str, life: str) -> Transport:
-        """Make a line, for a client that began a life of this name."""
+    def connect(self, actor: Actor, tenant: str) -> Transport:
+        """Make a line."""
         machine = self.machines[-1]
         if not machine.running or not self.reachable:
             raise ConnectionLost("nobody answers")
         self._lines_made += 1
-        line = Line(self.world, actor, machine, tenant, self._lines_made, life)
+        line = Line(self.world, actor, machine, tenant, self._lines_made)
         line.ordered = self.ordered
         self.lines = [one for one in self.lines if one.connected] + [line]
         self.world.note(line.name, "to", machine.name)

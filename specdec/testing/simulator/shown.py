@@ -24,8 +24,8 @@ class Shown:
         for number, (new, retracted) in enumerate(zip(step.tokens, step.retracted, strict=True)):
             text = self.texts[number]
             start = len(text) - retracted
-            if start < self._sure[number] and not self.keep:
-                raise Violation(f"I1: {self._sure[number] - start} verified tokens are taken back")
+            if start < (len(text) if self.keep else self._sure[number]):
+                raise Violation(f"I1: {retracted} tokens are taken back, some of them for good")
             text[start:] = new
             if step.verified and self.keep:
                 self._check_law(number, len(text) if self.restored else start)
