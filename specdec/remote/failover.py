@@ -191,10 +191,8 @@ class Failover(Verifier):
 
 
 def _chain(root: int, tokens: Sequence[int]) -> Tree:
-    tree = Tree.root(root)
-    for place, token in enumerate(tokens):
-        tree = tree.place([(token, place, 0.0)])
-    return tree
+    count = len(tokens) + 1
+    return Tree([root, *tokens], [*range(-1, count - 1)], [0.0] * count, [*range(count)])
 
 
 def _likeliest(tree: Tree) -> list[int]:

@@ -12,6 +12,7 @@ from specdec.errors import ConnectionLost, ProtocolError, TimedOut, TransportErr
 from specdec.interfaces import Transport
 from specdec.split.client import Client
 from specdec.split.text import RemoteText
+from specdec.tree import Tree
 
 Connect = Callable[[], Transport]
 """Makes a new line to the server, at once.
@@ -25,7 +26,7 @@ SOONEST, LATEST = 0.05, 5.0
 
 @define(eq=False)
 class Link:
-    """Carries a client's messages; `sleep` waits where there is nothing to wait for on the line."""
+    """Carries a client's messages, of one thread at a time; `sleep` waits where there is nothing to receive."""
 
     connect: Connect
     clock: Callable[[], float]
@@ -40,6 +41,21 @@ class Link:
     _transport: Transport | None = field(default=None, init=False)
     _failures: int = field(default=0, init=False)
     _earliest: float = field(default=0.0, init=False)
+
+    def join(self, text: RemoteText) -> None:
+        """Open a text."""
+        with self.lock:
+            self.client.join(text)
+
+    def ask(self, text: RemoteText, tree: Tree, deadline: float) -> None:
+        """Have a tree of it verified, within so many seconds."""
+        with self.lock:
+            self.client.ask(text, tree, deadline)
+
+    def leave(self, text: RemoteText) -> None:
+        """Close it."""
+        with self.lock:
+            self.client.leave(text)
 
     def until(self, done: Callable[[], bool], patience: float) -> None:
         """Send and receive until something is done.

@@ -61,17 +61,14 @@ class Remote(Verifier):
         Raises:
             TransportError: there is no server, or it speaks another version.
             VocabularyMismatch: its target has another tokenizer.
-            OptionError: there is no such codec.
+            OptionError: there is no such codec, or a number means nothing.
         """
         if codec not in CODECS:
             raise OptionError(f"expected a codec of {', '.join(CODECS)}, got {codec!r}")
-        self.tokenizer, self.codec, self.window, self.patience, self.journal = (
-            tokenizer,
-            codec,
-            window,
-            patience,
-            journal,
-        )
+        if not patience > 0 or (window is not None and window < 0):
+            raise OptionError(f"expected a patience above 0 and a window from 0, got {patience} and {window}")
+        self.tokenizer, self.journal = tokenizer, journal
+        self.codec, self.window, self.patience = codec, window, patience
         self.link = Link(connect, clock, sleep, random or Random())
         if journal is not None:
             self.link.client.welcome = journal.welcome
@@ -82,6 +79,7 @@ class Remote(Verifier):
         self.vocab_size, self.max_length = welcome.vocab_size, welcome.max_length
         self.length_advice, self.end_tokens = welcome.length_advice, tuple(welcome.end_tokens)
         if tokenizer is not None and welcome.tokenizer and vocabulary_hash(tokenizer) != welcome.tokenizer:
+            self.link.drop()
             raise VocabularyMismatch("expected the tokenizer of the server's target, got one with another vocabulary")
         self.texts: list[RemoteText | None] = []
         self._is_view = False
@@ -165,7 +163,7 @@ class Remote(Verifier):
         for number, tree in trees.items():
             text = self.texts[number]
             if text is not None:
-                self.link.client.ask(text, tree, self.patience)
+                self.link.ask(text, tree, self.patience)
 
     @property
     def settled(self) -> bool:
@@ -193,7 +191,7 @@ class Remote(Verifier):
         if text is not None and tokens:
             text.asked = text.answer = None
             text.append(list(tokens))
-            self.link.client.join(text)
+            self.link.join(text)
             if self.journal is not None:
                 self.journal.keep(number)
 
@@ -238,7 +236,7 @@ class Remote(Verifier):
             for part in chapter.parts:
                 text.learn(*part)
         self.texts.append(text)
-        self.link.client.join(text)
+        self.link.join(text)
 
     def _continue(self) -> Step:
         """Give what the journal has, once."""
@@ -255,7 +253,7 @@ class Remote(Verifier):
     def _leave(self, number: int) -> None:
         text, self.texts[number] = self.texts[number], None
         if text is not None:
-            self.link.client.leave(text)
+            self.link.leave(text)
 
     @property
     def _welcome(self) -> Welcome:
