@@ -1,15 +1,18 @@
 """What an unlucky user meets: other servers than before, servers that stop, prompts that break a target."""
 
+import gc
+from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from specdec import Decoder, Drafter, Sampling, Stop, TreePolicy
 from specdec.context import Context
 from specdec.drafters import NoDrafter
-from specdec.errors import ModelError
-from specdec.remote import Remote
-from specdec.split import Server
+from specdec.errors import ConnectionLost, ModelError, ProtocolError, VocabularyMismatch
+from specdec.remote import Failover, Journal, Remote
+from specdec.split import Limits, Server
 from specdec.tree import Tree
 from tests.remote.hosts import Lines, toy
 
@@ -37,6 +40,103 @@ def remote(lines: Lines, **options: Any) -> Remote:
 
 def wanted(prompts: list[list[int]], length: int, sampling: Sampling = Sampling()) -> object:  # noqa: B008
     return Decoder(NoDrafter(), TARGET).generate(prompts, sampling, Stop(max_tokens=length)).tokens
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_server_with_other_tokens_in_the_place_of_the_first_is_an_error(alone: bool) -> None:
+    lines = Lines(Server.of(TARGET))
+    lines.server.tokenizer = "one"
+    verifier = remote(lines)
+    stream = Decoder(Counts(), Failover(verifier) if alone else verifier).stream([PROMPT], stop=Stop(max_tokens=12))
+    next(stream)
+
+    lines.cut(0.2)
+    lines.server = Server.of(toy())
+    lines.server.tokenizer = "another"
+
+    with pytest.raises(VocabularyMismatch, match=r"of tokenizer one; got 56 of another"):
+        list(stream)
+
+
+def test_a_journal_is_continued_with_a_server_of_the_same_tokens(tmp_path: Path) -> None:
+    lines = Lines(Server.of(TARGET))
+    lines.server.tokenizer = "one"
+    stream = Decoder(Counts(), remote(lines, journal=Journal(tmp_path / "j"))).stream([PROMPT], stop=Stop(max_tokens=9))
+    next(stream)
+
+    other = Lines(Server.of(TARGET))
+    other.server.tokenizer = "another"
+
+    with pytest.raises(VocabularyMismatch, match="another"):
+        Decoder(Counts(), Failover(remote(other, journal=Journal(tmp_path / "j")))).generate(
+            [PROMPT], stop=Stop(max_tokens=9)
+        )
+
+
+def test_what_a_server_refuses_for_good_is_not_continued_alone() -> None:
+    lines = Lines(Server.of(TARGET))
+    decoder = Decoder(Counts(), Failover(remote(lines)))
+    stream = decoder.stream([PROMPT], stop=Stop(max_tokens=30))
+    next(stream)
+
+    lines.server.limits = attrs.evolve(lines.server.limits, message_bytes=64)
+    with pytest.raises(ProtocolError, match="expected at most 64 bytes"):
+        list(stream)
+
+    lines.server.limits = Limits()
+    del stream
+    gc.collect()
+    assert decoder.generate([PROMPT], stop=Stop(max_tokens=4)).tokens == wanted([PROMPT], 4)
+
+
+def test_a_server_that_stops_and_still_greets_is_out_of_reach() -> None:
+    lines = Lines(Server.of(TARGET))
+    stream = Decoder(Counts(), Failover(remote(lines))).stream([PROMPT], stop=Stop(max_tokens=12))
+    next(stream)
+
+    lines.server.drain(10.0)
+
+    assert [step.verified for step in stream][-1] is False
+    assert lines.now < 30
+
+
+def test_whether_the_target_is_within_reach_is_said_by_the_verifier_that_was_given() -> None:
+    lines = Lines(Server.of(TARGET))
+    failover, said = Failover(remote(lines)), list[tuple[bool, bool]]()
+
+    for number, step in enumerate(Decoder(Counts(), failover).stream([PROMPT], stop=Stop(max_tokens=40))):
+        said.append((step.verified, failover.online))
+        if number == 2:
+            lines.cut(1.5)
+
+    assert (False, False) in said
+    assert said[0] == said[-1] == (True, True)
+
+
+def test_a_line_that_cannot_even_be_closed_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def close() -> None:
+        raise ConnectionLost("it is gone")
+
+    lines = Lines(Server.of(TARGET))
+    stream = Decoder(Counts(), remote(lines)).stream([PROMPT], stop=Stop(max_tokens=9))
+    tokens = [*next(stream).tokens[0]]
+
+    monkeypatch.setattr(lines.made[-1], "close", close)
+    lines.cut(0.2)
+
+    assert (*tokens, *(token for step in stream for token in step.tokens[0])) == wanted([PROMPT], 9)[0]  # type: ignore[index]
+
+
+def test_a_batch_that_was_dropped_takes_no_other_of_the_same_journal_with_it(tmp_path: Path) -> None:
+    lines = Lines(Server.of(TARGET))
+    decoder = Decoder(Counts(), remote(lines, journal=Journal(tmp_path / "j")))
+    stream = decoder.stream([PROMPT], stop=Stop(max_tokens=20))
+    next(stream), next(stream)
+
+    del stream
+    gc.collect()
+
+    assert decoder.generate([PROMPT], stop=Stop(max_tokens=20)).tokens == wanted([PROMPT], 20)
 
 
 def test_a_prompt_that_breaks_the_target_breaks_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
