@@ -139,6 +139,20 @@ def test_a_batch_that_was_dropped_takes_no_other_of_the_same_journal_with_it(tmp
     assert decoder.generate([PROMPT], stop=Stop(max_tokens=20)).tokens == wanted([PROMPT], 20)
 
 
+def test_a_journal_keeps_what_was_said_beyond_what_the_target_has_decided(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j")
+    verifier = remote(Lines(Server.of(TARGET)), journal=journal)
+    verifier.prefill([PROMPT], NoDrafter().needs, [Sampling()])
+    journal.say(0, [1, 2, 3, 4])
+
+    journal.note(0, [1, 2], [])
+    journal.say(0, [5])
+    assert Journal(tmp_path / "j").chapters[0].said == [3, 4, 5]
+
+    journal.note(0, [3, 9], [])
+    assert Journal(tmp_path / "j").chapters[0].said == []
+
+
 def test_a_prompt_that_breaks_the_target_breaks_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     target = toy()
     read = target.sessions.engine.read
