@@ -10,7 +10,7 @@ import pytest
 from specdec import Decoder, Drafter, Sampling, Stop, TreePolicy
 from specdec.context import Context
 from specdec.drafters import NoDrafter
-from specdec.errors import ConnectionLost, ModelError, ProtocolError, VocabularyMismatch
+from specdec.errors import ConnectionLost, ModelError, OptionError, PromptError, ProtocolError, VocabularyMismatch
 from specdec.remote import Failover, Journal, Remote
 from specdec.split import Limits, Server
 from specdec.tree import Tree
@@ -71,6 +71,16 @@ def test_a_journal_is_continued_with_a_server_of_the_same_tokens(tmp_path: Path)
         Decoder(Counts(), Failover(remote(other, journal=Journal(tmp_path / "j")))).generate(
             [PROMPT], stop=Stop(max_tokens=9)
         )
+
+
+def test_a_prompt_that_the_server_would_not_take_is_an_error_and_the_next_is_none() -> None:
+    lines = Lines(Server.of(TARGET, limits=Limits(message_bytes=200)))
+    decoder = Decoder(Counts(), Failover(remote(lines)))
+
+    with pytest.raises(PromptError, match="messages of 200 bytes, got 96 tokens"):
+        decoder.generate([PROMPT * 12], stop=Stop(max_tokens=4))
+
+    assert decoder.generate([PROMPT], stop=Stop(max_tokens=4)).tokens == wanted([PROMPT], 4)
 
 
 def test_what_a_server_refuses_for_good_is_not_continued_alone() -> None:
@@ -139,6 +149,28 @@ def test_a_batch_that_was_dropped_takes_no_other_of_the_same_journal_with_it(tmp
     assert decoder.generate([PROMPT], stop=Stop(max_tokens=20)).tokens == wanted([PROMPT], 20)
 
 
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        Sampling(bad_words_ids=((3, 4),)),
+        Sampling(suppress_tokens=(16,)),
+        Sampling(min_new_tokens=3),
+        Sampling(1.0, sequence_bias=(((3,), 1.0),)),
+    ],
+    ids=str,
+)
+def test_a_journal_knows_its_sampling_again_and_what_it_had_is_not_measured(tmp_path: Path, sampling: Sampling) -> None:
+    for length in (5, 9):
+        lines, stop = Lines(Server.of(TARGET)), Stop(max_tokens=9)
+        decoder = Decoder(Counts(), remote(lines, journal=Journal(tmp_path / "j")))
+        tokens, stream = list[int](), decoder.stream([PROMPT], sampling, stop)
+        while len(tokens) < length:
+            tokens += next(stream).tokens[0]
+
+    assert tuple(tokens) == wanted([PROMPT], 9, sampling)[0]  # type: ignore[index]
+    assert decoder.metrics.summary().tokens < 5
+
+
 def test_a_journal_keeps_what_was_said_beyond_what_the_target_has_decided(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "j")
     verifier = remote(Lines(Server.of(TARGET)), journal=journal)
@@ -151,6 +183,17 @@ def test_a_journal_keeps_what_was_said_beyond_what_the_target_has_decided(tmp_pa
 
     journal.note(0, [3, 9], [])
     assert Journal(tmp_path / "j").chapters[0].said == []
+
+
+@pytest.mark.parametrize("wrong", [0.0, -1.0, float("nan"), float("inf"), 1e300])
+def test_a_patience_means_something(wrong: Any) -> None:
+    with pytest.raises(OptionError, match="expected a patience above 0"):
+        remote(Lines(Server.of(TARGET)), patience=wrong)
+
+
+def test_a_window_means_something() -> None:
+    with pytest.raises(OptionError, match="expected a window of 0 or more tokens"):
+        remote(Lines(Server.of(TARGET)), window=-1)
 
 
 def test_a_prompt_that_breaks_the_target_breaks_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
