@@ -1,6 +1,7 @@
 """What an unlucky user meets: other servers than before, servers that stop, prompts that break a target."""
 
 import gc
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from specdec.errors import ConnectionLost, ModelError, OptionError, PromptError,
 from specdec.remote import Failover, Journal, Remote
 from specdec.split import Limits, Server
 from specdec.tree import Tree
-from tests.remote.hosts import Lines, toy
+from tests.remote.hosts import Lines, hosting, toy
 
 PROMPT = [5, 6, 7, 5, 6, 7, 5, 6]
 TARGET = toy()
@@ -216,3 +217,18 @@ def test_a_prompt_that_breaks_the_target_breaks_nothing_else(monkeypatch: pytest
 
     assert len(lines.server.store) == 1
     assert other.verify([Tree.root(6)]).tokens[0]
+
+
+def test_a_host_that_was_closed_leaves_no_lines() -> None:
+    before = threading.active_count()
+    with hosting(TARGET) as host:
+        remotes = [Remote(host.connect, patience=5.0) for _ in range(3)]
+        assert threading.active_count() == before + 4
+    for thread in threading.enumerate():
+        if thread.name == "specdec line":
+            thread.join(5)
+
+    assert threading.active_count() == before
+    with pytest.raises(ConnectionLost, match="was stopped"):
+        host.connect()
+    assert remotes
