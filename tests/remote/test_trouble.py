@@ -12,7 +12,7 @@ from specdec import Decoder, Drafter, Sampling, Stop, TreePolicy
 from specdec.context import Context
 from specdec.drafters import NoDrafter
 from specdec.errors import ConnectionLost, ModelError, OptionError, PromptError, ProtocolError, VocabularyMismatch
-from specdec.remote import Failover, Journal, Remote
+from specdec.remote import DraftOnly, Failover, Journal, Remote
 from specdec.split import Limits, Server
 from specdec.tree import Tree
 from tests.remote.hosts import Lines, hosting, toy
@@ -195,6 +195,21 @@ def test_a_patience_means_something(wrong: Any) -> None:
 def test_a_window_means_something() -> None:
     with pytest.raises(OptionError, match="expected a window of 0 or more tokens"):
         remote(Lines(Server.of(TARGET)), window=-1)
+
+
+def test_a_kept_end_that_the_target_never_saw_is_not_verified() -> None:
+    lines, stops = Lines(Server.of(TARGET)), [Stop(max_tokens=4), Stop(max_tokens=60)]
+
+    class Cutter:
+        def on_step(self, context: Context) -> None:
+            if len(context.tokens[1]) - len(PROMPT) == 2:
+                lines.cut(1.2)
+
+    decoder = Decoder(Counts(), Failover(remote(lines), DraftOnly(6), keep=True), observers=[Cutter()])
+    made = decoder.generate([PROMPT, PROMPT], stop=stops)
+
+    assert decoder.metrics.sequences[1].tokens > decoder.metrics.sequences[0].tokens  # it was back for one alone
+    assert not made.verified
 
 
 def test_a_prompt_that_breaks_the_target_breaks_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
