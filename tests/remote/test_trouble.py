@@ -8,7 +8,8 @@ from typing import Any
 import attrs
 import pytest
 
-from specdec import Decoder, Drafter, Sampling, Stop, TreePolicy
+from specdec import Decoder, Drafter, Sampling, Stop, Target, TreePolicy, load_drafter
+from specdec.cli.remote import reach
 from specdec.context import Context
 from specdec.drafters import NoDrafter
 from specdec.errors import ConnectionLost, ModelError, OptionError, PromptError, ProtocolError, VocabularyMismatch
@@ -247,3 +248,11 @@ def test_a_host_that_was_closed_leaves_no_lines() -> None:
     with pytest.raises(ConnectionLost, match="was stopped"):
         host.connect()
     assert remotes
+
+
+def test_the_command_samples_as_the_target_says_of_itself() -> None:
+    target = Target(TARGET.sessions.engine.model)
+    verifier = reach("local:", target, load_drafter("ngram"))
+
+    assert verifier.generation_config is target.generation_config is not None
+    assert verifier.view().generation_config is target.generation_config
