@@ -90,15 +90,17 @@ class Decoder:
         run, metrics = self._begin(prompts, sampling, stop)
         steps = list(run)
         tokens: list[list[int]] = [[] for _ in steps[0].tokens]
-        text = [""] * len(tokens)
+        text, verified = [""] * len(tokens), [True] * len(tokens)
         for step in steps:
             for number, new in enumerate(step.tokens):
+                if new or step.retracted[number]:
+                    verified[number] = step.verified
                 tokens[number][len(tokens[number]) - step.retracted[number] :] = new
                 if step.text is not None:
                     kept = len(text[number]) - step.retracted_text[number]
                     text[number] = text[number][:kept] + step.text[number]
         rows = tuple(tuple(row) for row in tokens)
-        return Generation(rows, tuple(text) if self.tokenizer else None, metrics.summary(), steps[-1].verified)
+        return Generation(rows, tuple(text) if self.tokenizer else None, metrics.summary(), all(verified))
 
     def stream(
         self,

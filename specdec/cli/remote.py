@@ -19,4 +19,6 @@ def reach(address: str, target: Target, drafter: Drafter) -> Verifier:
     if address != LOCAL:
         raise OptionError(f"expected --remote {LOCAL}, a server in this process; got {address!r}")
     host = Host(Server.of(target, [drafter]))
-    return Remote(host.connect, target.tokenizer)
+    remote = Remote(host.connect, target.tokenizer)
+    remote.generation_config = target.generation_config
+    return remote

@@ -6,7 +6,7 @@ from sys import maxsize
 from attrs import define, field
 
 from specdec.context import FeaturesAt, Step
-from specdec.errors import TimedOut, TransportError
+from specdec.errors import ConnectionLost, TimedOut
 from specdec.features import Needs
 from specdec.interfaces import Verifier
 from specdec.options import Sampling
@@ -82,7 +82,7 @@ class Failover(Verifier):
     @property
     def online(self) -> bool:
         """Whether the target was within reach when it was asked last."""
-        return self._away is None
+        return self.first.link.heard
 
     def view(self) -> "Failover":
         return Failover(self.first.view(), self.second, keep=self.keep, silence=self.silence)
@@ -101,7 +101,7 @@ class Failover(Verifier):
         if self._away is None:
             try:
                 return self.first.verify(trees)
-            except TransportError:
+            except (ConnectionLost, TimedOut):
                 self._away = Away.of(self.first)
         return self._alone(trees)
 
@@ -147,7 +147,7 @@ class Failover(Verifier):
             return self._hear(wait=wait)
         try:
             self.first.wait() if wait else self.first.link.poll()
-        except TransportError:
+        except (ConnectionLost, TimedOut):
             return None
         if not self.first.link.up:
             return None
@@ -161,7 +161,7 @@ class Failover(Verifier):
         while self._away is not None:
             try:
                 self.first.wait() if wait else self.first.link.poll()
-            except TransportError:
+            except (ConnectionLost, TimedOut):
                 return None
             if not self.first.settled:
                 return None

@@ -24,6 +24,8 @@ class Host:
 
     server: Server
     _work: SimpleQueue[Work | None] = field(factory=SimpleQueue, init=False)
+    _lines: dict[Transport, None] = field(factory=dict, init=False)
+    _closed: bool = field(default=False, init=False)
     _thread: Thread = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -56,10 +58,13 @@ class Host:
         def send(data: bytes) -> None:
             try:
                 transport.send(data)
-            except ConnectionLost:
+            except Exception:  # whatever a line is made of, the others go on
                 self.submit(lambda: self.server.disconnect(connection))
 
         connection = Connection(send, tenant)
+        self._lines[transport] = None
+        if self._closed:
+            transport.close()
         self.submit(lambda: self.server.connect(connection))
         try:
             while True:
@@ -67,19 +72,30 @@ class Host:
                 self.submit(lambda data=data: self.server.receive(connection, data))  # type: ignore[misc]
         except ConnectionLost:
             self.submit(lambda: self.server.disconnect(connection))
+        finally:
+            del self._lines[transport]
 
     def connect(self) -> Transport:
-        """Make a line to the server inside this process."""
+        """Make a line to the server inside this process.
+
+        Raises:
+            ConnectionLost: the server was stopped.
+        """
+        if self._closed:
+            raise ConnectionLost("expected a server that runs, got one that was stopped")
         near, far = pipe()
         Thread(target=self.serve, args=[far], name="specdec line", daemon=True).start()
         return near
 
     def close(self) -> None:
-        """Stop, once the turn is over."""
+        """Stop, once the turn is over, and break the lines."""
+        self._closed = True
         for name in [name for name, host in _LISTENING.items() if host is self]:
             del _LISTENING[name]
         self._work.put(None)
         self._thread.join()
+        for transport in list(self._lines):
+            transport.close()
 
     def _run(self) -> None:
         while self._do(None if not self.server.busy else 0.0):

@@ -114,7 +114,7 @@ class Journal:
             self._write(Begun(number, opening))
             return None
         same = replace(chapter.opening, sid=opening.sid, codec=opening.codec, window=opening.window)
-        if same != opening:
+        if _encode(same) != _encode(opening):  # what was read has lists where tuples were
             raise OptionError(
                 f"expected the prompt, sampling and drafter that the journal's sequence {number} began with, got others"
             )
@@ -169,8 +169,10 @@ class Journal:
             case Begun():
                 self.chapters[entry.number] = Chapter(entry.opening)
             case Decided():
-                self.chapters[entry.number].decided += unpack_tokens(entry.tokens)
-                self.chapters[entry.number].said.clear()
+                chapter, tokens = self.chapters[entry.number], unpack_tokens(entry.tokens)
+                chapter.decided += tokens
+                agreed = chapter.said[: len(tokens)] == tokens  # else all that follows is taken back
+                chapter.said = chapter.said[len(tokens) :] if agreed else []
             case Learnt():
                 self.chapters[entry.number].parts.append((entry.start, entry.features))
             case Said():

@@ -2,15 +2,17 @@
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from random import Random
 from threading import RLock
 from typing import Any
 
 from attrs import define, field
 
-from specdec.errors import ConnectionLost, ProtocolError, TimedOut, TransportError
+from specdec.errors import ConnectionLost, ProtocolError, SpecdecError, TimedOut, TransportError, VocabularyMismatch
 from specdec.interfaces import Transport
 from specdec.split.client import Client
+from specdec.split.messages import Welcome
 from specdec.split.text import RemoteText
 from specdec.tree import Tree
 
@@ -38,7 +40,10 @@ class Link:
     """Batches of views that were dropped before their end; a garbage collector adds them at any time."""
     broken: TransportError | None = field(default=None, init=False)
     """What went wrong last."""
+    heard: bool = field(default=True, init=False)
+    """Whether the server has said something since the line broke last."""
     _transport: Transport | None = field(default=None, init=False)
+    _alive: bool = field(default=False, init=False)
     _failures: int = field(default=0, init=False)
     _earliest: float = field(default=0.0, init=False)
 
@@ -61,8 +66,9 @@ class Link:
         """Send and receive until something is done.
 
         Raises:
-            TimedOut: nothing came for `patience` seconds; the line is taken to be dead.
-            ProtocolError: the server does not speak this version.
+            TimedOut: nothing but greetings came for `patience` seconds; the line is taken to be dead.
+            ProtocolError: the server does not speak this version, or takes no such message.
+            VocabularyMismatch: there is now another target than there was.
         """
         with self.lock:
             self._earliest = self.clock()  # who waits is worth an attempt at once
@@ -70,11 +76,12 @@ class Link:
             while not done():
                 now = self.clock()
                 if now >= deadline:
+                    self.heard = False
                     self.drop()
                     raise TimedOut(f"expected a message within {patience:g} seconds, got none; {self.broken or ''}")
                 if self._transport is None and self._earliest > now:
                     self.sleep(min(self._earliest, deadline) - now)
-                elif self._exchange(min(deadline, self.client.reminder) - now):
+                elif self._exchange(min(deadline, self.client.reminder) - now) and self._alive:
                     deadline = self.clock() + patience
 
     def poll(self) -> None:
@@ -101,12 +108,14 @@ class Link:
     def drop(self) -> None:
         """Give up the line; another is made when it is needed."""
         if self._transport is not None:
-            self._transport.close()
-            self._transport = None
+            transport, self._transport = self._transport, None
             self.client.end()
+            with suppress(ConnectionLost):
+                transport.close()
 
     def _exchange(self, patience: float) -> bool:
-        """Send what is to be sent, and receive one message if one comes in time."""
+        """Send what is to be sent, and receive one message if one comes in time; say whether one came."""
+        known = self.client.welcome
         while self.abandoned:
             for text in filter(None, self.abandoned.popleft()):
                 self.client.leave(text)
@@ -115,16 +124,30 @@ class Link:
             self.client.remind(self.clock())
             while self.client.outbox:
                 transport.send(self.client.outbox.popleft())
-            self.client.receive(transport.receive(max(patience, 0.0)), self.clock())
+            self._alive = self.client.receive(transport.receive(max(patience, 0.0)), self.clock())
         except TimedOut:
             return False
         except (ConnectionLost, ProtocolError) as error:
             self._break(error)
             return False
-        if self.client.error is not None:
-            raise self.client.error
-        self._failures = 0
+        if (unfit := self._unfit(known)) is not None:
+            self.client.error, self.client.welcome = None, known
+            self.drop()
+            raise unfit
+        self.heard = True
+        if self._alive:
+            self._failures = 0
         return True
+
+    def _unfit(self, known: Welcome | None) -> SpecdecError | None:
+        """Say why the server is of no use: it said so itself, or has not the tokens of the one before."""
+        new = self.client.welcome
+        if known is None or new is None or (new.vocab_size, new.tokenizer) == (known.vocab_size, known.tokenizer):
+            return self.client.error
+        return VocabularyMismatch(
+            f"expected the server's target to have the tokens that it had, {known.vocab_size} of tokenizer "
+            f"{known.tokenizer or 'unknown'}; got {new.vocab_size} of {new.tokenizer or 'unknown'}"
+        )
 
     def _line(self) -> Transport:
         if self._transport is None:
@@ -134,7 +157,7 @@ class Link:
 
     def _break(self, error: TransportError) -> None:
         """Drop the line, and say when to try again."""
-        self.broken = error
+        self.broken, self.heard = error, False
         self.drop()
         pause = min(SOONEST * 2**self._failures, LATEST)
         self._failures += 1

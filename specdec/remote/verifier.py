@@ -23,11 +23,14 @@ from specdec.portable_sampling import pack_sampling
 from specdec.remote.journal import Journal
 from specdec.remote.link import Connect, Link
 from specdec.split.codecs import CODECS
-from specdec.split.messages import ID, Open, Welcome, pack_tokens
+from specdec.split.messages import ID, Open, Welcome, encode, pack_tokens
 from specdec.split.text import Part, RemoteText
 from specdec.target.checks import check_prompt, check_tree
 from specdec.tree import Tree
 from specdec.vocabulary import vocabulary_hash
+
+LONGEST = 10**6
+"""Seconds that a step may be waited for, at most."""
 
 
 class Remote(Verifier):
@@ -65,8 +68,10 @@ class Remote(Verifier):
         """
         if codec not in CODECS:
             raise OptionError(f"expected a codec of {', '.join(CODECS)}, got {codec!r}")
-        if not patience > 0 or (window is not None and window < 0):
-            raise OptionError(f"expected a patience above 0 and a window from 0, got {patience} and {window}")
+        if not isinstance(patience, int | float) or not 0 < patience <= LONGEST:
+            raise OptionError(f"expected a patience above 0 and at most {LONGEST} seconds, got {patience!r}")
+        if window is not None and (not isinstance(window, int) or window < 0):
+            raise OptionError(f"expected a window of 0 or more tokens, or None for all, got {window!r}")
         self.tokenizer, self.journal = tokenizer, journal
         self.codec, self.window, self.patience = codec, window, patience
         self.link = Link(connect, clock, sleep, random or Random())
@@ -223,7 +228,13 @@ class Remote(Verifier):
             )
         options, processors = pack_sampling(sampling)
         read = needs.hidden_states, needs.keys_values, needs.only_last, digest
-        return Open(urandom(ID), 0, pack_tokens(list(prompt)), options, processors, *read, self.codec, self.window)
+        opening = Open(urandom(ID), 0, pack_tokens(list(prompt)), options, processors, *read, self.codec, self.window)
+        if (size := len(encode(opening))) > self._welcome.most_bytes:
+            raise PromptError(
+                f"expected a prompt and sampling that fit the server's messages of {self._welcome.most_bytes} bytes, "
+                f"got {len(prompt)} tokens and {size} bytes"
+            )
+        return opening
 
     def _join(self, number: int, prompt: list[int], opening: Open) -> None:
         chapter = None if self.journal is None else self.journal.begin(number, opening)
@@ -242,7 +253,10 @@ class Remote(Verifier):
         """Give what the journal has, once."""
         restored, self.restored = self.restored, {}
         tokens = [restored.get(number, []) for number in range(len(self.texts))]
-        return Step(tokens, [max(len(row) - 1, 0) for row in tokens], late=self.take(restored=True)[1])
+        lengths = [0 if text is None else len(text.tokens) for text in self.texts]
+        starts = [length - len(row) for length, row in zip(lengths, tokens, strict=True)]  # no pass of the target's
+        accepted = [max(len(row) - 1, 0) for row in tokens]
+        return Step(tokens, accepted, late=self.take(restored=True)[1], starts=starts)
 
     def _end_batch(self) -> None:
         for number in range(len(self.texts)):

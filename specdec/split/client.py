@@ -6,25 +6,18 @@ from math import inf
 from attrs import define, field
 from msgspec.structs import replace
 
-from specdec.errors import (
-    ConnectionLost,
-    ModelError,
-    OptionError,
-    PromptError,
-    ProtocolError,
-    SpecdecError,
-    TreeError,
-)
+from specdec import errors
+from specdec.errors import ConnectionLost, ProtocolError, SpecdecError
 from specdec.split import messages as wire
 from specdec.split.text import RemoteText
 from specdec.tree import Tree
 
 ERRORS: dict[wire.Code, type[SpecdecError]] = {
-    wire.Code.TREE: TreeError,
-    wire.Code.PROMPT: PromptError,
-    wire.Code.OPTION: OptionError,
-    wire.Code.MODEL: ModelError,
-    wire.Code.INTERNAL: ModelError,
+    wire.Code.TREE: errors.TreeError,
+    wire.Code.PROMPT: errors.PromptError,
+    wire.Code.OPTION: errors.OptionError,
+    wire.Code.MODEL: errors.ModelError,
+    wire.Code.INTERNAL: errors.ModelError,
 }
 """What a caller is told of, for asking again would be of no use."""
 
@@ -68,7 +61,8 @@ class Client:
 
     def leave(self, text: RemoteText) -> None:
         """Close a text; the server forgets it sooner or later even if this is lost."""
-        if self.texts.pop(text.sid, None) is not None:
+        if self.texts.get(text.sid) is text:  # else a later one has its name, from the same journal
+            del self.texts[text.sid]
             self._send(wire.Close(text.sid, text.epoch))
 
     def remind(self, now: float) -> None:
@@ -86,8 +80,8 @@ class Client:
         """When `remind` has something to do."""
         return min((text.retry for text in self.texts.values() if text.retry is not None), default=inf)
 
-    def receive(self, data: bytes, now: float) -> None:
-        """Take in a message; what is late, or not of these texts, changes nothing.
+    def receive(self, data: bytes, now: float) -> bool:
+        """Take in a message; what is late changes nothing. A greeting is no sign of life: who stops still greets.
 
         Raises:
             ProtocolError: it is no message, or none that may be sent here.
@@ -101,7 +95,7 @@ class Client:
         elif isinstance(message, wire.Refused) and message.code in (wire.Code.VERSION, wire.Code.PROTOCOL):
             self.error = ProtocolError(f"the server refused what was sent: {message.detail}")
         elif (text := self.texts.get(message.sid)) is None:
-            return
+            return True
         elif isinstance(message, wire.Opened):
             text.opened = text.opened or message.epoch == text.epoch
         elif isinstance(message, wire.Verified):
@@ -112,6 +106,7 @@ class Client:
                 text.learn(message.start, message.features)
         else:
             self._refused(text, message, now)
+        return not isinstance(message, wire.Welcome | wire.Opened)
 
     def current(self, text: RemoteText, message: wire.Verified) -> bool:
         """Say whether an answer is to what was asked last: it may be late, or come twice."""

@@ -20,7 +20,7 @@ PART = 2**15
 def take_turn(server: "Server") -> bool:
     """Take one turn; say whether there was anything to do."""
     now = server.clock()
-    verified, read = _verify(server, now), _read(server)
+    verified, read = _verify(server, now), _read(server, [one for one in server.store if one.session.unread])
     sent = [_send_backlog(server, record) for record in server.store]
     server.store.forget_idle(now)
     return verified or read or any(sent)
@@ -84,21 +84,27 @@ def _refuse(server: "Server", record: Record, code: Code, detail: str) -> None:
         server.send(record.connection, Refused(code, detail, message.sid, record.epoch, message.base))
 
 
-def _read(server: "Server") -> bool:
-    """Read a chunk of the prompts; when one is read to its end, what the drafter wants of it is ready to be sent."""
-    records = {record.session: record for record in server.store if record.session.unread}
-    if not records:
-        return False
-    for decision in server.sessions.read(list(records), server.chunk):
-        record = records[decision.session]
-        end = decision.start + len(decision.nodes)
-        if end > record.first_wanted and (features := server.sessions.features([decision])) is not None:
-            _keep(record, features, end)
-        if record.session.unread:
-            server.send(record.connection, Read(record.opened.sid, record.epoch, end, {}))
+def _read(server: "Server", unread: Sequence[Record]) -> bool:
+    """Read a chunk of these prompts, if that fails of each by itself; of those read to the end, features are ready."""
+    records = {record.session: record for record in unread}
+    try:
+        for decision in server.sessions.read(list(records), server.chunk):
+            record = records[decision.session]
+            end = decision.start + len(decision.nodes)
+            if end > record.first_wanted and (features := server.sessions.features([decision])) is not None:
+                _keep(record, features, end)
+            if record.session.unread:
+                server.send(record.connection, Read(record.opened.sid, record.epoch, end, {}))
+            else:
+                _fill_backlog(record)
+    except Exception as error:
+        if len(unread) > 1:
+            for one in unread:
+                _read(server, [one])
         else:
-            _fill_backlog(record)
-    return True
+            _fail(server, unread[0], error)
+            server.store.forget([key for key, one in server.store.records.items() if one is unread[0]])
+    return bool(unread)
 
 
 def _keep(record: Record, features: Features, end: int) -> None:
