@@ -66,7 +66,7 @@ class Link:
         """Send and receive until something is done.
 
         Raises:
-            TimedOut: nothing but greetings came for `patience` seconds; the line is taken to be dead.
+            TimedOut: no answer or part of one came for `patience` seconds; the line is taken to be dead.
             ProtocolError: the server does not speak this version, or takes no such message.
             VocabularyMismatch: there is now another target than there was.
         """
@@ -78,7 +78,8 @@ class Link:
                 if now >= deadline:
                     self.heard = False
                     self.drop()
-                    raise TimedOut(f"expected a message within {patience:g} seconds, got none; {self.broken or ''}")
+                    reason = self.client.turned_away or self.broken or "nothing came"
+                    raise TimedOut(f"expected an answer within {patience:g} seconds, got none: {reason}")
                 if self._transport is None and self._earliest > now:
                     self.sleep(min(self._earliest, deadline) - now)
                 elif self._exchange(min(deadline, self.client.reminder) - now) and self._alive:
@@ -140,13 +141,12 @@ class Link:
         return True
 
     def _unfit(self, known: Welcome | None) -> SpecdecError | None:
-        """Say why the server is of no use: it said so itself, or has not the tokens of the one before."""
+        """Say why the server is of no use: it said so itself, or has another target than the one before."""
         new = self.client.welcome
-        if known is None or new is None or (new.vocab_size, new.tokenizer) == (known.vocab_size, known.tokenizer):
+        if known is None or new is None or _identity(new) == _identity(known):
             return self.client.error
         return VocabularyMismatch(
-            f"expected the server's target to have the tokens that it had, {known.vocab_size} of tokenizer "
-            f"{known.tokenizer or 'unknown'}; got {new.vocab_size} of {new.tokenizer or 'unknown'}"
+            f"expected the server's target to be the one that it was, {_identity(known)}; got {_identity(new)}"
         )
 
     def _line(self) -> Transport:
@@ -162,3 +162,8 @@ class Link:
         pause = min(SOONEST * 2**self._failures, LATEST)
         self._failures += 1
         self._earliest = self.clock() + pause * (1 - self.random.random() / 2)
+
+
+def _identity(welcome: Welcome) -> tuple[int, str, str]:
+    """Vocabulary size, and the hashes of vocabulary and weights."""
+    return welcome.vocab_size, welcome.tokenizer, welcome.target

@@ -32,6 +32,7 @@ class Client:
     texts: dict[bytes, RemoteText] = field(factory=dict, init=False)
     outbox: deque[bytes] = field(factory=deque, init=False)
     up: bool = field(default=False, init=False)
+    turned_away: str = field(default="", init=False)
     welcome: wire.Welcome | None = field(default=None, init=False)
     error: SpecdecError | None = field(default=None, init=False)
     """Why no server like this one can be talked to."""
@@ -106,7 +107,7 @@ class Client:
                 text.learn(message.start, message.features)
         else:
             self._refused(text, message, now)
-        return not isinstance(message, wire.Welcome | wire.Opened)
+        return isinstance(message, wire.Verified | wire.Read)
 
     def current(self, text: RemoteText, message: wire.Verified) -> bool:
         """Say whether an answer is to what was asked last: it may be late, or come twice."""
@@ -125,7 +126,7 @@ class Client:
         elif refusal.code is wire.Code.DRAINING:
             raise ConnectionLost("the server stops; another may take its place")
         elif refusal.code in (wire.Code.OVERLOADED, wire.Code.EXPIRED):
-            text.retry = now + max(refusal.retry_ms, 1) / 1000
+            text.retry, self.turned_away = now + max(refusal.retry_ms, 1) / 1000, refusal.code
         elif text.opened:  # else the answer to its opening will tell
             self._open(text)
 

@@ -56,7 +56,7 @@ class Hello(Message, frozen=True, tag=1):
 class Welcome(Message, frozen=True, tag=2):
     """The server's answer: the version that was agreed on, what its target is, and what it takes.
 
-    `encoders` are the digests of those that it has, `tokenizer` a hash of its vocabulary.
+    `encoders` are the digests of those that it has, `tokenizer` a hash of its vocabulary, `target` of its weights.
     """
 
     version: int
@@ -69,6 +69,7 @@ class Welcome(Message, frozen=True, tag=2):
     encoders: tuple[str, ...]
     most_nodes: int
     most_bytes: int
+    target: str = ""
 
 
 class Open(Message, frozen=True, tag=3):

@@ -17,10 +17,7 @@ Key = tuple[str, bytes]
 
 @define(eq=False)
 class Connection:
-    """The line of a client that was found to be this tenant; `send` takes what goes back.
-
-    It says `Hello` before anything else.
-    """
+    """The line of a client that was found to be this tenant; `send` takes what goes back, and `Hello` comes first."""
 
     send: Callable[[bytes], None]
     tenant: str

@@ -22,6 +22,7 @@ from specdec.split.turn import take_turn
 from specdec.target.checks import check_prompt, check_tree
 from specdec.target.sessions import CHUNK, Sessions
 from specdec.target.verifier import Target
+from specdec.target.weights import weights_hash
 from specdec.vocabulary import vocabulary_hash
 
 
@@ -31,9 +32,7 @@ class Server:
 
     `receive` takes in what a client sent and never raises for what is in it; `tick` makes one pass over the trees that
     wait and one over a chunk of prompts. `encoders` are what may run beside the target, by digest: the server's own,
-    never a client's.
-
-    The tokens are the clients' to keep. What is here is a cache, and may be forgotten at any time.
+    never a client's. The tokens are the clients' to keep: what is here is a cache, and may be forgotten at any time.
 
     Raises:
         OptionError: the target decides by another rule than `match`.
@@ -44,7 +43,8 @@ class Server:
     encoders: dict[str, Encoder] = field(factory=dict)
     end_tokens: tuple[int, ...] = ()
     tokenizer: str = ""
-    """A hash of its vocabulary, as `vocabulary_hash` gives."""
+    target: str = ""
+    """Hashes of the vocabulary and of the weights."""
     limits: Limits = field(factory=Limits)
     chunk: int = CHUNK
     store: Store = field(init=False)
@@ -66,7 +66,8 @@ class Server:
         encoders = {encoder.digest: encoder for encoder in needed if encoder is not None and encoder.digest}
         vocabulary = "" if target.tokenizer is None else vocabulary_hash(target.tokenizer)
         options = {"clock": time.monotonic, **options}
-        return cls(target.sessions, encoders=encoders, end_tokens=target.end_tokens, tokenizer=vocabulary, **options)
+        options |= {"tokenizer": vocabulary, "target": weights_hash(target.model)}
+        return cls(target.sessions, encoders=encoders, end_tokens=target.end_tokens, **options)
 
     def connect(self, connection: Connection) -> None:
         """Take in a new line."""
@@ -131,7 +132,7 @@ class Server:
         connection.greeted, engine, limits = True, self.sessions.engine, self.limits
         sizes = engine.vocab_size, engine.max_length, engine.length_advice, self.end_tokens, self.tokenizer
         most = limits.nodes, limits.message_bytes
-        self.send(connection, wire.Welcome(wire.VERSION, CODECS, *sizes, tuple(self.encoders), *most))
+        self.send(connection, wire.Welcome(wire.VERSION, CODECS, *sizes, tuple(self.encoders), *most, self.target))
 
     def _open(self, connection: Connection, message: wire.Open, record: Record | None) -> None:
         """Let a session join; or let one continue, if it is where the client says or one answer further on."""

@@ -55,10 +55,12 @@ def _pass(server: "Server", ready: Sequence[tuple[Record, Waiting]]) -> None:
             _fail(server, ready[0][0], error)
         return
     for (record, waiting), decision in zip(ready, decisions, strict=True):
-        if isinstance(decision, Decision):
+        try:
+            if isinstance(decision, Exception):
+                raise decision
             _answer(server, record, waiting, decision)
-        else:
-            _fail(server, record, decision)
+        except Exception as error:  # an encoder's, too
+            _fail(server, record, error)
 
 
 def _answer(server: "Server", record: Record, waiting: Waiting, decision: Decision) -> None:

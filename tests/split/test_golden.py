@@ -35,8 +35,9 @@ GOLDEN: list[tuple[Message, str]] = [
             encoders=("cd",),
             most_nodes=512,
             most_bytes=1048576,
+            target="ef",
         ),
-        "9b020192a7666c6f61743136a4696e743838cc80a09102a2616291a26364cd0200ce00100000",
+        "9c020192a7666c6f61743136a4696e743838cc80a09102a2616291a26364cd0200ce00100000a26566",
     ),
     (
         Open(
