@@ -8,18 +8,16 @@ from random import Random
 from typing import Any
 from weakref import finalize
 
-from attrs import fields
-from jaxtyping import Shaped
-from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from specdec.context import FeaturesAt, Step
 from specdec.errors import OptionError, PromptError, TreeError, VocabularyMismatch
-from specdec.features import Features, Needs
+from specdec.features import Needs
 from specdec.interfaces import Verifier
 from specdec.options import Sampling
 from specdec.plugins import load_transport
 from specdec.portable_sampling import pack_sampling
+from specdec.remote.features import together
 from specdec.remote.journal import Journal
 from specdec.remote.link import Connect, Link
 from specdec.split.codecs import CODECS
@@ -217,7 +215,7 @@ class Remote(Verifier):
         if self.journal is not None and not restored:
             for number, (new, learnt) in enumerate(zip(tokens, parts, strict=True)):
                 self.journal.note(number, new, learnt)
-        return tokens, _together(parts)
+        return tokens, together(parts)
 
     def _opening(self, prompt: Sequence[int], needs: Needs, sampling: Sampling) -> Open:
         digest = "" if needs.encoder is None else needs.encoder.digest
@@ -275,28 +273,3 @@ class Remote(Verifier):
         if welcome is None:
             raise OptionError("expected a server's welcome, got none")
         return welcome
-
-
-def _together(parts: Sequence[Sequence[Part]]) -> tuple[FeaturesAt, ...]:
-    """Put the sequences' first parts together, and so on; there may be more of one than of another."""
-    most = max(map(len, parts), default=0)
-    return tuple(_batch([row[place] if place < len(row) else None for row in parts]) for place in range(most))
-
-
-def _batch(parts: Sequence[Part | None]) -> FeaturesAt:
-    """Put features of sequences in one batch, with zeros after those of fewer tokens and where there are none."""
-    some = [part.features for part in parts if part is not None]
-    longest = max(features.count for features in some)
-
-    def stack(name: str) -> Shaped[Tensor, "B K ..."] | None:
-        if (like := getattr(some[0], name)) is None:
-            return None
-        stacked: Tensor = like.new_zeros(len(parts), longest, *like.shape[2:])
-        for number, part in enumerate(parts):
-            if part is not None:
-                stacked[number, : part.features.count] = getattr(part.features, name)[0]
-        return stacked
-
-    features = Features(**{one.name: stack(one.name) for one in fields(Features)})
-    starts = [0 if part is None else part.start for part in parts]
-    return FeaturesAt(features, starts, [0 if part is None else part.features.count for part in parts])

@@ -7,9 +7,8 @@ from typing import Any
 
 import attrs
 import pytest
-import torch
 
-from specdec import Decoder, Drafter, Encoder, Features, Needs, Sampling, Stop, Target, TreePolicy, load_drafter
+from specdec import Decoder, Drafter, Sampling, Stop, Target, TreePolicy, load_drafter
 from specdec.cli.remote import reach
 from specdec.context import Context
 from specdec.drafters import NoDrafter
@@ -19,15 +18,12 @@ from specdec.errors import (
     OptionError,
     PromptError,
     ProtocolError,
-    TimedOut,
     VocabularyMismatch,
 )
 from specdec.remote import DraftOnly, Failover, Journal, Remote
 from specdec.split import Limits, Server
-from specdec.split.store import Store
 from specdec.tree import Tree
 from tests.remote.hosts import Lines, hosting, toy
-from tests.toys import build
 
 PROMPT = [5, 6, 7, 5, 6, 7, 5, 6]
 TARGET = toy()
@@ -267,42 +263,3 @@ def test_the_command_samples_as_the_target_says_of_itself() -> None:
 
     assert verifier.generation_config is target.generation_config is not None
     assert verifier.view().generation_config is target.generation_config
-
-
-def test_a_server_with_other_weights_in_the_place_of_the_first_is_an_error(tmp_path: Path) -> None:
-    """Its tokens are the same, and its text would be another."""
-    first = Lines(Server.of(toy()))
-    remote = Remote(first.connect, patience=1.0, clock=first.clock, sleep=first.sleep)
-    stream = Decoder(NoDrafter(), Failover(remote)).stream([[1, 2, 3]], stop=Stop(max_tokens=20))
-    next(stream)
-    first.server = Server.of(Target(build("llama", dtype=torch.float64, seed=2, initializer_range=0.3)))
-    first.cut(0.2)
-
-    with pytest.raises(VocabularyMismatch, match="to be the one that it was"):
-        list(stream)
-
-
-def test_a_server_that_never_has_room_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = Lines(Server.of(toy()))
-    remote = Remote(lines.connect, patience=1.0, clock=lines.clock, sleep=lines.sleep)
-    monkeypatch.setattr(Store, "make_room", lambda store, tenant, tokens: False)
-
-    with pytest.raises(TimedOut, match="overloaded"):
-        Decoder(NoDrafter(), remote).generate([[1, 2, 3]], stop=Stop(max_tokens=4))
-
-
-def test_an_encoder_that_fails_ends_its_own_session_alone() -> None:
-    class Broken(Encoder):
-        digest = "broken"  # type: ignore[assignment]
-
-        def encode(self, features: Features) -> torch.Tensor:
-            raise ArithmeticError("no")
-
-    class Reading(NoDrafter):
-        needs = Needs(hidden_states=(-1,), encoder=Broken())
-
-    lines = Lines(Server.of(toy(), [Reading()]))
-    remote = Remote(lines.connect, patience=1.0, clock=lines.clock, sleep=lines.sleep)
-    with pytest.raises(ModelError, match="ArithmeticError"):
-        Decoder(Reading(), remote).generate([[1, 2, 3]], stop=Stop(max_tokens=4))
-    assert len(Decoder(NoDrafter(), remote).generate([[1, 2, 3]], stop=Stop(max_tokens=4)).tokens[0]) == 4
