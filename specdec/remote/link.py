@@ -106,6 +106,9 @@ class Link:
             except ConnectionLost as error:
                 self._break(error)
 
+    def __del__(self) -> None:
+        self.drop()  # so that the server hears of a client that was dropped
+
     def drop(self) -> None:
         """Give up the line; another is made when it is needed."""
         if self._transport is not None:
@@ -130,6 +133,9 @@ class Link:
             return False
         except (ConnectionLost, ProtocolError) as error:
             self._break(error)
+            return False
+        except OSError as error:  # of a transport that does not say it in our words
+            self._break(ConnectionLost(f"{type(error).__name__}: {error}"))
             return False
         if (unfit := self._unfit(known)) is not None:
             self.client.error, self.client.welcome = None, known

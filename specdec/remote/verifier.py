@@ -152,7 +152,10 @@ class Remote(Verifier):
                 raise TreeError(f"expected sequence {number} to have no tree, for it has left; got one")
             check_tree(tree, text.tokens, self.vocab_size, self.max_length, f"sequence {number}")
             if len(tree) > self.most_nodes:
-                raise TreeError(f"expected at most {self.most_nodes} nodes for sequence {number}, got {len(tree)}")
+                raise TreeError(
+                    f"expected at most {self.most_nodes} nodes for sequence {number}, for the server takes no more, "
+                    f"got {len(tree)}; a policy of a smaller size fits"
+                )
         if not any(trees):
             raise TreeError("expected a tree for at least one sequence, got none")
 

@@ -1,9 +1,11 @@
 """Servers that are of no use: another target, no room, an encoder that fails."""
 
+import gc
+
 import pytest
 import torch
 
-from specdec import Decoder, Encoder, Features, Needs, Stop, Target
+from specdec import Decoder, Encoder, Features, Needs, Stop, Target, Transport
 from specdec.drafters import NoDrafter
 from specdec.errors import ModelError, TimedOut, VocabularyMismatch
 from specdec.remote import Failover, Remote
@@ -50,3 +52,24 @@ def test_an_encoder_that_fails_ends_its_own_session_alone() -> None:
     with pytest.raises(ModelError, match="ArithmeticError"):
         Decoder(Reading(), remote).generate([[1, 2, 3]], stop=Stop(max_tokens=4))
     assert len(Decoder(NoDrafter(), remote).generate([[1, 2, 3]], stop=Stop(max_tokens=4)).tokens[0]) == 4
+
+
+def test_a_transport_that_breaks_in_its_own_words_is_broken_all_the_same() -> None:
+    class Rude(Lines):
+        def connect(self) -> Transport:
+            raise OSError("no route")
+
+    lines = Rude(Server.of(toy()))
+    with pytest.raises(TimedOut, match="OSError: no route"):
+        Remote(lines.connect, patience=1.0, clock=lines.clock, sleep=lines.sleep)
+
+
+def test_a_client_that_is_dropped_ends_its_line() -> None:
+    lines = Lines(Server.of(toy()))
+    remote = Remote(lines.connect, patience=1.0, clock=lines.clock, sleep=lines.sleep)
+    assert len(lines.server.connections) == 1
+
+    del remote
+    gc.collect()
+
+    assert len(lines.server.connections) == 0
