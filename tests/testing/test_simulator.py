@@ -24,12 +24,6 @@ def test_nothing_is_found(first: int) -> None:
     check_split(first=first, seeds=75)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1200)
-def test_nothing_is_found_in_many_seeds() -> None:
-    check_split(seeds=2000)
-
-
 @pytest.mark.parametrize("mechanism", MECHANISMS)
 def test_each_mechanism_is_missed(mechanism: str) -> None:
     with without(mechanism):
