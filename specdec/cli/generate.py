@@ -41,7 +41,7 @@ def generate(
     """
     text = _read(prompt)
     from specdec.cli import run
-    from specdec.cli.parts import load
+    from specdec.cli.parts import AUTO, load
     from specdec.cli.sampling import read
     from specdec.cli.screen import Screen
     from specdec.options import Sampling, Stop
@@ -49,7 +49,7 @@ def generate(
     filters = {"top_k": top_k, "top_p": top_p, "min_p": min_p}
     changes = read(sampling or (), temperature=temperature, **filters, repetition_penalty=repetition_penalty, seed=seed)
     end = Stop(max_tokens, strings=stop or ())
-    parts = load(target, drafter, policy, rule, device, verifier, weights)
+    parts = load(target, drafter, policy, rule, device, verifier, weights, AUTO)
     job = run.Job(text, Sampling.of(parts.decoder.verifier.generation_config, **changes), end)
     options.check_sampled(job.sampling.temperature, **filters)
     screen = Screen(quiet=as_json)

@@ -22,7 +22,7 @@ LearntPolicy = Annotated[
     str | None,
     Option(
         metavar="NAME[:k=v,...]",
-        help="The shape of the guesses; else one that suits the drafter. auto finds one.",
+        help="The shape of the guesses; else auto, or with rules other than match one that suits the drafter.",
     ),
 ]
 Rule = Annotated[str, Option(metavar="NAME[:k=v,...]", help="What decides which guesses are accepted.")]

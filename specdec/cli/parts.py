@@ -24,6 +24,8 @@ TARGET, DRAFT = "zoo", "zoo-draft"
 """Models of `contrib/specdec_zoo`; what a drafter loads for this target is called `zoo-NAME` or `zoo-NAME-OPTION`."""
 HEAD, OTHER = "moa", "ngram"
 """What drafts for the zoo's target, and for others, where no drafter is named."""
+AUTO = "auto"
+"""The policy of `specdec generate`, whose texts nobody waits for longer than for plain decoding's."""
 LOCAL = "local"
 """The verifier that reads trees with the target on this machine."""
 SMALL = 2**23
@@ -49,8 +51,11 @@ def load(
     device: str | None,
     verifier: str = LOCAL,
     weights: str = "auto",
+    suited: str | None = None,
 ) -> Parts:
     """Load a target and a drafter for it; without names, the zoo and its head, or `ngram` for another target.
+
+    Where no policy is named it is the `suited` one, or the drafter's own if texts depend on trees.
 
     Raises:
         ModelError: the zoo is needed and not installed.
@@ -63,8 +68,10 @@ def load(
     else:
         model = load_verifier(verifier, folder, load_rule(rule))
     draft = load_drafter(spec.name, spec.path, model, **spec.options)
-    plain = Decoder(NoDrafter(), model)
-    return Parts(Decoder(draft, model, shape), plain, spec.text, policy or draft.policy, rule)
+    if policy is None:
+        policy = suited if suited and model.repeatable else draft.policy
+        shape = load_policy(policy)
+    return Parts(Decoder(draft, model, shape), Decoder(NoDrafter(), model), spec.text, policy, rule)
 
 
 def load_target(folder: str, rule: str, device: str | None, weights: str = "auto") -> Target:
