@@ -1,7 +1,7 @@
 """Prompt lookup: what followed the last few tokens when they occurred before."""
 
 from bisect import bisect_left
-from collections import Counter
+from collections.abc import Iterable
 from functools import cache
 from itertools import chain
 
@@ -20,18 +20,18 @@ from specdec.interfaces import Drafter, TreePolicy
 from specdec.tree import Tree
 
 Followers = dict[int, float]
-"""The probability of each token that followed a match."""
+"""How often, or how likely, each token followed a match."""
 
 
 @frozen
 class Ngram(Drafter):
     """Looks the longest possible suffix of a sequence up in the sequence itself, and counts what followed.
 
-    What followed shorter suffixes counts too, as Witten and Bell smooth it, so that a token that followed once after
-    a match of three is likelier than one after a match of one; newer matches are slightly preferred. Any policy can
-    shape it by these probabilities, and several matches make a tree (Saxena, "Prompt Lookup Decoding", 2023, for the
-    idea). A suffix of less than `shortest` tokens is no match; with 0, what is frequent in the sequence is guessed
-    where nothing else is known, which pays when sampling.
+    Several matches make a tree. The counts share what the drafter is sure of, with newer matches slightly preferred, so
+    that any policy can shape it (Saxena, "Prompt Lookup Decoding", 2023, for the idea). How sure it is that one of them
+    follows grows with their number and the length of the match: it is their probability as smoothed by Witten and Bell
+    over all shorter matches. A suffix of less than `shortest` tokens is no match; with 0, what is frequent in the
+    sequence is guessed where nothing else is known, which pays when sampling.
     """
 
     policy = "adaptive:size=8,depth=8,width=1"
@@ -59,29 +59,38 @@ class Ngram(Drafter):
                     followers = self._followers(tokens, suffix, shares(number))
                     for token, prob in followers.items():
                         probs[row, place, bisect_left(vocabulary, token)] = prob
-                    probs[row, place, -1] = 1 - sum(followers.values())
+                    probs[row, place, -1] = max(1 - sum(followers.values()), 0.0)
             return torch.from_numpy(probs).log()
 
         return grow(context, policy, score, vocabulary)
 
-    def _followers(self, tokens: list[int], suffix: list[int], probs: Followers) -> Followers:
-        """Find what followed the longest match; `probs` are those of a match of no tokens."""
-        ends, matched = _ends(tokens, suffix[-1]), 0
+    def _followers(self, tokens: list[int], suffix: list[int], shares: Followers) -> Followers:
+        """Find what followed the longest match, as often as it did; `shares` is what a match of no tokens gives."""
+        ends, matched, counts, probs = _ends(tokens, suffix[-1]), 0, shares, shares
         for length in range(min(self.longest, len(suffix))):
             ends = [end for end in ends if end >= length and tokens[end - length] == suffix[-1 - length]]
             if not ends:
                 break
-            counts, matched = dict[int, float](), length + 1
-            for end in ends:
-                counts[tokens[end + 1]] = counts.get(tokens[end + 1], 0.0) + 1 + 0.01 * end / len(tokens)
+            counts, matched = _counts(tokens, ends), length + 1
             total, kinds = sum(counts.values()), len(counts)
             probs = {token: (count + kinds * probs[token]) / (total + kinds) for token, count in counts.items()}
-        return probs if matched >= self.shortest else {}
+        scale = sum(probs.values()) / sum(counts.values()) if matched >= self.shortest and counts else 0.0
+        return {token: scale * count for token, count in counts.items() if scale}
 
 
 def _shares(tokens: list[int]) -> Followers:
     """Give the share of each token of those that follow another."""
-    return {token: count / (len(tokens) - 1) for token, count in Counter(tokens[1:]).items()}
+    counts = _counts(tokens, range(len(tokens) - 1))
+    total = sum(counts.values())
+    return {token: count / total for token, count in counts.items()}
+
+
+def _counts(tokens: list[int], ends: Iterable[int]) -> Followers:
+    """Count what follows these places, newer ones a little more."""
+    counts: Followers = {}
+    for end in ends:
+        counts[tokens[end + 1]] = counts.get(tokens[end + 1], 0.0) + 1 + 0.01 * end / len(tokens)
+    return counts
 
 
 def _ends(tokens: list[int], token: int) -> list[int]:

@@ -19,25 +19,17 @@ from tests.toys import tiny
 TEXTS = st.lists(st.integers(0, 3), min_size=1, max_size=24)
 
 
-def smoothed(text: list[int], end: list[int]) -> dict[int, Fraction]:
-    """The probabilities of what followed `end`, smoothed as by Witten and Bell."""
-    if not end:
-        return {token: Fraction(text[1:].count(token), len(text) - 1) for token in text[1:]}
-    shorter, counts = smoothed(text, end[1:]), dict[int, Fraction]()
-    for place in range(len(end), len(text)):
-        if text[place - len(end) : place] == end:
-            counts[text[place]] = counts.get(text[place], 0) + 1 + Fraction(place - 1, 100 * len(text))
-    total = sum(counts.values()) + len(counts)
-    return {token: (count + len(counts) * shorter[token]) / total for token, count in counts.items()}
-
-
-def followers(text: list[int], suffix: list[int], longest: int, shortest: int) -> dict[int, float]:
+def followers(text: list[int], suffix: list[int], longest: int, shortest: int) -> list[int]:
     """What followed the longest end of the suffix that occurs in the text, best first, then lowest first."""
     for length in range(min(longest, len(suffix)), shortest - 1, -1):
-        if found := smoothed(text, suffix[len(suffix) - length :]):
-            probs = {token: round(float(prob), 6) for token, prob in found.items()}
-            return dict(sorted(probs.items(), key=lambda pair: (-pair[1], pair[0])))
-    return {}
+        end = suffix[len(suffix) - length :]
+        places = [place for place in range(max(length, 1), len(text)) if text[place - length : place] == end]
+        if places:
+            weights: dict[int, Fraction] = {}
+            for place in places:
+                weights[text[place]] = weights.get(text[place], 0) + 1 + Fraction(place - 1, 100 * len(text))
+            return sorted(weights, key=lambda token: (-weights[token], token))
+    return []
 
 
 @given(TEXTS, st.integers(0, 4), st.data())
@@ -50,21 +42,55 @@ def test_a_chain_is_what_followed_the_longest_match(text: list[int], longest: in
         found = followers(text, suffix, longest, shortest)
         if not found:
             break
-        best = next(iter(found))
-        suffix.append(best)
-        expected.append((*expected[-1], best))
+        suffix.append(found[0])
+        expected.append((*expected[-1], found[0]))
 
     assert words(tree) == expected
 
 
 @given(st.lists(TEXTS, min_size=1, max_size=4), st.integers(1, 3))
 def test_several_matches_make_a_tree(texts: list[list[int]], width: int) -> None:
-    """Each sequence from itself alone, as sure of its guesses as they are likely among all tokens."""
+    """Each sequence from itself alone."""
     for text, tree in zip(texts, Ngram().propose(context_of(texts), Static((width,))), strict=True):
-        found = dict(list(followers(text, text, 3, 1).items())[:width])
+        found = followers(text, text, 3, 1)[:width]
+        assert words(tree) == sorted([(text[-1],), *((text[-1], token) for token in found)])
+
+
+def smoothed(text: list[int], end: list[int]) -> dict[int, Fraction]:
+    """The probabilities of what followed `end`, smoothed as by Witten and Bell."""
+    counts = dict[int, Fraction]()
+    for place in range(max(len(end), 1), len(text)):
+        if text[place - len(end) : place] == end:
+            counts[text[place]] = counts.get(text[place], 0) + 1 + Fraction(place - 1, 100 * len(text))
+    total = sum(counts.values())
+    if not end:
+        return {token: count / total for token, count in counts.items()}
+    shorter, kinds = smoothed(text, end[1:]), len(counts)
+    return {token: (count + kinds * shorter[token]) / (total + kinds) for token, count in counts.items()}
+
+
+@given(TEXTS)
+def test_it_is_as_sure_of_its_guesses_as_smoothed_counts_are(text: list[int]) -> None:
+    """Of all together; their own shares are those of what followed the longest match."""
+    (tree,) = Ngram().propose(context_of([text]), Static((9,)))
+    found = (smoothed(text, text[-length:]) for length in (3, 2, 1) if length <= len(text))
+    expected = next((float(sum(probs.values())) for probs in found if probs), 0.0)
+
+    assert tree is not None
+    assert sum(exp(score) for score in tree.scores[1:]) == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_longer_match_is_surer() -> None:
+    """Of the same token that followed once."""
+    scores = []
+    for text in ([7, 1, 2, 3, 4, 8, 9, 3], [7, 1, 2, 3, 4, 8, 2, 3], [7, 1, 2, 3, 4, 1, 2, 3]):
+        (tree,) = Ngram().propose(context_of([text]), Chain(1))
         assert tree is not None
-        assert tree.tokens == [text[-1], *found]
-        assert [exp(score) for score in tree.scores[1:]] == pytest.approx(list(found.values()), abs=1e-5)
+        assert tree.tokens[1] == 4
+        scores.append(tree.scores[1])
+
+    assert scores == sorted(scores)
+    assert exp(scores[0]) < 0.6 < 0.8 < exp(scores[-1])
 
 
 @pytest.mark.parametrize("sampled", [False, True])
@@ -89,19 +115,6 @@ def test_high_ids_are_drafted_as_low_ones(texts: list[list[int]], temperature: f
             assert tree.tokens == [150_000 + 500 * token for token in low.tokens]
             assert tree.parents == low.parents
     assert all(set(tree.tokens) <= set(text) for tree, text in zip(high_trees, high, strict=True))
-
-
-def test_a_longer_match_is_surer() -> None:
-    """Of the same token that followed once."""
-    scores = []
-    for text in ([7, 1, 2, 3, 4, 8, 9, 3], [7, 1, 2, 3, 4, 8, 2, 3], [7, 1, 2, 3, 4, 1, 2, 3]):
-        (tree,) = Ngram().propose(context_of([text]), Chain(1))
-        assert tree is not None
-        assert tree.tokens[1] == 4
-        scores.append(tree.scores[1])
-
-    assert scores == sorted(scores)
-    assert exp(scores[0]) < 0.6 < 0.8 < exp(scores[-1])
 
 
 def test_scores_are_as_many_as_the_tokens_that_occur(monkeypatch: pytest.MonkeyPatch) -> None:
