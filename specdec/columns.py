@@ -1,6 +1,7 @@
 """The tokens that columns of scores stand for."""
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int
@@ -8,14 +9,21 @@ from torch import Tensor
 
 
 class Columns:
-    """The tokens of a drafter that knows a few only, in rising order; without any, columns are ids."""
+    """The tokens of a drafter that knows a few only, in rising order; without any, columns are ids.
 
-    def __init__(self, vocabulary: Sequence[int] | Int[Tensor, " C"] | None) -> None:
-        self._tokens = None if vocabulary is None else torch.as_tensor(vocabulary, device="cpu")
+    After those of the tokens there may be a column more, of all other tokens together.
+    """
+
+    def __init__(self, vocabulary: Sequence[int] | Int[Tensor, " K"] | None) -> None:
+        self._vocabulary = vocabulary
+
+    @cached_property
+    def _tokens(self) -> Int[Tensor, " K"] | None:
+        return None if self._vocabulary is None else torch.as_tensor(self._vocabulary, device="cpu")
 
     def token(self, column: int) -> int:
         """Give the token of a column."""
-        return column if self._tokens is None else int(self._tokens[column])
+        return column if self._vocabulary is None else int(self._vocabulary[column])
 
     def of(self, tokens: Sequence[int]) -> list[int]:
         """List the columns of tokens, of those that have one."""
@@ -26,18 +34,22 @@ class Columns:
 
     def size(self, scores: Float[Tensor, "*N C"], vocab_size: int | None) -> int:
         """Count the ids up to the last that has a column; the target's whole vocabulary, if its size is known."""
-        if self._tokens is None:
+        if self._vocabulary is None:
             return scores.shape[-1]
-        return max(int(self._tokens[-1]) + 1, vocab_size or 0)
+        return max(int(self._vocabulary[-1]) + 1, vocab_size or 0)
 
     def pick(self, values: Float[Tensor, "*N V"]) -> Float[Tensor, "*N C"]:
-        """Pick the columns out of what there is for each id."""
+        """Pick the columns out of what there is for each id; those of tokens only."""
         return values if self._tokens is None else values[..., self._tokens]
+
+    def known(self, values: Float[Tensor, "*N C"]) -> Float[Tensor, "*N K"]:
+        """Leave out the column of all other tokens."""
+        return values if self._vocabulary is None else values[..., : len(self._vocabulary)]
 
     def spread(self, values: Float[Tensor, "*N C"]) -> Float[Tensor, "*N V"]:
         """Give each id what its column has, others zero."""
         if self._tokens is None:
             return values
         wide = values.new_zeros(*values.shape[:-1], int(self._tokens[-1]) + 1)
-        wide[..., self._tokens] = values
+        wide[..., self._tokens] = self.known(values)
         return wide

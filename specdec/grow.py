@@ -6,6 +6,7 @@ from math import inf
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.functional import pad as pad_columns
 
 from specdec.chance import Dice
 from specdec.columns import Columns
@@ -29,7 +30,8 @@ def grow(
     position: what the target is about to pick is then likely among them. At temperature 0 that is the order of the
     logits. Policies that sample draw children from `softmax(logits / temperature)` instead, all or the first few; the
     likeliest of the others follow, and are left out of what is drawn from. A drafter that knows a few tokens only
-    gives scores of those, and their ids in rising order as the `vocabulary`.
+    gives scores of those, and their ids in rising order as the `vocabulary`; a last score more is that of all other
+    tokens together.
     """
     sequences, trees = context.active, [Tree.root(context.tokens[i][-1]) for i in context.active]
     dice, room = [context.dice[i] for i in sequences], [context.room[i] for i in sequences]
@@ -47,7 +49,8 @@ def grow(
         else:
             if any(temperatures):
                 size = columns.size(logits, context.vocab_size)
-                logits = logits + columns.pick(_noise(trees, nodes, dice, temperatures, size)).to(logits)
+                noise = columns.pick(_noise(trees, nodes, dice, temperatures, size)).to(logits)
+                logits = logits + pad_columns(noise, (0, logits.shape[-1] - noise.shape[-1]))
             sharp = logits * policy.sharpness if policy.sharpness != 1 else logits
             children = _promising(columns, trees, widths, sharp)
             grown = [tree.place(row) for tree, row in zip(trees, children, strict=True)]
@@ -70,7 +73,7 @@ def _promising(
     columns: Columns, trees: list[Tree], widths: list[Widths], logits: Float[Tensor, "R M V"]
 ) -> list[list[Child]]:
     """List the most promising children that each node does not have yet."""
-    log_q = logits.log_softmax(-1)
+    log_q = columns.known(logits.log_softmax(-1))
     for row, (tree, pairs) in enumerate(zip(trees, widths, strict=True)):
         for place, (node, _) in enumerate(pairs):
             if tree.children[node]:

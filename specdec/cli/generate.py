@@ -16,7 +16,7 @@ def generate(
     prompt: options.Prompt = None,
     target: options.Target = None,
     drafter: options.Drafter = None,
-    policy: options.LearntPolicy = None,
+    policy: options.Policy = None,
     rule: options.Rule = "match",
     verifier: options.Verifier = "local",
     temperature: options.ModelTemperature = None,

@@ -16,14 +16,8 @@ Drafter = Annotated[
     ),
 ]
 Policy = Annotated[
-    str | None, Option(metavar="NAME[:k=v,...]", help="The shape of the guesses; else one that suits the drafter.")
-]
-LearntPolicy = Annotated[
     str | None,
-    Option(
-        metavar="NAME[:k=v,...]",
-        help="The shape of the guesses; else one that suits the drafter. auto finds one.",
-    ),
+    Option(metavar="NAME[:k=v,...]", help="The shape of the guesses; else auto, where no text depends on it."),
 ]
 Rule = Annotated[str, Option(metavar="NAME[:k=v,...]", help="What decides which guesses are accepted.")]
 Verifier = Annotated[str, Option(metavar="NAME[:k=v,...]", help="What has the target check the guesses.")]

@@ -25,6 +25,8 @@ TARGET, DRAFT = "zoo", "zoo-draft"
 """Models of `contrib/specdec_zoo`; what a drafter loads for this target is called `zoo-NAME` or `zoo-NAME-OPTION`."""
 HEAD, OTHER = "moa", "ngram"
 """What drafts for the zoo's target, and for others, where no drafter is named."""
+AUTO = "auto"
+"""The policy where none is named: never much slower than plain decoding."""
 LOCAL = "local"
 """The verifier that reads trees with the target on this machine."""
 SMALL = 2**23
@@ -54,6 +56,8 @@ def load(
 ) -> Parts:
     """Load a target and a drafter for it; without names, the zoo and its head, or `ngram` for another target.
 
+    Where no policy is named it is `auto`, or the drafter's own if texts depend on trees.
+
     Raises:
         ModelError: the zoo is needed and not installed.
         OptionError: the target cannot be reached by the address of `remote`.
@@ -67,11 +71,12 @@ def load(
         model = load_verifier(verifier, folder, load_rule(rule))
     draft = load_drafter(spec.name, spec.path, model, **spec.options)
     plain = Decoder(NoDrafter(), model)
+    shape_name = policy or (AUTO if model.repeatable else draft.policy)
     if remote is not None:
         if not isinstance(model, Target):
             raise OptionError(f"expected the verifier {LOCAL} with --remote, got {verifier}")
         model = reach(remote, model, draft)
-    return Parts(Decoder(draft, model, shape), plain, spec.text, policy or draft.policy, rule)
+    return Parts(Decoder(draft, model, shape or load_policy(shape_name)), plain, spec.text, shape_name, rule)
 
 
 def load_target(folder: str, rule: str, device: str | None, weights: str = "auto") -> Target:

@@ -1,5 +1,10 @@
 """Prompt lookup: what followed the last few tokens when they occurred before."""
 
+from bisect import bisect_left
+from collections.abc import Iterable
+from functools import cache
+from itertools import chain
+
 import numpy as np
 import torch
 from attrs import field, frozen
@@ -7,24 +12,26 @@ from jaxtyping import Float
 from torch import Tensor
 
 from specdec.context import Context
+from specdec.drafters.none import NoDrafter
 from specdec.errors import OptionError
 from specdec.frontier import Frontier
 from specdec.grow import grow
 from specdec.interfaces import Drafter, TreePolicy
 from specdec.tree import Tree
 
-Tokens = np.ndarray[tuple[int], np.dtype[np.int64]]
-Counts = np.ndarray[tuple[int], np.dtype[np.float64]]
+Followers = dict[int, float]
+"""How often, or how likely, each token followed a match."""
 
 
 @frozen
 class Ngram(Drafter):
     """Looks the longest possible suffix of a sequence up in the sequence itself, and counts what followed.
 
-    Several matches make a tree. The counts are the drafter's probabilities, with newer matches slightly preferred, so
-    that any policy can shape it (Saxena, "Prompt Lookup Decoding", 2023, for the idea). A suffix of less than
-    `shortest` tokens is no match; with 0, what is frequent in the sequence is guessed where nothing else is known,
-    which pays when sampling.
+    Several matches make a tree. The counts share what the drafter is sure of, with newer matches slightly preferred, so
+    that any policy can shape it (Saxena, "Prompt Lookup Decoding", 2023, for the idea). How sure it is that one of them
+    follows grows with their number and the length of the match: it is their probability as smoothed by Witten and Bell
+    over all shorter matches. A suffix of less than `shortest` tokens is no match; with 0, what is frequent in the
+    sequence is guessed where nothing else is known, which pays when sampling.
     """
 
     policy = "adaptive:size=8,depth=8,width=1"
@@ -38,30 +45,58 @@ class Ngram(Drafter):
             raise OptionError(f"expected 0 <= shortest <= longest, got {shortest} and {self.longest}")
 
     def propose(self, context: Context, policy: TreePolicy) -> list[Tree | None]:
-        vocabulary, columns = np.unique(np.concatenate(context.tokens), return_inverse=True)
-        texts = np.split(columns, np.cumsum(list(map(len, context.tokens)))[:-1])
-        places = dict(zip(vocabulary.tolist(), range(len(vocabulary)), strict=True))
+        if self.shortest and not any(context.tokens[i][-1] in context.tokens[i][:-1] for i in context.active):
+            return NoDrafter().propose(context, policy)  # which takes no longer than plain decoding
+        vocabulary = sorted(set(chain.from_iterable(context.tokens)))
+        shares = cache(lambda number: _shares(context.tokens[number]))
 
-        def score(frontier: Frontier) -> Float[Tensor, "R M V"]:
-            counts = np.zeros((*frontier.tokens.shape, len(vocabulary)), dtype=np.float32)
+        def score(frontier: Frontier) -> Float[Tensor, "R M C"]:
+            probs = np.zeros((*frontier.tokens.shape, len(vocabulary) + 1), dtype=np.float32)
             for row, (number, tree) in enumerate(zip(frontier.sequences, frontier.trees, strict=True)):
-                end = texts[number][-self.longest :].tolist() if self.longest else []
+                tokens = context.tokens[number]
                 for place, node in enumerate(frontier.nodes[row]):
-                    suffix = [*end, *(places[tree.tokens[above]] for above in tree.path(node))]
-                    counts[row, place] = self._count(texts[number], suffix, len(vocabulary))
-            return torch.from_numpy(counts).log()
+                    suffix = [*tokens[-self.longest :], *(tree.tokens[above] for above in tree.path(node))]
+                    followers = self._followers(tokens, suffix, shares(number))
+                    for token, prob in followers.items():
+                        probs[row, place, bisect_left(vocabulary, token)] = prob
+                    probs[row, place, -1] = max(1 - sum(followers.values()), 0.0)
+            return torch.from_numpy(probs).log()
 
-        return grow(context, policy, score, vocabulary.tolist())
+        return grow(context, policy, score, vocabulary)
 
-    def _count(self, tokens: Tokens, suffix: list[int], size: int) -> Counts:
-        """Count what followed the longest end of `suffix`, up to `longest` tokens, that occurred before."""
-        ends, length = np.arange(len(tokens) - 1), 0
-        while length < min(len(suffix), self.longest):
-            longer = ends[ends >= length]
-            longer = longer[tokens[longer - length] == suffix[-1 - length]]
-            if len(longer) == 0:
+    def _followers(self, tokens: list[int], suffix: list[int], shares: Followers) -> Followers:
+        """Find what followed the longest match, as often as it did; `shares` is what a match of no tokens gives."""
+        ends, matched, counts, probs = _ends(tokens, suffix[-1]), 0, shares, shares
+        for length in range(min(self.longest, len(suffix))):
+            ends = [end for end in ends if end >= length and tokens[end - length] == suffix[-1 - length]]
+            if not ends:
                 break
-            ends, length = longer, length + 1
-        if length < self.shortest or len(ends) == 0:
-            return np.zeros(size)
-        return np.bincount(tokens[ends + 1], 1 + 0.01 * ends / len(tokens), minlength=size).astype(np.float64)
+            counts, matched = _counts(tokens, ends), length + 1
+            total, kinds = sum(counts.values()), len(counts)
+            probs = {token: (count + kinds * probs[token]) / (total + kinds) for token, count in counts.items()}
+        scale = sum(probs.values()) / sum(counts.values()) if matched >= self.shortest and counts else 0.0
+        return {token: scale * count for token, count in counts.items() if scale}
+
+
+def _shares(tokens: list[int]) -> Followers:
+    """Give the share of each token of those that follow another."""
+    counts = _counts(tokens, range(len(tokens) - 1))
+    total = sum(counts.values())
+    return {token: count / total for token, count in counts.items()}
+
+
+def _counts(tokens: list[int], ends: Iterable[int]) -> Followers:
+    """Count what follows these places, newer ones a little more."""
+    counts: Followers = {}
+    for end in ends:
+        counts[tokens[end + 1]] = counts.get(tokens[end + 1], 0.0) + 1 + 0.01 * end / len(tokens)
+    return counts
+
+
+def _ends(tokens: list[int], token: int) -> list[int]:
+    """List the places of a token that another follows."""
+    places, place = list[int](), -1
+    for _ in range(tokens[:-1].count(token)):
+        place = tokens.index(token, place + 1)
+        places.append(place)
+    return places

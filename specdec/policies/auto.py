@@ -2,15 +2,17 @@
 
 from collections.abc import Sequence
 from itertools import accumulate
-from threading import Lock, local
+from threading import Lock
 
 from attrs import define, field
 
 from specdec.bounds import bounds
 from specdec.context import Step
 from specdec.interfaces import TreePolicy
+from specdec.policies.account import Account
+from specdec.policies.growth import Growth
 from specdec.policies.odds import chances
-from specdec.policies.plan import LEVELS, Account
+from specdec.policies.plan import LEVELS
 from specdec.tree import Tree
 
 
@@ -18,56 +20,56 @@ from specdec.tree import Tree
 class Auto(TreePolicy):
     """Draft what is worth its time: as deep and wide as makes the most tokens per second, or nothing.
 
-    Each step tells what a pass costs by its nodes, what drafting costs by its levels, and how often tokens are
-    accepted by how sure the drafter was of them. A tree grows while a level promises more tokens than would be made in
-    the same time without it, and as many nodes are verified as are worth their pass. A hundredth of the time goes
-    into trying what seems slower. Where no times are told, the shape depends on the drafter alone.
+    Each step tells what a pass costs by its nodes, what drafting costs by its levels, and how often guesses are right,
+    verified or not, by how sure the drafter was of them. A tree grows while a level promises more tokens than would be
+    made in the same time without it, and as many nodes are verified as are worth their pass. What drafting loses is
+    limited to a hundredth of the time, so that decoding is never much slower than plain decoding. Where no times are
+    told, the shape depends on the drafter alone.
 
-    `depth` and `size` are limits, `width` is how many nodes of a level get children, and how many each; `sharpness` is
-    where the learning starts from.
+    `depth` and `size` are limits, `width` is how many nodes of a level get children, and how many each.
     """
 
-    depth: int = field(default=12, validator=bounds(1, LEVELS[-1]))
+    depth: int = field(default=12, validator=bounds(1, LEVELS))
     width: int = field(default=4, validator=bounds(1, 8))
     size: int = field(default=32, validator=bounds(1))
-    sharpness: float = field(default=3.0, validator=bounds(0, above=True))
 
     def __attrs_post_init__(self) -> None:
-        self._lock, self._here = Lock(), local()
-        self._account = Account(self.size)
-        self._plan = self._account.plan()
+        self._lock, self._growth, self._account = Lock(), Growth(), Account(self.size)
 
     def widths(self, tree: Tree) -> dict[int, int]:
-        plan, depth = self._plan, tree.depth
-        if depth >= min(self.depth, plan.depth) or not plan.drafts:
+        growth = self._growth
+        if len(tree) == 1:
+            growth.begin(self._account.plan)
+        plan = growth.plan
+        if not plan.levels or tree.depth >= min(self.depth, len(plan.levels)):
             return {}
-        paths, follows = chances(tree, plan.rates), plan.follows[min(depth, len(plan.follows) - 1)]
-        worth = {node: follows * paths[node] - plan.node for node in likeliest(tree.leaves, paths, self.width)}
-        leaves = [node for node, gain in worth.items() if gain > 0] if depth else [0]
-        if depth and sum(worth[node] for node in leaves) <= plan.levels[depth]:
-            return {}
-        self._here.levels = max(self._levels, depth + 1)
+        leaves = self._promising(tree) if tree.depth else [0]
+        if leaves:
+            growth.levels = max(growth.levels, tree.depth + 1)
         return dict.fromkeys(leaves, self.width)
 
     def keep(self, tree: Tree) -> Sequence[int]:
-        plan = self._plan
+        plan = self._growth.plan
+        self._growth.trees.append(tree)
+        if len(tree) == 1:
+            return ()
         paths = chances(tree, plan.rates)
-        nodes = likeliest(range(1, len(tree)), paths, self.size)
+        nodes = likeliest(range(1, len(tree)), paths, len(plan.passes) - 1)
         expected = list(accumulate((paths[node] for node in nodes), initial=1.0))
-        best = max(range(len(expected)), key=lambda count: expected[count] - plan.passes[count])
-        return nodes[: max(best, plan.trial or 0)]
+        return nodes[: max(range(len(expected)), key=lambda count: expected[count] - plan.passes[count])]
 
     def observe(self, trees: Sequence[Tree | None], step: Step, drafting: float, verifying: float) -> None:
-        levels, self._here.levels = self._levels, 0
         with self._lock:
-            self._account.observe(trees, step, levels, drafting, verifying)
-            self._plan = self._account.plan()
+            self._account.observe(trees, step, self._growth, drafting, verifying)
+        self._growth.end()
 
-    @property
-    def _levels(self) -> int:
-        """How deep this thread's trees are: policies may be shared, and a step stays in its thread."""
-        levels: int = getattr(self._here, "levels", 0)
-        return levels
+    def _promising(self, tree: Tree) -> list[int]:
+        """List the leaves whose children are worth their nodes; none if all together are not worth a level."""
+        plan = self._growth.plan
+        paths, follows = chances(tree, plan.rates), plan.follows[min(tree.depth, len(plan.follows) - 1)]
+        worth = {leaf: follows * paths[leaf] - plan.node for leaf in likeliest(tree.leaves, paths, self.width)}
+        leaves = [leaf for leaf, gain in worth.items() if gain > 0]
+        return leaves if sum(worth[leaf] for leaf in leaves) > plan.levels[tree.depth] else []
 
 
 def likeliest(nodes: Sequence[int], paths: Sequence[float], count: int) -> list[int]:

@@ -1,7 +1,6 @@
 """What things cost by their number, as it was measured."""
 
 from bisect import bisect_left
-from collections.abc import Sequence
 
 CHANGE = 0.1
 """How far an estimate moves towards a new measurement."""
@@ -10,49 +9,56 @@ FIRST = 3
 
 
 class Curve:
-    """Seconds by a whole number: straight lines between a few places, of which a measurement moves the nearest.
+    """Seconds by a whole number: straight lines through the places that were measured.
 
-    Before anything is measured it is a guess, `first` at the first place and `slope` by number, in a unit of its own.
-    A place that was never measured lies on the line through those that were.
+    Places are powers of the square root of two, and 0: a measurement counts for the nearest. Beyond them the last line
+    goes on, level if there is but one place: what was never tried is cheap, until it was.
     """
 
-    def __init__(self, places: Sequence[int], first: float, slope: float) -> None:
-        self._places, self._visits = list(places), [0] * len(places)
-        self._seconds = [first + slope * (place - places[0]) for place in places]
+    def __init__(self) -> None:
+        self._seconds, self._visits, self._known = dict[int, float](), dict[int, int](), list[int]()
 
     def __call__(self, number: int) -> float:
-        right = min(max(bisect_left(self._places, number), 1), len(self._places) - 1)
-        before, after = self._places[right - 1 : right + 1]
-        low, high = self._seconds[right - 1 : right + 1]
-        return max(low + (high - low) * (number - before) / (after - before), 0.0)
+        known, seconds = self._known, self._seconds
+        if len(known) < 2 or number <= known[0]:
+            return seconds[known[0]] if known else 0.0
+        right = min(bisect_left(known, number), len(known) - 1)
+        before, after = known[right - 1], known[right]
+        slope = (seconds[after] - seconds[before]) / (after - before)
+        if number > after:
+            slope = max(slope, 0.0)
+        return seconds[after] + slope * (number - after)
 
-    def measure(self, number: int, seconds: float) -> None:
-        """Take in what this number took; a single slow one moves little."""
-        if not any(self._visits):
-            self._seconds = [seconds] * len(self._places)
-        nearest = self._nearest(number)
-        visits, error = self._visits[nearest], seconds - self(number)
-        if visits >= FIRST:
-            error = CHANGE * min(error, self(number))
-        elif visits > 0:
-            error = min(error, 0.0)
-        self._seconds[nearest] = max(self._seconds[nearest] + error, 0.0)
-        self._visits[nearest] += 1
+    def __contains__(self, number: int) -> bool:
+        return _place(number) in self._seconds
+
+    @property
+    def largest(self) -> int:
+        """The largest place that is known; 0 if none is."""
+        return self._known[-1] if self._known else 0
+
+    def measure(self, number: int, seconds: float) -> float:
+        """Take in what this number took, and give what it takes; a single slow one moves little.
+
+        Others move half as far in proportion: a machine that is busy is slow at all.
+        """
+        place = _place(number)
+        visits, before = self._visits.get(place, 0), self._seconds.get(place, seconds)
+        self._visits[place] = visits + 1
         if visits < FIRST:
-            self._straighten()
+            self._seconds[place] = min(before, seconds)
+        elif before > 0:
+            change = CHANGE * min(seconds / before - 1, 1.0)
+            self._seconds = {other: old * (1 + change / 2) for other, old in self._seconds.items()}
+            self._seconds[place] = before * (1 + change)
+        if visits == 0:
+            self._known = sorted(self._seconds)
+        return self(number)
 
-    def _nearest(self, number: int) -> int:
-        right = min(max(bisect_left(self._places, number), 1), len(self._places) - 1)
-        return right - (number - self._places[right - 1] < self._places[right] - number)
 
-    def _straighten(self) -> None:
-        """Put the places that were never measured on the line through those that were, level if there is but one."""
-        known = [place for place, visits in enumerate(self._visits) if visits]
-        for place, visits in enumerate(self._visits):
-            if visits == 0:
-                right = min(max(bisect_left(known, place), 1), len(known) - 1)
-                left, right = known[max(right - 1, 0)], known[right]
-                run = self._places[right] - self._places[left]
-                slope = max((self._seconds[right] - self._seconds[left]) / run, 0.0) if run else 0.0
-                ahead = self._places[place] - self._places[left]
-                self._seconds[place] = max(self._seconds[left] + slope * ahead, 0.0)
+def _place(number: int) -> int:
+    """Round to 0, 1, 2, 3, 4, 6, 8, 11, 16, 23, 32 and so on."""
+    if number < 4:
+        return number
+    power = 1 << (number.bit_length() - 1)
+    return min((power, int(power * 2**0.5), 2 * power), key=lambda place: abs(number - place))

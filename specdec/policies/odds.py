@@ -6,63 +6,75 @@ from math import exp
 
 from specdec.tree import Tree
 
-DOUBTS = (0.01, 0.03, 0.1, 0.3, 0.6, 1.0, 1.6, 2.5, 4.0, 6.0, 8.0, 11.0, 15.0)
+DOUBTS = (0.03, 0.1, 0.3, 0.7, 1.5, 3.0, 6.0, 11.0)
 """Bounds between what counts as equally likely: minus the logarithm of the drafter's probability."""
-DEPTHS = 3
+RANKS = 3
+"""Siblings that are told apart; the last stands for all after it."""
+DEPTHS = 2
 """Depths that are told apart; the last stands for all below."""
-BELIEF = 3.0
-"""How many tokens the drafter's own probability counts for."""
+BELIEF = 10.0
+"""How many tokens it takes to believe what was seen as much as what was expected."""
 HOPE = 0.9
 """The chance, before any was seen, that a level is accepted where the last one was: so high that it will be seen."""
-FADING = 0.99
+HOPES = 3.0
+"""How many tokens this counts for."""
+FADING = 0.98
 """What is left of earlier tokens' weight after each new one."""
+WIDTH = RANKS * (len(DOUBTS) + 1)
 
 
 class Odds:
-    """The chance that a token is accepted where its parent is, by depth and by the drafter's probability of it.
+    """The chance that a token is accepted where its parent is, by its depth, rank and probability among its siblings.
 
-    Drafters' probabilities are too low at temperature 0 and too high elsewhere; what was accepted puts them right.
+    Drafters' favourites are often likelier than they claim, and others less so; what was decided puts them right. Where
+    little was seen of a depth, the one above says what to expect.
     """
 
     def __init__(self) -> None:
-        likely = [exp(-doubt) for doubt in (*DOUBTS, 2 * DOUBTS[-1])]
-        self._hits, self._trials = [BELIEF * chance for chance in likely * DEPTHS], [BELIEF] * len(likely) * DEPTHS
-        self._continued, self._reached = [HOPE * BELIEF] * DEPTHS, [BELIEF] * DEPTHS
+        self._hits, self._trials = [0.0] * DEPTHS * WIDTH, [0.0] * DEPTHS * WIDTH
+        self._continued, self._reached = [HOPE * HOPES] * DEPTHS, [HOPES] * DEPTHS
 
     def rates(self) -> list[float]:
         """Give the chances as they are now, for `chances`."""
-        return [min(hits / trials, 0.99) for hits, trials in zip(self._hits, self._trials, strict=True)]
+        rates = [exp(-doubt) for doubt in (*DOUBTS, 2 * DOUBTS[-1])] * RANKS
+        for hits, trials in zip(self._hits, self._trials, strict=True):
+            rates.append((BELIEF * rates[-WIDTH] + hits) / (BELIEF + trials))
+        return [min(rate, 0.99) for rate in rates[WIDTH:]]
 
     def follows(self) -> list[float]:
         """Give the chance, by depth, that some child of a node is accepted where the node is."""
         return [hits / trials for hits, trials in zip(self._continued, self._reached, strict=True)]
 
     def observe(self, tree: Tree, tokens: Sequence[int]) -> None:
-        """Count which children of the path that was decided were on it."""
+        """Count which children of the path that was decided were on it, whether they were verified or not."""
         node = 0
         for token in tokens:
             children = tree.children[node]
-            for child in children:
-                cell = _cell(tree, child)
+            if not children:
+                break
+            for rank, child in enumerate(children):
+                cell = _cell(tree, child, rank)
                 self._hits[cell] = FADING * self._hits[cell] + (tree.tokens[child] == token)
                 self._trials[cell] = FADING * self._trials[cell] + 1
-            node, above = next((child for child in children if tree.tokens[child] == token), 0), node
-            if children:
-                depth = min(tree.depths[above], DEPTHS - 1)
-                self._continued[depth] = FADING * self._continued[depth] + (node > 0)
-                self._reached[depth] = FADING * self._reached[depth] + 1
+            depth = min(tree.depths[node], DEPTHS - 1)
+            node = next((child for child in children if tree.tokens[child] == token), 0)
+            self._continued[depth] = FADING * self._continued[depth] + (node > 0)
+            self._reached[depth] = FADING * self._reached[depth] + 1
             if node == 0:
                 break
 
 
 def chances(tree: Tree, rates: Sequence[float]) -> list[float]:
     """Give the chance of each node that the path to it is accepted; that of a child is below its parent's."""
-    paths = [1.0]
+    paths, ranks = [1.0], [0] * len(tree)
     for node in range(1, len(tree)):
-        paths.append(paths[tree.parents[node]] * rates[_cell(tree, node)])
+        parent = tree.parents[node]
+        paths.append(paths[parent] * rates[_cell(tree, node, ranks[parent])])
+        ranks[parent] += 1
     return paths
 
 
-def _cell(tree: Tree, node: int) -> int:
+def _cell(tree: Tree, node: int, rank: int) -> int:
     doubt = tree.scores[tree.parents[node]] - tree.scores[node]
-    return (min(tree.depths[node], DEPTHS) - 1) * (len(DOUBTS) + 1) + bisect_left(DOUBTS, doubt)
+    place = min(rank, RANKS - 1) * (len(DOUBTS) + 1) + bisect_left(DOUBTS, doubt)
+    return place if tree.depths[node] == 1 else WIDTH + place

@@ -272,9 +272,9 @@ def test_the_version_is_that_of_the_distribution():
 
 
 @pytest.mark.parametrize("spec", ["ngram", "none"])
-def test_the_policy_is_the_drafters_own_unless_another_is_named(target, spec):
+def test_the_policy_learns_unless_another_is_named_or_texts_depend_on_trees(target, spec):
     args = [PROMPT, "--target", target, "--drafter", spec, "--max-tokens", 2]
 
-    assert figures(*args)["policy"] == load_drafter(spec).policy
-    assert figures(*args, "--policy", "auto")["policy"] == "auto"
+    assert figures(*args)["policy"] == "auto"
+    assert figures(*args, "--rule", "rejection")["policy"] == load_drafter(spec).policy
     assert figures(*args, "--policy", "chain:length=3")["policy"] == "chain:length=3"

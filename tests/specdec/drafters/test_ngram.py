@@ -1,6 +1,7 @@
 """Prompt lookup against the obvious way: try every end of the sequence, the longest first, at every place."""
 
 from fractions import Fraction
+from math import exp
 
 import pytest
 from hypothesis import given
@@ -55,6 +56,43 @@ def test_several_matches_make_a_tree(texts: list[list[int]], width: int) -> None
         assert words(tree) == sorted([(text[-1],), *((text[-1], token) for token in found)])
 
 
+def smoothed(text: list[int], end: list[int]) -> dict[int, Fraction]:
+    """The probabilities of what followed `end`, smoothed as by Witten and Bell."""
+    counts = dict[int, Fraction]()
+    for place in range(max(len(end), 1), len(text)):
+        if text[place - len(end) : place] == end:
+            counts[text[place]] = counts.get(text[place], 0) + 1 + Fraction(place - 1, 100 * len(text))
+    total = sum(counts.values())
+    if not end:
+        return {token: count / total for token, count in counts.items()}
+    shorter, kinds = smoothed(text, end[1:]), len(counts)
+    return {token: (count + kinds * shorter[token]) / (total + kinds) for token, count in counts.items()}
+
+
+@given(TEXTS)
+def test_it_is_as_sure_of_its_guesses_as_smoothed_counts_are(text: list[int]) -> None:
+    """Of all together; their own shares are those of what followed the longest match."""
+    (tree,) = Ngram().propose(context_of([text]), Static((9,)))
+    found = (smoothed(text, text[-length:]) for length in (3, 2, 1) if length <= len(text))
+    expected = next((float(sum(probs.values())) for probs in found if probs), 0.0)
+
+    assert tree is not None
+    assert sum(exp(score) for score in tree.scores[1:]) == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_longer_match_is_surer() -> None:
+    """Of the same token that followed once."""
+    scores = []
+    for text in ([7, 1, 2, 3, 4, 8, 9, 3], [7, 1, 2, 3, 4, 8, 2, 3], [7, 1, 2, 3, 4, 1, 2, 3]):
+        (tree,) = Ngram().propose(context_of([text]), Chain(1))
+        assert tree is not None
+        assert tree.tokens[1] == 4
+        scores.append(tree.scores[1])
+
+    assert scores == sorted(scores)
+    assert exp(scores[0]) < 0.6 < 0.8 < exp(scores[-1])
+
+
 @pytest.mark.parametrize("sampled", [False, True])
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_what_never_occurred_is_never_drafted(sampled: bool, temperature: float) -> None:
@@ -80,6 +118,7 @@ def test_high_ids_are_drafted_as_low_ones(texts: list[list[int]], temperature: f
 
 
 def test_scores_are_as_many_as_the_tokens_that_occur(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And one for all others."""
     widths = []
     monkeypatch.setattr(
         specdec.drafters.ngram,
@@ -88,10 +127,10 @@ def test_scores_are_as_many_as_the_tokens_that_occur(monkeypatch: pytest.MonkeyP
             context, policy, lambda frontier: widths.append(score(frontier).shape[-1]) or score(frontier), vocabulary
         ),
     )
-    Ngram().propose(context_of([[150_000, 3, 150_000, 3, 9]]), Chain(4))
+    Ngram().propose(context_of([[150_000, 3, 9, 150_000, 3]]), Chain(4))
     Ngram().propose(context_of([[150_000, 3, 150_000]]), Chain(4))
 
-    assert set(widths) == {3, 2}
+    assert set(widths) == {4, 3}
 
 
 def test_a_text_that_repeats_itself_is_drafted_right() -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from math import log
+from math import inf, log
 from random import Random
 from typing import Any
 
@@ -52,12 +52,23 @@ class Machine(Verifier):
 
 
 class Guesser(Drafter):
-    """Knows the text with a chance that depends on the position, and says so, if `honest`; a level takes `seconds`."""
+    """Knows the text with a chance that depends on the position, and says so, if `honest`; a level takes `seconds`.
+
+    Where there is no chance it may be `silent`, as a look-up without a match.
+    """
 
     policy = "chain"
 
-    def __init__(self, machine: Machine, seconds: float, chances: Callable[[int], float], honest: float = 1.0) -> None:
-        self.machine, self.seconds, self.chances, self.honest = machine, seconds, chances, honest
+    def __init__(
+        self,
+        machine: Machine,
+        seconds: float,
+        chances: Callable[[int], float],
+        honest: float = 1.0,
+        silent: bool = False,
+    ) -> None:
+        self.machine, self.seconds, self.chances = machine, seconds, chances
+        self.honest, self.silent = honest, silent
 
     def propose(self, context: Context, policy: TreePolicy) -> list[Tree | None]:
         def score(frontier: Frontier) -> Float[Tensor, "R M V"]:
@@ -76,6 +87,8 @@ class Guesser(Drafter):
         """Logits; after a path that is not the text, about tokens at random."""
         chance, random = self.chances(position), Random(f"{position}")
         start = position - len(path)
+        if self.silent and chance == 0:
+            return [-inf] * VOCAB
         if any(token != said(start + ahead) for ahead, token in enumerate(path)):
             random, right = Random(f"{position} {path}"), -1
         else:

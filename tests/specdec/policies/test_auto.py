@@ -47,6 +47,61 @@ def never(position: int) -> float:
     return 0.0
 
 
+def rarely(position: int) -> float:
+    """Some text is copied now and then; where none is, there is no match."""
+    return 0.95 if position // 12 % 6 == 5 else 0.0
+
+
+def late(position: int) -> float:
+    return 0.9 if position > 150 else 0.0
+
+
+def seldom(position: int) -> float:
+    return 0.3
+
+
+def packed(nodes: int) -> float:
+    """A processor that reads half-precision weights: two nodes cost a third more than one, four hardly more."""
+    table = {1: 29, 2: 39, 4: 41, 8: 59, 16: 80, 32: 154, 64: 243}
+    after = next(place for place in table if place >= nodes)
+    before = max(place for place in table if place <= nodes)
+    share = (nodes - before) / max(after - before, 1)
+    return 0.001 * (table[before] + share * (table[after] - table[before]))
+
+
+TEXTS = [(often, 0.0003, 0.3), (rarely, 0.0003, 1.0), (seldom, 0.005, 0.3), (in_parts, 0.0003, 1.0), (late, 0.005, 1.0)]
+
+
+@pytest.mark.parametrize("seconds", [wide, steps, packed])
+@pytest.mark.parametrize(("chances", "level", "honest"), TEXTS)
+def test_it_is_never_slower_than_plain_decoding(
+    seconds: Seconds, chances: Seconds, level: float, honest: float
+) -> None:
+    """From the first token on, whatever the drafter knows and claims."""
+
+    def drafter(machine: Machine) -> Drafter:
+        return Guesser(machine, level, chances, honest, silent=True)
+
+    auto = Auto()
+    for tokens in (100, 400, 400):
+        assert speed(auto, drafter, seconds, tokens=tokens) > 0.97 / seconds(1)
+
+
+@pytest.mark.parametrize("seconds", [wide, steps, packed])
+@pytest.mark.parametrize(("chances", "level", "honest"), TEXTS[:-1])
+def test_it_is_never_slower_than_a_fixed_shape(seconds: Seconds, chances: Seconds, level: float, honest: float) -> None:
+    """Or plain decoding, once it has seen a text."""
+
+    def drafter(machine: Machine) -> Drafter:
+        return Guesser(machine, level, chances, honest, silent=True)
+
+    auto = Auto()
+    speed(auto, drafter, seconds, tokens=500)
+    fixed = speed(load_policy(Ngram.policy), drafter, seconds, tokens=500)
+
+    assert speed(auto, drafter, seconds, tokens=500) > 0.97 * max(1 / seconds(1), fixed)
+
+
 @pytest.mark.parametrize(
     ("seconds", "chances", "honest"),
     [(wide, in_parts, 1.0), (wide, often, 0.3), (steps, in_parts, 3.0), (steps, often, 1.0), (steep, often, 1.0)],
