@@ -2,6 +2,7 @@
 
 from specdec.split.client import Client
 from specdec.split.limits import Limits
+from specdec.split.record import Connection
 from specdec.split.server import Server
 
-__all__ = ["Client", "Limits", "Server"]
+__all__ = ["Client", "Connection", "Limits", "Server"]

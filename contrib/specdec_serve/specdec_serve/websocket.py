@@ -1,0 +1,66 @@
+"""The client's end of a WebSocket, one binary message for each of ours."""
+
+import os
+from contextlib import ExitStack
+from typing import Any
+
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.sync.client import connect
+from websockets.sync.connection import Connection
+
+from specdec import OptionError, Transport
+from specdec.errors import ConnectionLost, TimedOut
+
+LARGEST = 2**26
+"""Bytes of a message that are taken from a server: features of a step, uncoded, of the largest models."""
+ALIVE = {"ping_interval": 1.0, "ping_timeout": 1.5, "close_timeout": 0.5}
+"""Seconds by which a half-open line is found out: the library's defaults take over 50."""
+TOKEN = "SPECDEC_TOKEN"  # the name of a variable, and no secret
+
+
+class WebSocket(Transport):
+    """An open connection of `websockets`; `compression` stays off, for it grows what is sent into what it was."""
+
+    def __init__(self, connection: Connection, stack: ExitStack | None = None) -> None:
+        """Use an open connection; what the stack holds ends with it."""
+        self._connection, self._stack = connection, stack or ExitStack()
+
+    @classmethod
+    def to(cls, address: str, token: str = "", timeout: float = 5.0, **options: Any) -> "WebSocket":
+        """Connect to a URL, as `wss://host`, with a bearer token if there is one, by default that of `SPECDEC_TOKEN`.
+
+        Raises:
+            ConnectionLost: nobody answers in time, or the server does not let this client in.
+            OptionError: the address is no URL of a WebSocket.
+        """
+        token = token or os.environ.get(TOKEN, "")
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        url = address if address.count("/") > 2 else f"{address.rstrip('/')}/v1/split"
+        limits = {"compression": None, "open_timeout": timeout, "max_size": LARGEST, **ALIVE, **options}
+        stack = ExitStack()
+        try:
+            connection = stack.enter_context(connect(url, additional_headers=headers, **limits))
+        except InvalidURI as error:
+            raise OptionError(f"expected a URL, as wss://host:port, got {address!r}") from error
+        except (OSError, InvalidHandshake) as error:
+            raise ConnectionLost(f"expected a server at {url}, got {type(error).__name__}: {error}") from error
+        return cls(connection, stack)
+
+    def send(self, message: bytes) -> None:
+        try:
+            self._connection.send(message)
+        except ConnectionClosed as error:
+            raise ConnectionLost(f"the connection is closed: {error}") from error
+
+    def receive(self, timeout: float | None = None) -> bytes:
+        try:
+            message = self._connection.recv(timeout)
+        except TimeoutError as error:
+            raise TimedOut(f"expected a message within {timeout} seconds, got none") from error
+        except ConnectionClosed as error:
+            raise ConnectionLost(f"the connection is closed: {error}") from error
+        return message.encode() if isinstance(message, str) else message
+
+    def close(self) -> None:
+        self._connection.close()
+        self._stack.close()

@@ -1,0 +1,85 @@
+"""The transport keeps its promises, and a target behind it says what it says here."""
+
+from collections.abc import Iterator
+from queue import Queue
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+import uvicorn
+from specdec_serve import WebSocket, app
+from websockets.sync.server import serve
+
+from specdec import Decoder, OptionError, Sampling, Stop, Target, Transport, load_drafter
+from specdec.errors import ConnectionLost
+from specdec.remote import Host, Remote
+from specdec.split import Server
+from specdec.testing import check_transport
+from tests.remote.hosts import toy
+
+
+def test_it_is_a_transport() -> None:
+    """Both ends are of the same library here."""
+    made, over = Queue[Any](), Event()
+
+    def hold(connection: Any) -> None:
+        made.put(connection)
+        over.wait()
+
+    with serve(hold, "127.0.0.1", 0, compression=None, max_size=2**26, close_timeout=0.5) as server:
+        thread = Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        port = server.socket.getsockname()[1]
+
+        def ends() -> tuple[Transport, Transport]:
+            return WebSocket.to(f"ws://127.0.0.1:{port}/"), WebSocket(made.get())
+
+        check_transport(ends)
+        over.set()
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def target() -> Target:
+    return toy()
+
+
+@pytest.fixture(scope="module")
+def address(target: Target) -> Iterator[str]:
+    host = Host(Server.of(Target(target.model)))
+    config = uvicorn.Config(
+        app(host, {"right": "one"}), port=0, log_level="error", ws="websockets-sansio", ws_per_message_deflate=False
+    )
+    server = uvicorn.Server(config)
+    thread = Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        thread.join(0.01)
+    yield f"ws://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.join()
+    host.close()
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_target_on_a_server_says_what_it_says_here(target: Target, address: str, temperature: float) -> None:
+    remote = Remote(lambda: WebSocket.to(address, token="right"))
+    prompts, sampling, stop = [[1, 2, 3], [4, 5]], Sampling(temperature=temperature, seed=3), Stop(max_tokens=30)
+    with Decoder(load_drafter("ngram"), remote) as decoder:
+        found = decoder.generate(prompts, sampling, stop)
+
+    assert found.tokens == Decoder(load_drafter("none"), target).generate(prompts, sampling, stop).tokens
+
+
+@pytest.mark.parametrize("token", ["", "wrong", "righ", "rightt"])
+def test_who_has_no_token_is_not_let_in(address: str, token: str) -> None:
+    with pytest.raises(ConnectionLost, match="403"):
+        WebSocket.to(address, token=token or "none")
+
+
+def test_an_address_is_a_url() -> None:
+    with pytest.raises(OptionError, match="a URL"):
+        WebSocket.to("http://host")
+    with pytest.raises(ConnectionLost, match="expected a server"):
+        WebSocket.to("ws://127.0.0.1:9", timeout=1.0)
