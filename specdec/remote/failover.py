@@ -94,7 +94,9 @@ class Failover(Verifier):
     def verify(self, trees: Sequence[Tree | None]) -> Step:
         if self._restored and not self.first.restored:
             self._restored = False
-            if any(said := self.first.said_alone()):
+            rows = zip(trees, self.first.said_alone(), strict=True)
+            said = [tokens if tree is not None else [] for tree, tokens in rows]  # else a text has ended before it
+            if any(said):
                 return self._say(said)
         if self._away is not None and (step := self._return(trees, wait=False)):
             return step

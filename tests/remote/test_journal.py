@@ -138,3 +138,26 @@ def test_it_is_of_one_prompt_and_sampling(zoo: Target, head: Drafter, whole: byt
     for other, sampling in ((prompt(2), Sampling()), (prompt(), Sampling(temperature=1.0))):
         with pytest.raises(OptionError, match="that the journal's sequence 0 began with"):
             decoder(zoo, lines, head, path).stream(other, sampling, STOP)
+
+
+def test_what_was_said_after_the_end_of_a_text_is_not_said_again(zoo: Target, head: Drafter, tmp_path: Path) -> None:
+    """A drafter may have said more in one step than the text took, and the target agreed with the text's end."""
+    path, prompts, stops = tmp_path / "journal", [prompt(0), prompt(1)], [Stop(max_tokens=8), STOP]
+    wanted = Decoder(NoDrafter(), zoo).generate(prompts, stop=stops).tokens
+    lines = Lines(Server.of(zoo, [head]))
+    first, short = decoder(zoo, lines, head, path), list[int]()
+    for step in first.stream(prompts, stop=stops):
+        short += step.tokens[0]
+        if len(short) == 8:
+            break
+    journal = Journal(path)
+    journal.say(0, [5, 3])
+    journal.say(1, [5, 3])
+    journal.close()
+
+    readers = [Reader(), Reader()]
+    for step in decoder(zoo, Lines(Server.of(zoo, [head])), head, path).stream(prompts, stop=stops):
+        for number, reader in enumerate(readers):
+            reader.tokens[len(reader.tokens) - step.retracted[number] :] = step.tokens[number]
+
+    assert tuple(tuple(reader.tokens) for reader in readers) == wanted
