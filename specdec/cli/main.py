@@ -1,6 +1,7 @@
 """The `specdec` command."""
 
 import sys
+from importlib.metadata import entry_points
 from typing import Annotated, Any
 
 import typer
@@ -61,6 +62,8 @@ app.command(cls=Command)(generate)
 app.command(cls=Command)(plugins)
 app.command(cls=Command)(regenerate)
 app.command(cls=MethodCommand)(train)
+for point in entry_points(group="specdec.commands"):  # what plugins bring, as `specdec serve`
+    app.command(point.name, cls=Command)(point.load())
 
 if __name__ == "__main__":
     app()

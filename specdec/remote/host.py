@@ -75,7 +75,7 @@ class Host:
         finally:
             del self._lines[transport]
 
-    def connect(self) -> Transport:
+    def connect(self, tenant: str = "") -> Transport:
         """Make a line to the server inside this process.
 
         Raises:
@@ -84,7 +84,7 @@ class Host:
         if self._closed:
             raise ConnectionLost("expected a server that runs, got one that was stopped")
         near, far = pipe()
-        Thread(target=self.serve, args=[far], name="specdec line", daemon=True).start()
+        Thread(target=self.serve, args=[far, tenant], name="specdec line", daemon=True).start()
         return near
 
     def close(self) -> None:

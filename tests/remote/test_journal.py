@@ -1,5 +1,6 @@
 """What a client knows outlives it, wherever it was stopped."""
 
+from collections import Counter
 from pathlib import Path
 from random import Random
 
@@ -142,13 +143,12 @@ def test_it_is_of_one_prompt_and_sampling(zoo: Target, head: Drafter, whole: byt
 
 def test_what_was_said_after_the_end_of_a_text_is_not_said_again(zoo: Target, head: Drafter, tmp_path: Path) -> None:
     """A drafter may have said more in one step than the text took, and the target agreed with the text's end."""
-    path, prompts, stops = tmp_path / "journal", [prompt(0), prompt(1)], [Stop(max_tokens=8), STOP]
-    wanted = Decoder(NoDrafter(), zoo).generate(prompts, stop=stops).tokens
-    lines = Lines(Server.of(zoo, [head]))
-    first, short = decoder(zoo, lines, head, path), list[int]()
-    for step in first.stream(prompts, stop=stops):
-        short += step.tokens[0]
-        if len(short) == 8:
+    path, prompts, plain = tmp_path / "journal", [prompt(0), prompt(1)], Decoder(NoDrafter(), zoo)
+    end = next(token for token, count in Counter(plain.generate(prompts[0], stop=STOP).tokens[0]).items() if count == 1)
+    stops = [Stop(max_tokens=40, tokens=(end,)), STOP]
+    wanted = plain.generate(prompts, stop=stops).tokens
+    for step in decoder(zoo, Lines(Server.of(zoo, [head])), head, path).stream(prompts, stop=stops):
+        if step.tokens[0][-1:] == [end]:
             break
     journal = Journal(path)
     journal.say(0, [5, 3])

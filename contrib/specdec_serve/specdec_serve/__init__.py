@@ -1,6 +1,5 @@
 """A target on a server: the app that serves it, and the transport by which clients come."""
 
-from specdec_serve.app import app
-from specdec_serve.websocket import WebSocket
+import lazy_loader
 
-__all__ = ["WebSocket", "app"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,44 +1,51 @@
-"""The app: one port for drafters elsewhere, and for those who watch over it."""
-
-from collections.abc import Mapping
-from hmac import compare_digest
+"""The app: one port for drafters elsewhere, for OpenAI's clients, and for those who watch over it."""
 
 from starlette.applications import Starlette
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from specdec.remote import Host
 from specdec_serve.line import Line
+from specdec_serve.openai import OpenAI
+from specdec_serve.service import Service
+
+POLICY_VIOLATION = 1008
 
 
-def app(host: Host, tokens: Mapping[str, str] | None = None) -> Starlette:
-    """Serve what a host serves; `tokens` are the tenants by their bearer tokens, without which anyone may come."""
+def app(service: Service) -> Starlette:
+    """Serve a service: `/v1/split`, `/v1/models`, `/v1/completions`, `/v1/chat/completions` and the watchers' pages."""
+    openai = OpenAI(service)
 
     async def split(socket: WebSocket) -> None:
-        tenant = tenant_of(socket, tokens)
-        if tenant is None:
-            await socket.close(code=1008)  # before it is accepted: HTTP 403, and nothing was allocated
+        tenant = service.tenants.find(socket)
+        if tenant is None or service.draining:
+            await socket.close(code=POLICY_VIOLATION)  # before it is accepted: HTTP 403, and nothing was allocated
             return
         await socket.accept()
-        await Line(host, socket, tenant).serve()
+        await Line(service.host, socket, tenant, service.metrics["frame_bytes"]).serve()
 
-    async def alive(request: Request) -> Response:
+    async def alive(_: Request) -> Response:
         return PlainTextResponse("ok\n")
 
-    async def ready(request: Request) -> Response:
-        draining = host.server.draining
-        return PlainTextResponse("draining\n" if draining else "ok\n", 503 if draining else 200)
+    async def ready(_: Request) -> Response:
+        return PlainTextResponse("draining\n", 503) if service.draining else PlainTextResponse("ok\n")
 
-    routes = [WebSocketRoute("/v1/split", split), Route("/healthz", alive), Route("/readyz", ready)]
-    return Starlette(routes=routes)
+    async def metrics(request: Request) -> Response:
+        if service.tenants.find(request) is None:
+            return PlainTextResponse("expected a bearer token that is good\n", 401)
+        service.metrics["requests_running"].set(service.turns.running)
+        service.metrics["requests_waiting"].set(service.turns.waiting.total())
+        return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-
-def tenant_of(connection: HTTPConnection, tokens: Mapping[str, str] | None) -> str | None:
-    """Find who comes with a bearer token; None if nobody does. All tokens are compared, and each in constant time."""
-    if tokens is None:
-        return ""
-    scheme, _, given = connection.headers.get("authorization", "").partition(" ")
-    found = [tenant for token, tenant in tokens.items() if compare_digest(token.encode(), given.strip().encode())]
-    return found[0] if found and scheme.lower() == "bearer" else None
+    return Starlette(
+        routes=[
+            WebSocketRoute("/v1/split", split),
+            Route("/v1/models", openai.models),
+            Route("/v1/completions", openai.completions, methods=["POST"]),
+            Route("/v1/chat/completions", openai.chat, methods=["POST"]),
+            Route("/healthz", alive),
+            Route("/readyz", ready),
+            Route("/metrics", metrics),
+        ]
+    )

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import deque
+from contextlib import suppress
+from typing import Any
 
 from attrs import define, field
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -11,16 +13,20 @@ from specdec.split import Connection
 
 WAITING = 2**24
 """Bytes that may wait for a client who does not read; then the line is cut, and its sessions stay for a while."""
+AHEAD = 16
+"""Messages of a client that may wait for the server's thread; then no more of them are read."""
 
 
 @define(eq=False)
 class Line:
-    """Carries messages between a socket and a server that another thread runs."""
+    """Carries messages between a socket and a server that another thread runs; `frame_bytes` counts by direction."""
 
     host: Host
     socket: WebSocket
     tenant: str
+    frame_bytes: Any
     _loop: asyncio.AbstractEventLoop = field(factory=asyncio.get_running_loop, init=False)
+    _ahead: asyncio.Semaphore = field(factory=lambda: asyncio.Semaphore(AHEAD), init=False)
     _leaving: deque[bytes] = field(factory=deque, init=False)
     _news: asyncio.Event = field(factory=asyncio.Event, init=False)
     _waiting: int = field(default=0, init=False)
@@ -28,29 +34,46 @@ class Line:
 
     async def serve(self) -> None:
         """Serve the line until it breaks."""
-        connection = Connection(self._send, self.tenant)
-        self.host.submit(lambda: self.host.server.connect(connection))
+        connection, server = Connection(self._send, self.tenant), self.host.server
+        self.host.submit(lambda: server.connect(connection))
         writer = asyncio.create_task(self._write())
+
+        def take(data: bytes) -> None:
+            server.receive(connection, data)
+            self._call(self._ahead.release)
+
         try:
-            while self._open:
-                data = await self.socket.receive_bytes()
-                self.host.submit(lambda data=data: self.host.server.receive(connection, data))  # type: ignore[misc]
-        except WebSocketDisconnect:
-            pass
+            while (data := await self._read()) is not None:
+                await self._ahead.acquire()
+                self.host.submit(lambda data=data: take(data))  # type: ignore[misc]
         finally:
+            self.host.submit(lambda: server.disconnect(connection))
             self._end()
-            self.host.submit(lambda: self.host.server.disconnect(connection))
             await writer
+
+    async def _read(self) -> bytes | None:
+        """Wait for a message; None at the line's end, and for text, which is none of ours."""
+        try:
+            message = await self.socket.receive()
+        except (RuntimeError, WebSocketDisconnect):  # the writer has closed it
+            return None
+        data: bytes | None = message.get("bytes")
+        self.frame_bytes(direction="up").inc(len(data or b""))
+        return data if self._open else None
 
     def _send(self, data: bytes) -> None:
         """Take a message from the server's thread."""
-        self._loop.call_soon_threadsafe(self._queue, data)
+        self._call(self._queue, data)
+
+    def _call(self, act: Any, *args: Any) -> None:
+        with suppress(RuntimeError):  # the loop has ended, and the line with it
+            self._loop.call_soon_threadsafe(act, *args)
 
     def _queue(self, data: bytes) -> None:
         self._leaving.append(data)
         self._waiting += len(data)
         if self._waiting > WAITING:
-            self._end()
+            self._open = False
         self._news.set()
 
     def _end(self) -> None:
@@ -58,13 +81,13 @@ class Line:
         self._news.set()
 
     async def _write(self) -> None:
-        try:
+        with suppress(WebSocketDisconnect, RuntimeError, OSError):
             while self._open:
                 await self._news.wait()
                 self._news.clear()
                 while self._leaving and self._open:
                     data = self._leaving.popleft()
                     await self.socket.send_bytes(data)
+                    self.frame_bytes(direction="down").inc(len(data))
                     self._waiting -= len(data)
-        except (WebSocketDisconnect, RuntimeError, OSError):
-            self._open = False
+            await self.socket.close()

@@ -6,16 +6,14 @@ from threading import Event, Thread
 from typing import Any
 
 import pytest
-import uvicorn
-from specdec_serve import WebSocket, app
+from serving import RIGHT, TENANTS, listening, serving, target
+from specdec_serve import WebSocket
 from websockets.sync.server import serve
 
 from specdec import Decoder, OptionError, Sampling, Stop, Target, Transport, load_drafter
 from specdec.errors import ConnectionLost
-from specdec.remote import Host, Remote
-from specdec.split import Server
+from specdec.remote import Remote
 from specdec.testing import check_transport
-from tests.remote.hosts import toy
 
 
 def test_it_is_a_transport() -> None:
@@ -41,38 +39,30 @@ def test_it_is_a_transport() -> None:
 
 
 @pytest.fixture(scope="module")
-def target() -> Target:
-    return toy()
+def model() -> Target:
+    return target()
 
 
 @pytest.fixture(scope="module")
-def address(target: Target) -> Iterator[str]:
-    host = Host(Server.of(Target(target.model)))
-    config = uvicorn.Config(
-        app(host, {"right": "one"}), port=0, log_level="error", ws="websockets-sansio", ws_per_message_deflate=False
-    )
-    server = uvicorn.Server(config)
-    thread = Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        thread.join(0.01)
-    yield f"ws://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
-    host.close()
+def address(model: Target) -> Iterator[str]:
+    with (
+        serving(Target(model.model, tokenizer=model.tokenizer), tenants=TENANTS) as service,
+        listening(service) as server,
+    ):
+        yield f"ws://{server.address}"
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_a_target_on_a_server_says_what_it_says_here(target: Target, address: str, temperature: float) -> None:
-    remote = Remote(lambda: WebSocket.to(address, token="right"))
+def test_a_target_on_a_server_says_what_it_says_here(model: Target, address: str, temperature: float) -> None:
+    remote = Remote(lambda: WebSocket.to(address, token=RIGHT), model.tokenizer)
     prompts, sampling, stop = [[1, 2, 3], [4, 5]], Sampling(temperature=temperature, seed=3), Stop(max_tokens=30)
     with Decoder(load_drafter("ngram"), remote) as decoder:
         found = decoder.generate(prompts, sampling, stop)
 
-    assert found.tokens == Decoder(load_drafter("none"), target).generate(prompts, sampling, stop).tokens
+    assert found.tokens == Decoder(load_drafter("none"), model).generate(prompts, sampling, stop).tokens
 
 
-@pytest.mark.parametrize("token", ["", "wrong", "righ", "rightt"])
+@pytest.mark.parametrize("token", ["", "wrong", RIGHT[:-1], f"{RIGHT}t"])
 def test_who_has_no_token_is_not_let_in(address: str, token: str) -> None:
     with pytest.raises(ConnectionLost, match="403"):
         WebSocket.to(address, token=token or "none")
