@@ -1,7 +1,7 @@
 """The loop: propose, verify, advance."""
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -107,8 +107,8 @@ class Decoder:
         prompts: Prompt | Sequence[Prompt],
         sampling: Sampling | Sequence[Sampling] = Sampling(),  # noqa: B008
         stop: Stop | Sequence[Stop] = Stop(),  # noqa: B008
-    ) -> Iterator[Step]:
-        """Read the prompts now, then decode as the steps are asked for.
+    ) -> Generator[Step, None, None]:
+        """Read the prompts now, then decode as the steps are asked for; close it to end early.
 
         One `Sampling` for several prompts is spread over them as `Sampling.spread` says; there may be one for each,
         and a `Stop` for each. Prompts are text, messages, token ids, or what a tokenizer gives.
@@ -140,7 +140,7 @@ class Decoder:
         prompts: Prompt | Sequence[Prompt],
         sampling: Sampling | Sequence[Sampling],
         stop: Stop | Sequence[Stop],
-    ) -> tuple[Iterator[Step], Metrics]:
+    ) -> tuple[Generator[Step, None, None], Metrics]:
         """Read the prompts; give the steps that follow, and what counts them."""
         encoded = [encode(prompt, self.tokenizer) for prompt in batch(prompts)]
         options, stops = samplings_for(sampling, len(encoded)), stops_for(stop, len(encoded))
@@ -163,7 +163,9 @@ class Decoder:
         self.metrics = Metrics()
         return self._run(verifier, claim, context, ends, self.metrics), self.metrics
 
-    def _run(self, verifier: Verifier, claim: Claim, context: Context, ends: Ends, metrics: Metrics) -> Iterator[Step]:
+    def _run(
+        self, verifier: Verifier, claim: Claim, context: Context, ends: Ends, metrics: Metrics
+    ) -> Generator[Step, None, None]:
         texts = [RetractableText(self.tokenizer, prompt) for prompt in context.tokens] if self.tokenizer else []
         relays = (plugins().hook, self._observers)
         _tell(relays, "on_begin", context=context)

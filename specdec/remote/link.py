@@ -100,6 +100,7 @@ class Link:
     def flush(self) -> None:
         """Send what is to be sent, if there is a line."""
         with self.lock:
+            self._leave_abandoned()
             try:
                 while self._transport is not None and self.client.outbox:
                     self._transport.send(self.client.outbox.popleft())
@@ -120,9 +121,7 @@ class Link:
     def _exchange(self, patience: float) -> bool:
         """Send what is to be sent, and receive one message if one comes in time; say whether one came."""
         known = self.client.welcome
-        while self.abandoned:
-            for text in filter(None, self.abandoned.popleft()):
-                self.client.leave(text)
+        self._leave_abandoned()
         try:
             transport = self._line()
             self.client.remind(self.clock())
@@ -145,6 +144,11 @@ class Link:
         if self._alive:
             self._failures = 0
         return True
+
+    def _leave_abandoned(self) -> None:
+        while self.abandoned:
+            for text in filter(None, self.abandoned.popleft()):
+                self.client.leave(text)
 
     def _unfit(self, known: Welcome | None) -> SpecdecError | None:
         """Say why the server is of no use: it said so itself, or has another target than the one before."""

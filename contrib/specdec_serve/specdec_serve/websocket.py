@@ -1,7 +1,7 @@
 """The client's end of a WebSocket, one binary message for each of ours."""
 
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
@@ -62,5 +62,6 @@ class WebSocket(Transport):
         return message.encode() if isinstance(message, str) else message
 
     def close(self) -> None:
-        self._connection.close()
+        with suppress(ConnectionClosed):  # what broke it was said before
+            self._connection.close()
         self._stack.close()

@@ -1,0 +1,86 @@
+"""Where a server listens, and by what it is known there."""
+
+import ssl
+from ipaddress import ip_address
+from typing import Any
+
+from attrs import frozen
+
+from specdec import OptionError
+
+
+@frozen
+class Tls:
+    """Files of a certificate and its key, and of the authority whose certificates clients need, if they need any."""
+
+    cert: str
+    key: str
+    client_ca: str | None = None
+
+    @classmethod
+    def of(cls, cert: str | None, key: str | None, client_ca: str | None) -> "Tls | None":
+        """Read the files' names from a command line; None if there is none of them.
+
+        Raises:
+            OptionError: one of certificate and key is missing, or a file is not what it is to be.
+        """
+        if cert is None or key is None:
+            if any((cert, key, client_ca)):
+                raise OptionError(f"expected --tls-cert and --tls-key together, got {cert} and {key}")
+            return None
+        try:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(cert, key)
+            context.load_verify_locations(client_ca or cert)
+        except OSError as error:
+            names = ", ".join(filter(None, (cert, key, client_ca)))
+            raise OptionError(f"expected a certificate and its key in PEM, got {names}: {error}") from error
+        return cls(cert, key, client_ca)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What uvicorn is told."""
+        options = {"ssl_certfile": self.cert, "ssl_keyfile": self.key}
+        if self.client_ca is None:
+            return options
+        return {**options, "ssl_ca_certs": self.client_ca, "ssl_cert_reqs": ssl.CERT_REQUIRED}
+
+
+@frozen
+class Address:
+    """A host and a port."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Address":
+        """Read `HOST:PORT`; an IPv6 address stands in brackets.
+
+        Raises:
+            OptionError: it is something else.
+        """
+        host, _, port = text.rpartition(":")
+        if not host or not port.isdecimal() or int(port) > 65535 or (":" in host and not host.startswith("[")):
+            raise OptionError(f"expected HOST:PORT, such as 127.0.0.1:8000, got {text!r}")
+        return cls(host.strip("[]"), int(port))
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is reached from this machine alone."""
+        try:
+            return self.host == "localhost" or ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    def check(self, *, secure: bool) -> None:
+        """Check that nobody listens on a network without protection.
+
+        Raises:
+            OptionError: neither is it secure nor on this machine alone.
+        """
+        if not secure and not self.is_local:
+            raise OptionError(
+                f"expected --tls-cert, --tls-key and --token-file to listen at {self.host}, beyond this machine; "
+                f"--insecure does without, behind a proxy that has them"
+            )

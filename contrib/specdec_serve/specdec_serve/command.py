@@ -1,0 +1,88 @@
+"""`specdec serve`: a target for drafters elsewhere, and for OpenAI's clients."""
+
+import os
+from typing import Annotated
+
+from typer import Option
+
+from specdec.cli import options
+
+Drafters = Annotated[
+    list[str] | None,
+    Option(
+        "--drafter",
+        metavar="NAME[:PATH][:k=v,...]",
+        help="What clients draft with, so that its encoder runs here; the first also drafts for /v1/completions. "
+        "More than once for several. Else the zoo's head for the zoo's target.",
+    ),
+]
+Listen = Annotated[str, Option(metavar="HOST:PORT", help="Where to listen; port 0 takes any that is free.")]
+Name = Annotated[str | None, Option(metavar="NAME", help="What clients call the model; else the target's name.")]
+TokenFile = Annotated[
+    str | None, Option(metavar="FILE", help="TOML: a table for each tenant, with token and perhaps expires.")
+]
+Limit = Annotated[
+    list[str] | None,
+    Option(metavar="NAME=N", help="A limit of specdec.split.Limits, such as tenant_sessions=4. More than once."),
+]
+AtOnce = Annotated[int, Option(metavar="N", min=1, help="Requests for completions that are answered at a time.")]
+Grace = Annotated[float, Option(metavar="SECONDS", min=0, help="How long SIGTERM lets answers finish.")]
+Insecure = Annotated[bool, Option("--insecure", help="Listen beyond this machine without TLS or without tokens.")]
+Certificate = Annotated[str | None, Option(metavar="FILE", help="TLS: the certificate, with its chain.")]
+Key = Annotated[str | None, Option(metavar="FILE", help="TLS: the certificate's key.")]
+ClientCa = Annotated[str | None, Option(metavar="FILE", help="TLS: clients need a certificate of this authority.")]
+
+
+def serve(
+    target: options.Target = None,
+    drafters: Drafters = None,
+    listen: Listen = "127.0.0.1:8000",
+    name: Name = None,
+    policy: Annotated[str, Option(metavar="NAME[:k=v,...]", help="The shape of what is drafted here.")] = "auto",
+    token_file: TokenFile = None,
+    tls_cert: Certificate = None,
+    tls_key: Key = None,
+    tls_client_ca: ClientCa = None,
+    insecure: Insecure = False,
+    at_once: AtOnce = 4,
+    limit: Limit = None,
+    grace: Grace = 30.0,
+    device: options.Device = None,
+    weights: options.Weights = "auto",
+) -> None:
+    """Serve a target: to drafters elsewhere (`specdec generate --remote`), and to OpenAI's clients.
+
+    One port has /v1/split, a WebSocket; /v1/models, /v1/completions and /v1/chat/completions; /healthz, /readyz and
+    /metrics. SIGTERM lets answers finish and sends drafters away, who continue elsewhere.
+    """
+    from specdec.plugins import load_policy
+    from specdec_serve.address import Address, Tls
+    from specdec_serve.limits import read_limits
+    from specdec_serve.tenants import Tenants
+
+    tenants = Tenants() if token_file is None else Tenants.read(token_file)
+    tls = Tls.of(tls_cert, tls_key, tls_client_ca)
+    address = Address.parse(listen)
+    address.check(secure=insecure or bool(tls and tenants.tickets))
+    limits = read_limits(limit or ())
+    shape = load_policy(policy)
+
+    from specdec.cli.parts import HEAD, OTHER, find_target, is_zoo, load_target, read_drafter
+    from specdec_serve.draining import Draining
+    from specdec_serve.service import Service
+
+    folder = find_target(target)
+    names = drafters or [HEAD if is_zoo(target) else OTHER]
+    specs = [read_drafter(spec, target) for spec in names]
+    model = load_target(folder, "match", device, weights)
+    name = name or _name(target)
+    service = Service.of(model, specs, name=name, policy=shape, at_once=at_once, limits=limits, tenants=tenants)
+    try:
+        Draining(service, grace, host=address.host, port=address.port, **({} if tls is None else tls.options)).run()
+    finally:
+        service.close()
+
+
+def _name(target: str | None) -> str:
+    """Name a model as its folder is named, and one of the hub by its id."""
+    return os.path.basename(os.path.abspath(target)) if target and os.path.exists(target) else target or "zoo"

@@ -1,0 +1,66 @@
+"""The process: a socket, and an end that nobody notices."""
+
+import asyncio
+import signal
+from socket import socket
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from rich.console import Console
+
+from specdec_serve.app import app
+from specdec_serve.service import Service
+
+
+class Draining(uvicorn.Server):
+    """Serves until it is told to stop, then lets nobody in, waits for those who generate, and goes.
+
+    uvicorn itself closes all sockets at the first signal. Here the first one begins to drain, which takes `grace`
+    seconds at most, and the second ends it at once.
+    """
+
+    def __init__(self, service: Service, grace: float, **options: Any) -> None:
+        """Serve a service; the options are uvicorn's."""
+        fixed = {"ws": "websockets-sansio", "ws_per_message_deflate": False, "lifespan": "off", "access_log": False}
+        limits = {"ws_max_size": service.host.server.limits.message_bytes, "timeout_graceful_shutdown": 1}
+        super().__init__(uvicorn.Config(app(service), **{**fixed, **limits, "log_level": "warning", **options}))
+        self.service, self.grace = service, grace
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            console, scheme = Console(stderr=True, highlight=False), "https" if self.config.is_ssl else "http"
+            console.print(
+                f"{self.service.name} at {scheme}://{self.address}, drafters come to {scheme.replace('http', 'ws')}://{self.address}"
+            )
+
+    @property
+    def address(self) -> str:
+        """Host and port, once they are known."""
+        host, port = self.servers[0].sockets[0].getsockname()[:2]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.service.draining:
+            self.should_exit = True
+            if sig == signal.SIGINT:
+                self.force_exit = True
+        self.service.draining = True
+
+    async def on_tick(self, counter: int) -> bool:
+        if self.service.draining and not self.should_exit:
+            await self._drain()
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+    async def _drain(self) -> None:
+        """Wait for what is being generated, then send clients away, who continue elsewhere or alone."""
+        loop, service = asyncio.get_running_loop(), self.service
+        until = loop.time() + self.grace
+        while service.turns.running and loop.time() < until and not self.should_exit:
+            await asyncio.sleep(0.05)
+        told = loop.create_future()
+        service.host.submit(lambda: service.host.server.drain(0.0))
+        service.host.submit(lambda: loop.call_soon_threadsafe(told.set_result, None))
+        await told

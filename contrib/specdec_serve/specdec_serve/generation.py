@@ -1,0 +1,127 @@
+"""Answers as they are generated, with drafts of the server's own."""
+
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
+from queue import SimpleQueue
+from threading import Lock
+from typing import Any
+
+from attrs import define, field, frozen
+
+from specdec import Decoder, Drafter, Stop, Target, TreePolicy
+from specdec.ends import limits_of
+from specdec.remote import Host, Remote
+from specdec_serve.requests import Job
+from specdec_serve.stops import StopText
+
+STOP, LENGTH = "stop", "length"
+
+
+@frozen
+class Piece:
+    """What a step adds to an answer; `finish` says why it ended there, if it did."""
+
+    number: int
+    text: str
+    tokens: int
+    finish: str | None = None
+
+
+SteppedPieces = Generator[Piece, None, None]
+
+
+@define(eq=False)
+class Pieces:
+    """The pieces of a job's answers, each made by the thread that asks for it.
+
+    Closing ends the job, as soon as no thread is inside: a task that waits for one may be cancelled any time.
+    """
+
+    _steps: SteppedPieces
+    _lock: Any = field(factory=Lock, init=False)
+
+    def __iter__(self) -> Iterator[Piece]:
+        return self
+
+    def __next__(self) -> Piece:
+        """Take the next step.
+
+        Raises:
+            TransportError: the server had no room for the job, or stops.
+        """
+        with self._lock:
+            return next(self._steps)
+
+    def close(self) -> None:
+        """End the job."""
+        with self._lock:
+            self._steps.close()
+
+
+@define(eq=False)
+class Drafting:
+    """Generates with a target that a host serves, in the same passes as its clients elsewhere.
+
+    There are as many jobs at once as `drafters`, each of which serves one at a time.
+    """
+
+    host: Host
+    target: Target
+    drafters: SimpleQueue[Drafter]
+    policy: TreePolicy
+    patience: float = 60.0
+
+    def generate(self, job: Job, tenant: str) -> "Pieces":
+        """Generate a job's answers."""
+        return Pieces(self._generate(job, tenant))
+
+    def _generate(self, job: Job, tenant: str) -> SteppedPieces:
+        with ExitStack() as stack:
+            drafter = self.drafters.get()
+            stack.callback(self.drafters.put, drafter)
+            remote = Remote(
+                lambda: self.host.connect(tenant), self.target.tokenizer, codec="float32", patience=self.patience
+            )
+            decoder = stack.enter_context(Decoder(drafter, remote, self.policy))
+            limits = limits_of(job.prompts, [job.stop] * len(job.prompts), remote.max_length, remote.length_advice)
+            rows = enumerate(zip(job.prompts, limits, strict=True))
+            answers = [
+                Answer(number, limit - len(prompt), job.stop, remote.end_tokens) for number, (prompt, limit) in rows
+            ]
+            steps = decoder.stream(job.prompts, job.sampling, job.stop)
+            stack.callback(steps.close)  # before the decoder is, so that the server hears that the sessions have ended
+            for step in steps:
+                for answer, tokens, text in zip(answers, step.tokens, step.text or (), strict=True):
+                    if tokens:
+                        yield answer.add(tokens, text)
+            yield from (answer.end() for answer in answers if not answer.finished)
+
+
+@define(eq=False)
+class Answer:
+    """One answer so far, of at most `limit` tokens."""
+
+    number: int
+    limit: int
+    stop: Stop
+    end_tokens: tuple[int, ...]
+    tokens: int = 0
+    finished: bool = False
+    text: StopText = field()
+
+    @text.default
+    def _(self) -> StopText:
+        return StopText(self.stop.strings)
+
+    def add(self, tokens: list[int], text: str) -> Piece:
+        """Take what a step decided."""
+        self.tokens += len(tokens)
+        ended, full = tokens[-1] in self.end_tokens, self.tokens >= self.limit
+        piece = self.text.add(text, last=ended or full)
+        finish = STOP if ended or self.text.stopped else LENGTH if full else None
+        self.finished = finish is not None
+        return Piece(self.number, piece, len(tokens), finish)
+
+    def end(self) -> Piece:
+        """End it where a stop string ended it that begins in the prompt."""
+        return Piece(self.number, self.text.add("", last=True), 0, STOP)

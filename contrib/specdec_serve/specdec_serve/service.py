@@ -1,0 +1,72 @@
+"""All that a server serves with."""
+
+from collections.abc import Sequence
+from queue import SimpleQueue
+
+from attrs import define, field
+
+from specdec import Drafter, Target, TreePolicy, load_drafter, load_policy
+from specdec.remote import Host
+from specdec.spec import Spec
+from specdec.split import Limits
+from specdec_serve.generation import Drafting
+from specdec_serve.metered import MeteredServer
+from specdec_serve.metrics import Metrics
+from specdec_serve.tenants import Tenants
+from specdec_serve.turns import Turns
+
+
+@define(eq=False)
+class Service:
+    """A target with its host: drafters elsewhere come to `host`, `drafting` is done here.
+
+    While it drains, nobody new is let in; `turns` has who still generates.
+    """
+
+    name: str
+    target: Target
+    host: Host
+    drafting: Drafting
+    turns: Turns
+    metrics: Metrics
+    tenants: Tenants = field(factory=Tenants)
+    draining: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        target: Target,
+        drafters: Sequence[Spec] = (),
+        *,
+        name: str = "target",
+        policy: TreePolicy | None = None,
+        at_once: int = 4,
+        limits: Limits | None = None,
+        tenants: Tenants | None = None,
+    ) -> "Service":
+        """Serve a target with the encoders of all drafters; the first of them drafts here.
+
+        At most `at_once` requests are answered at a time, each with a drafter of its own.
+
+        Raises:
+            SpecdecError: a drafter does not load, or the target's rule is not `match`.
+        """
+        limits, first = limits or Limits(), drafters[0] if drafters else Spec.parse("none")
+        own = [_load(first, target) for _ in range(at_once)]
+        metrics = Metrics(name)
+        encoders = [own[0], *(_load(spec, target) for spec in drafters[1:])]
+        host = Host(MeteredServer.of(target, encoders, limits=limits, metrics=metrics))
+        queue = SimpleQueue[Drafter]()
+        for drafter in own:
+            queue.put(drafter)
+        drafting = Drafting(host, target, queue, policy or load_policy("auto"))
+        turns = Turns(at_once, limits.tenant_waiting)
+        return cls(name, target, host, drafting, turns, metrics, tenants or Tenants())
+
+    def close(self) -> None:
+        """Stop serving."""
+        self.host.close()
+
+
+def _load(spec: Spec, target: Target) -> Drafter:
+    return load_drafter(spec.name, spec.path, target, **spec.options)

@@ -1,0 +1,101 @@
+"""Nothing is left of those who leave, and nobody is cut off by a server that stops."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from signal import SIGTERM
+
+import httpx
+import pytest
+from serving import NAME, listening, plain, serving, target
+from specdec_serve import Service, WebSocket
+
+from specdec import Decoder, Sampling, Stop
+from specdec.drafters import NoDrafter
+from specdec.errors import TransportError
+from specdec.remote import Remote
+
+BODY = {"model": NAME, "prompt": [5, 6, 7], "temperature": 1, "seed": 3, "max_tokens": 400}
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    with serving(target(), at_once=2) as service:
+        yield service
+
+
+def until(done: Callable[[], bool]) -> None:
+    """Wait for what another thread is about to do."""
+    while not done():
+        time.sleep(0.01)
+
+
+def idle(service: Service) -> bool:
+    """Whether nobody is there, and all drafters are back."""
+    server = service.host.server
+    held = service.turns.running or service.turns.waiting.total() or len(server.store) or server.connections
+    return not held and service.drafting.drafters.qsize() == service.turns.at_once
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_nothing_is_left_of_a_client_who_goes_away(service: Service, stream: bool) -> None:
+    with listening(service) as server, httpx.Client(base_url=f"http://{server.address}") as client:
+        for _ in range(5):
+            if stream:
+                with client.stream("POST", "/v1/completions", json={**BODY, "stream": True}) as reply:
+                    assert next(reply.iter_lines()).startswith("data: {")
+            else:
+                with pytest.raises(httpx.ReadTimeout):
+                    client.post("/v1/completions", json=BODY, timeout=0.3)
+        until(lambda: idle(service))
+
+
+def test_overload_is_said_and_who_was_let_in_finishes(service: Service) -> None:
+    service.turns.tenant_waiting = 1
+    expected, _ = plain(target(), BODY["prompt"], Sampling(temperature=1, seed=3), Stop(400))
+    with listening(service) as server, ThreadPoolExecutor(12) as pool:
+        replies = list(
+            pool.map(lambda _: httpx.post(f"http://{server.address}/v1/completions", json=BODY, timeout=60), range(12))
+        )
+
+    refused = [reply for reply in replies if reply.status_code != 200]
+    assert refused
+    assert {reply.status_code for reply in refused} == {429}
+    assert {reply.headers["Retry-After"] for reply in refused} == {"1"}
+    assert {reply.json()["choices"][0]["text"] for reply in replies if reply.status_code == 200} == {expected}
+
+
+def test_a_server_that_stops_lets_answers_finish(service: Service) -> None:
+    expected, _ = plain(target(), BODY["prompt"], Sampling(temperature=1, seed=3), Stop(400))
+    with listening(service, grace=60) as server, httpx.Client(base_url=f"http://{server.address}") as client:
+        remote = Remote(partial(WebSocket.to, f"ws://{server.address}"), patience=2.0)
+        with client.stream("POST", "/v1/completions", json={**BODY, "stream": True}) as reply:
+            lines = reply.iter_lines()
+            text = [next(lines)]
+            server.handle_exit(SIGTERM, None)
+            assert httpx.get(f"http://{server.address}/readyz").status_code == 503
+            assert httpx.get(f"http://{server.address}/healthz").status_code == 200
+            refused = httpx.post(f"http://{server.address}/v1/completions", json=BODY)
+            text += list(lines)
+
+        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+        pieces = [json.loads(line[6:])["choices"][0]["text"] for line in text if line.startswith("data: {")]
+        assert "".join(pieces) == expected
+        with pytest.raises(TransportError):
+            Decoder(NoDrafter(), remote).generate([1, 2], stop=Stop(5))
+
+
+def test_a_second_signal_ends_it_at_once(service: Service) -> None:
+    with (
+        listening(service, grace=600) as server,
+        httpx.stream("POST", f"http://{server.address}/v1/completions", json={**BODY, "stream": True}) as reply,
+    ):
+        next(reply.iter_lines())
+        server.handle_exit(SIGTERM, None)
+        server.handle_exit(SIGTERM, None)
+        with suppress(httpx.TransportError, httpx.StreamConsumed):
+            reply.read()
+    until(lambda: idle(service))
