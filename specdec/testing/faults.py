@@ -5,14 +5,17 @@ import socket
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import wraps
 from math import inf, nextafter
 from random import Random
 from threading import Event, Thread
+from typing import Concatenate, ParamSpec
 
 from attrs import define, field
 
 SLICE = 1400
 """Bytes that are delayed together, about those of a packet."""
+P = ParamSpec("P")
 BY_RST = b"\1\0\0\0\0\0\0\0"
 """The option of a socket whose end is told by RST in place of FIN."""
 
@@ -69,6 +72,22 @@ class Line:
             end.close()
 
 
+def _arranged(method: Callable[Concatenate["FaultProxy", P], None]) -> Callable[Concatenate["FaultProxy", P], None]:
+    """Have the proxy's thread do something, and wait for it."""
+
+    @wraps(method)
+    def arrange(proxy: "FaultProxy", /, *values: P.args, **options: P.kwargs) -> None:
+        def act() -> None:
+            method(proxy, *values, **options)
+            done.set()
+
+        done = Event()
+        proxy._loop.call_soon_threadsafe(act)
+        done.wait()
+
+    return arrange
+
+
 class FaultProxy:
     """Stands between clients and the server at `target`, a host and a port, which may change for lines to come.
 
@@ -90,7 +109,7 @@ class FaultProxy:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._do(self._over.set)
+        self._loop.call_soon_threadsafe(self._over.set)
         self._thread.join()
 
     @property
@@ -98,45 +117,50 @@ class FaultProxy:
         """Where clients connect, as `127.0.0.1:PORT`."""
         return f"127.0.0.1:{self._port.result()}"
 
+    @_arranged
     def delay(self, latency: float = 0.0, jitter: float = 0.0, rate: float = inf) -> None:
         """Let bytes take `latency` seconds each way, plus or minus up to `jitter`, and at most `rate` a second pass."""
         for way in (self.up, self.down):
             way.latency, way.jitter, way.rate = latency, jitter, rate
 
+    @_arranged
     def cut(self, *, reset: bool = False) -> None:
         """Cut all lines that there are, by FIN or by RST."""
-        self._do(lambda: [line.cut(reset) for line in [*self.lines]])
+        for line in [*self.lines]:
+            line.cut(reset)
 
+    @_arranged
     def cut_after(self, *, up: float = inf, down: float = inf, reset: bool = False) -> None:
         """Cut a line once, after so many bytes, which still arrive."""
         self._resets = reset
-        self._do(lambda: [setattr(way, "end", way.count + n) for way, n in ((self.up, up), (self.down, down))])
+        self.up.end, self.down.end = self.up.count + up, self.down.count + down
 
+    @_arranged
     def corrupt(self, *, up: Iterable[int] = (), down: Iterable[int] = ()) -> None:
         """Flip bits once: bit 8n is the lowest one of byte n."""
-        ways = (self.up, [*up]), (self.down, [*down])
-        self._do(lambda: [setattr(way, "flips", {8 * way.count + bit for bit in bits}) for way, bits in ways])
+        for way, bits in ((self.up, up), (self.down, down)):
+            way.flips = {8 * way.count + bit for bit in bits}
 
+    @_arranged
     def swallow(self) -> None:
         """Take all that is sent and carry nothing: lines that there are for good, and new ones until `heal`."""
         self._swallows = True
-        self._do(lambda: [setattr(line, "dead", True) for line in self.lines])
+        for line in self.lines:
+            line.dead = True
 
+    @_arranged
     def refuse(self) -> None:
         """Let no line be made until `heal`."""
         self._refuses = True
 
+    @_arranged
     def heal(self) -> None:
         """Let lines from now on be as good as any."""
         self._swallows = self._refuses = False
-        self.delay(), self.cut_after(), self.corrupt()
+        for way in (self.up, self.down):
+            way.latency, way.jitter, way.rate, way.end = 0.0, 0.0, inf, inf
+            way.flips.clear()
         self.struck.clear()
-
-    def _do(self, act: Callable[[], object]) -> None:
-        """Have the proxy's thread do something, and wait for it."""
-        done = Future[object]()
-        self._loop.call_soon_threadsafe(lambda: done.set_result(act()))
-        done.result()
 
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
