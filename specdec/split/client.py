@@ -71,10 +71,7 @@ class Client:
         for text in self.texts.values():
             if text.retry is not None and text.retry <= now:
                 text.retry = None
-                if text.opened:
-                    self._verify(text)
-                else:
-                    self._open(text)
+                (self._verify if text.opened else self._open)(text)
 
     @property
     def reminder(self) -> float:
@@ -86,13 +83,15 @@ class Client:
 
         Raises:
             ProtocolError: it is no message, or none that may be sent here.
-            ConnectionLost: the server goes away.
+            ConnectionLost: the server goes away, or the line changes what it carries.
         """
         message = wire.read_from_server(data)
         if isinstance(message, wire.Welcome):
             self.welcome = message
         elif isinstance(message, wire.GoAway):
             raise ConnectionLost("the server goes away; another may take its place")
+        elif isinstance(message, wire.Refused) and message.code in (wire.Code.CORRUPT, wire.Code.DRAINING):
+            raise ConnectionLost(f"{message.code}: {message.detail}; another line may be better")
         elif isinstance(message, wire.Refused) and message.code in (wire.Code.VERSION, wire.Code.PROTOCOL):
             self.error = ProtocolError(f"the server refused what was sent: {message.detail}")
         elif (text := self.texts.get(message.sid)) is None:
@@ -123,8 +122,6 @@ class Client:
             return
         elif refusal.code in ERRORS:
             text.error = ERRORS[refusal.code](refusal.detail)
-        elif refusal.code is wire.Code.DRAINING:
-            raise ConnectionLost("the server stops; another may take its place")
         elif refusal.code in (wire.Code.OVERLOADED, wire.Code.EXPIRED):
             text.retry, self.turned_away = now + max(refusal.retry_ms, 1) / 1000, refusal.code
         elif text.opened:  # else the answer to its opening will tell

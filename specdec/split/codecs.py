@@ -99,10 +99,8 @@ def _decode(array: Array, codec: str) -> Tensor:
     if not array.data:
         return torch.zeros(array.shape)
     data, width = torch.frombuffer(bytearray(array.data), dtype=torch.uint8), prod(array.shape[1:])
-    if codec in INTEGERS:
-        values = INTEGERS[codec].decode(data.view(array.shape[0], -1), width)
-    else:
-        values = data.view(FLOATS[codec]).float()
+    whole = INTEGERS.get(codec)
+    values = whole.decode(data.view(array.shape[0], -1), width) if whole else data.view(FLOATS[codec]).float()
     if not values.isfinite().all():
         raise ProtocolError(f"expected finite features, got others in {array.shape}")
     return values.view(array.shape)

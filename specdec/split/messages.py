@@ -1,16 +1,18 @@
 """What client and server say to each other: msgpack arrays, of which the first entry tells what kind it is.
 
 Fields are only ever appended, with defaults, and no number is used twice; `VERSION` counts what is not compatible.
-Token ids are bytes, four for each, little-endian.
+Token ids are bytes, four for each, little-endian. A CRC-32 follows each message, little-endian too.
 """
 
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
+from zlib import crc32
 
 import msgspec
 import numpy as np
+from msgspec.msgpack import Decoder
 
-from specdec.errors import ProtocolError
+from specdec.errors import ConnectionLost, ProtocolError
 
 VERSION = 1
 ID = 16
@@ -33,6 +35,7 @@ class Code(StrEnum):
     EXPIRED = "expired"
     DRAINING = "draining"
     INTERNAL = "internal"
+    CORRUPT = "corrupt"
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True, tag=0):
@@ -158,29 +161,35 @@ class GoAway(Message, frozen=True, tag=10):
 FromClient = Hello | Open | Verify | Close
 FromServer = Welcome | Opened | Verified | Read | Refused | GoAway
 
-encode = msgspec.msgpack.Encoder().encode
-_from_client = msgspec.msgpack.Decoder(FromClient)
-_from_server = msgspec.msgpack.Decoder(FromServer)
+_encode = msgspec.msgpack.Encoder().encode
+_from_client: Decoder[FromClient] = Decoder(FromClient)
+_from_server: Decoder[FromServer] = Decoder(FromServer)
+T = TypeVar("T")
+
+
+def encode(message: Message) -> bytes:
+    """Write a message."""
+    return seal(_encode(message))
+
+
+def seal(data: bytes) -> bytes:
+    """Add a checksum: what a line changes would else be another sampling, or another end of a text."""
+    return data + crc32(data).to_bytes(4, "little")
 
 
 def read_from_client(data: bytes) -> FromClient:
     """Decode what a client sent.
 
     Raises:
+        ConnectionLost: the line has changed it.
         ProtocolError: it is no message of a client's.
     """
-    message: FromClient = _decode(_from_client, data)
-    return message
+    return _decode(_from_client, data)
 
 
 def read_from_server(data: bytes) -> FromServer:
-    """Decode what a server sent.
-
-    Raises:
-        ProtocolError: it is no message of a server's.
-    """
-    message: FromServer = _decode(_from_server, data)
-    return message
+    """Decode what a server sent; raises the same errors."""
+    return _decode(_from_server, data)
 
 
 def pack_tokens(tokens: list[int]) -> bytes:
@@ -196,12 +205,13 @@ def unpack_tokens(data: bytes) -> list[int]:
     """
     if len(data) % 4:
         raise ProtocolError(f"expected token ids of 4 bytes each, got {len(data)} bytes")
-    tokens: list[int] = np.frombuffer(data, "<u4").tolist()
-    return tokens
+    return list(np.frombuffer(data, "<u4").tolist())
 
 
-def _decode(decoder: Any, data: bytes) -> Any:
+def _decode(decoder: Decoder[T], data: bytes) -> T:
+    if seal(data[:-4]) != data:
+        raise ConnectionLost(f"the line has changed what it carries: {len(data)} bytes do not fit their checksum")
     try:
-        return decoder.decode(data)
+        return decoder.decode(data[:-4])
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise ProtocolError(f"expected a message of version {VERSION}, got {len(data)} bytes: {error}") from error

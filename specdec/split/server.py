@@ -7,7 +7,7 @@ from typing import Any
 from attrs import define, field
 from msgspec.structs import replace
 
-from specdec.errors import OptionError, PluginError, PromptError, ProtocolError, TreeError
+from specdec.errors import ConnectionLost, OptionError, PluginError, PromptError, ProtocolError, TreeError
 from specdec.features import Encoder, Needs
 from specdec.interfaces import Drafter
 from specdec.portable_sampling import unpack_sampling
@@ -55,8 +55,7 @@ class Server:
         self.store = Store(self.sessions, self.limits)
         if not self.sessions.rule.repeatable:
             raise OptionError(
-                f"expected the rule match, for what others say depends on the tree, so that a step that is repeated "
-                f"after a cut could change the text; got {self.sessions.rule!r}"
+                f"expected the rule match, for other rules let the text depend on trees, got {self.sessions.rule!r}"
             )
 
     @classmethod
@@ -65,8 +64,7 @@ class Server:
         needed = [drafter.needs.encoder for drafter in drafters]
         encoders = {encoder.digest: encoder for encoder in needed if encoder is not None and encoder.digest}
         vocabulary = "" if target.tokenizer is None else vocabulary_hash(target.tokenizer)
-        options = {"clock": time.monotonic, **options}
-        options |= {"tokenizer": vocabulary, "target": weights_hash(target.model)}
+        options = {"clock": time.monotonic, "tokenizer": vocabulary, "target": weights_hash(target.model), **options}
         return cls(target.sessions, encoders=encoders, end_tokens=target.end_tokens, **options)
 
     def connect(self, connection: Connection) -> None:
@@ -86,8 +84,9 @@ class Server:
             if not isinstance(message, wire.Hello) and not connection.greeted:
                 raise ProtocolError(f"expected Hello first, got {type(message).__name__}")
             self._take(connection, message)
-        except ProtocolError as error:
-            self.send(connection, wire.Refused(wire.Code.PROTOCOL, str(error)))
+        except (ProtocolError, ConnectionLost) as error:
+            code = wire.Code.PROTOCOL if isinstance(error, ProtocolError) else wire.Code.CORRUPT
+            self.send(connection, wire.Refused(code, str(error)))
 
     def tick(self) -> bool:
         """Take one turn; say whether there was anything to do."""
@@ -115,8 +114,8 @@ class Server:
             return
         record = self.store.records.get((connection.tenant, message.sid))
         if record is not None and self.stale(record, connection, message.epoch):
-            refusal = wire.Refused(wire.Code.STALE, "a newer line has this session", message.sid, record.epoch)
-            self.send(connection, refusal)
+            about = "a newer line has this session", message.sid, record.epoch
+            self.send(connection, wire.Refused(wire.Code.STALE, *about))
         elif isinstance(message, wire.Open):
             self._open(connection, message, record)
         elif isinstance(message, wire.Verify):
@@ -193,17 +192,15 @@ class Server:
 
     def _turn_away(self, connection: Connection, message: wire.Open | wire.Verify) -> None:
         code = wire.Code.DRAINING if self.draining else wire.Code.OVERLOADED
-        base, wait = getattr(message, "base", 0), round(1000 * self.limits.retry)
-        refusal = wire.Refused(code, "expected to be asked later", message.sid, message.epoch, base, wait)
-        self.send(connection, refusal)
+        about = message.sid, message.epoch, getattr(message, "base", 0), round(1000 * self.limits.retry)
+        self.send(connection, wire.Refused(code, "expected to be asked later", *about))
 
     def _needs(self, message: wire.Open) -> Needs:
         if message.codec not in CODECS:
             raise OptionError(f"expected a codec of {', '.join(CODECS)}, got {message.codec}")
         encoder = self.encoders.get(message.encoder)
         if message.encoder and encoder is None:
-            known = ", ".join(self.encoders) or "none"
-            raise OptionError(f"expected an encoder that the server has, of {known}; got {message.encoder}")
+            raise OptionError(f"expected an encoder of {', '.join(self.encoders) or 'none'}; got {message.encoder}")
         return Needs(message.hidden_states, message.keys_values, encoder, message.only_last)
 
     def stale(self, record: Record, connection: Connection, epoch: int) -> bool:

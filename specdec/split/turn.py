@@ -68,9 +68,8 @@ def _answer(server: "Server", record: Record, waiting: Waiting, decision: Decisi
     message, read = waiting.message, server.sessions.features([decision])
     features = {} if read is None else encode_features(read, record.opened.codec)
     record.hash.add(decision.tokens)
-    tokens = pack_tokens(decision.tokens)
-    about = message.sid, record.epoch, message.base
-    record.answer, record.waiting = Verified(*about, tokens, record.hash.digest, features), None
+    about = message.sid, record.epoch, message.base, pack_tokens(decision.tokens)
+    record.answer, record.waiting = Verified(*about, record.hash.digest, features), None
     record.used, record.arrived = server.clock(), len(record.sent)
     server.send(record.connection, record.answer)
 

@@ -11,11 +11,13 @@ from specdec.testing.check_split import check_split
 from specdec.testing.check_transport import check_transport
 from specdec.testing.check_verifier import check_verifier
 from specdec.testing.exhaustive import Exhaustive, enumerate_outcomes
+from specdec.testing.faults import FaultProxy
 from specdec.testing.keys import KeyAudit
 from specdec.testing.toys import toy_model
 
 __all__ = [
     "Exhaustive",
+    "FaultProxy",
     "KeyAudit",
     "check_drafter",
     "check_policy",

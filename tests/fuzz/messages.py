@@ -8,7 +8,7 @@ import sys
 import atheris
 
 with atheris.instrument_imports(include=["specdec.split"]):
-    from specdec.split.messages import read_from_client, read_from_server
+    from specdec.split.messages import read_from_client, read_from_server, seal
 
 from specdec import Tree
 from specdec.errors import ConnectionLost, ProtocolError
@@ -20,6 +20,7 @@ from tests.split.test_hostile import OPEN, PROMPT, Verify
 
 def one(data: bytes) -> None:
     """Take bytes as a message of either side: nothing but the protocol's own errors may come out."""
+    data = seal(data)
     try:
         message = read_from_client(data)
         if isinstance(message, Verify):

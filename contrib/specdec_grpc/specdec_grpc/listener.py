@@ -1,0 +1,113 @@
+"""The server's side: streams from a port to a host."""
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from hmac import compare_digest
+from threading import Thread
+from typing import Any
+
+import grpc
+
+from specdec import OptionError
+from specdec.errors import ConnectionLost
+from specdec.remote import Host
+from specdec.split import Connection
+from specdec_grpc.box import Box
+from specdec_grpc.wire import ADMITTED, ALIVE, METHOD, SERVICE, sizes, unchanged
+
+OPTIONS = (*ALIVE, ("grpc.so_reuseport", 0), ("grpc.http2.max_ping_strikes", 0))
+"""A port is of one server, and clients may look as often as they like whether it is there."""
+
+
+class Listener:
+    """Listens at a port, and carries the messages of each stream to a host and back.
+
+    Each stream has a thread that reads and one that writes, rather than tasks of `grpc.aio`, which leaks where a read
+    is cancelled: a thread's read ends when its stream does.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        address: str = "127.0.0.1:0",
+        tokens: Mapping[str, str] | None = None,
+        credentials: Any = None,
+        streams: int = 256,
+    ) -> None:
+        """Listen at `HOST:PORT`; port 0 is a free one, and `port` says which.
+
+        `tokens` are the tenants by their bearer tokens, without which anyone may come; `credentials` are those of
+        `grpc.ssl_server_credentials`, without which lines are not encrypted. `streams` are the most at a time.
+
+        Raises:
+            OptionError: it is not possible to listen there.
+        """
+        self._host, self._tokens = host, tokens
+        options = (*OPTIONS, *sizes(host.server.limits.message_bytes))
+        pool = ThreadPoolExecutor(streams, "specdec grpc")
+        self._server = grpc.server(pool, options=options, maximum_concurrent_rpcs=streams)
+        self._server.add_generic_rpc_handlers((handlers(self._exchange),))
+        try:
+            self.port = self._bind(address, credentials)
+        except RuntimeError as error:
+            raise OptionError(
+                f"expected an address to listen at, as 127.0.0.1:8000, got {address!r}: {error}"
+            ) from error
+        self._server.start()
+
+    def close(self, grace: float = 0.5) -> None:
+        """Take no new streams, and break those that are left after `grace` seconds."""
+        self._server.stop(grace).wait()
+
+    def _bind(self, address: str, credentials: Any) -> int:
+        if credentials is None:
+            return int(self._server.add_insecure_port(address))
+        return int(self._server.add_secure_port(address, credentials))
+
+    def _exchange(self, requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
+        """Serve one stream until it ends; who may not come is told so before anything is allocated."""
+        tenant = tenant_of(context.invocation_metadata(), self._tokens)
+        if tenant is None:
+            context.abort(grpc.StatusCode.UNAUTHENTICATED, "expected a bearer token that this server knows")
+            return
+        leaving = Box()
+        connection = Connection(lambda data: _offer(leaving, data), tenant)
+        context.send_initial_metadata(((ADMITTED, "1"),))
+        self._host.submit(lambda: self._host.server.connect(connection))
+        reader = Thread(target=self._read, args=(requests, connection, leaving), name="specdec grpc", daemon=True)
+        reader.start()
+        yield from leaving
+
+    def _read(self, requests: Iterator[bytes], connection: Connection, leaving: Box) -> None:
+        """Hand on what a client says, until it says no more or is gone."""
+        try:
+            for data in requests:
+                self._host.submit(lambda data=data: self._host.server.receive(connection, data))  # type: ignore[misc]
+        except Exception:  # an error of grpc's own without a type: the client is gone
+            pass
+        finally:
+            self._host.submit(lambda: self._host.server.disconnect(connection))
+            leaving.close("the client has ended the stream")
+
+
+def handlers(exchange: Any) -> Any:
+    """Make the generic handlers of the service, of one method."""
+    handler = grpc.stream_stream_rpc_method_handler(exchange, unchanged, unchanged)
+    return grpc.method_handlers_generic_handler(SERVICE, {METHOD: handler})
+
+
+def tenant_of(metadata: Any, tokens: Mapping[str, str] | None) -> str | None:
+    """Find who comes with a bearer token; None if nobody does. All tokens are compared, and each in constant time."""
+    if tokens is None:
+        return ""
+    header = next((value for key, value in metadata if key == "authorization"), "")
+    scheme, _, given = header.partition(" ")
+    found = [tenant for token, tenant in tokens.items() if compare_digest(token.encode(), given.strip().encode())]
+    return found[0] if found and scheme.lower() == "bearer" else None
+
+
+def _offer(leaving: Box, data: bytes) -> None:
+    """Send from the server's thread, which no client may stop."""
+    with suppress(ConnectionLost):  # its reader tells the server
+        leaving.offer(data)

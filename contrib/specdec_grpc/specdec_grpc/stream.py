@@ -1,0 +1,112 @@
+"""The client's end of a stream, as a transport."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any
+from urllib.parse import urlsplit
+
+import grpc
+
+from specdec import OptionError, Transport
+from specdec.errors import ConnectionLost
+from specdec_grpc.box import Box
+from specdec_grpc.wire import ADMITTED, ALIVE, METHOD, SERVICE, sizes, unchanged
+
+LARGEST = 2**26
+"""Bytes of a message that are taken from a server: features of a step, uncoded, of the largest models."""
+TOKEN = "SPECDEC_TOKEN"  # the name of a variable, and no secret
+OPTIONS = (*ALIVE, *sizes(LARGEST), ("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0))
+"""Each transport has a connection of its own: a shared one would outlive its being given up."""
+
+
+class Stream(Transport):
+    """One end of a stream: a thread reads as long as there is something to read, so that no read is ever cancelled."""
+
+    def __init__(self, arriving: Iterator[bytes], leaving: Box) -> None:
+        """Read from one side of a call; another thread is to send what comes into the box."""
+        self._arriving, self._leaving, self._arrived = arriving, leaving, Box()
+        Thread(target=self._read, name="specdec grpc", daemon=True).start()
+
+    @classmethod
+    def to(cls, address: str, token: str = "", root_certificates: str = "", timeout: float = 5.0) -> "Stream":
+        """Connect to `grpc://HOST:PORT`, or by TLS to `grpcs://HOST:PORT`.
+
+        `token` is a bearer token, by default that of `SPECDEC_TOKEN`. `root_certificates` is a PEM file of those who
+        may vouch for the server, by default the well-known ones; nobody is waited for longer than `timeout` seconds.
+
+        Raises:
+            ConnectionLost: nobody answers in time, or the server does not let this client in.
+            OptionError: the address is no such URL, or the file cannot be read.
+        """
+        channel, leaving, admission = _channel(address, root_certificates), Box(), SimpleQueue[str]()
+        token = token or os.environ.get(TOKEN, "")
+        metadata = [("authorization", f"Bearer {token}")] if token else []
+        call = channel.stream_stream(f"/{SERVICE}/{METHOD}", unchanged, unchanged)(iter(leaving), metadata=metadata)
+        stream = cls(_arriving(call, channel, admission.put), leaving)
+        try:
+            refusal = admission.get(timeout=timeout)
+        except Empty:
+            refusal = f"no answer within {timeout:g} seconds"
+        if refusal:
+            stream.close()
+            call.cancel()
+            raise ConnectionLost(f"expected a server at {address}, got {refusal}")
+        return stream
+
+    def send(self, message: bytes) -> None:
+        self._leaving.put(bytes(message))
+
+    def receive(self, timeout: float | None = None) -> bytes:
+        return self._arrived.take(timeout)
+
+    def close(self) -> None:
+        """Say that nothing more will come; the other end says so, too, or keepalive finds that it is gone."""
+        for box in (self._leaving, self._arrived):
+            box.close("the stream was closed")
+
+    def _read(self) -> None:
+        reason = "the other end has closed the stream"
+        try:
+            for message in self._arriving:
+                with suppress(ConnectionLost):  # closed here: the call is still read to its end
+                    self._arrived.put(message)
+        except grpc.RpcError as error:
+            reason = _why(error)
+        except Exception as error:  # whatever a server's iterator raises when its client is gone
+            reason = f"{type(error).__name__}: {error}"
+        finally:
+            for box in (self._arrived, self._leaving):
+                box.close(reason)
+
+
+def _channel(address: str, root_certificates: str) -> Any:
+    """Make a channel; it connects when it is used."""
+    url = urlsplit(address)
+    if url.scheme not in ("grpc", "grpcs") or not url.hostname or url.path.strip("/"):
+        raise OptionError(f"expected a URL, as grpcs://host:port, got {address!r}")
+    if url.scheme == "grpc":
+        return grpc.insecure_channel(url.netloc, OPTIONS)
+    try:
+        roots = Path(root_certificates).read_bytes() if root_certificates else None
+    except OSError as error:
+        raise OptionError(f"expected a PEM file of root certificates, got {root_certificates!r}: {error}") from error
+    return grpc.secure_channel(url.netloc, grpc.ssl_channel_credentials(roots), OPTIONS)
+
+
+def _arriving(call: Any, channel: Any, admit: Callable[[str], object]) -> Iterator[bytes]:
+    """Give what comes, and first of all say what came in the place of an admission; the channel ends with the call."""
+    try:
+        admitted = any(key == ADMITTED for key, _ in call.initial_metadata() or ())
+        admit("" if admitted else _why(call))
+        yield from call
+    finally:
+        channel.close()
+
+
+def _why(call: Any) -> str:
+    """Say why a call has ended, once it has."""
+    return f"{call.code().name}: {call.details()}"
