@@ -44,10 +44,11 @@ def generate(
 ) -> None:
     """Generate text, and say how fast it came.
 
-    In a terminal, drafted tokens that the target agreed with are green, its own tokens are plain, and tokens that it
-    has not seen, for it is out of reach, yellow. The text goes to standard output, the figures to standard error. The
-    target is sampled as its own generation config asks, but for what is given here. The exit code is 1 if the end of
-    the text was never verified.
+    In a terminal, drafted tokens that the target agreed with are green, its own tokens are plain, and what a drafter
+    said without the target is yellow.
+
+    The text goes to standard output, the figures to standard error. The target is sampled as its own generation config
+    asks, but for what is given here.
     """
     text = _read(prompt)
     from specdec.cli import run

@@ -89,6 +89,8 @@ def load(
     draft = load_drafter(spec.name, spec.path, model, **spec.options)
     if there:
         check_encoder(there.remote, draft, spec.text)
+        if isinstance(head := getattr(draft, "model", None), PreTrainedModel):
+            _spare_threads(head)
     elif remote.address is not None:
         if not isinstance(model, Target):
             raise OptionError(f"expected the verifier {LOCAL} with --remote, got {verifier}")
@@ -109,11 +111,15 @@ def load_target(folder: str, rule: str, device: str | None, weights: str = "auto
     quiet()
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     target = Target.from_pretrained(folder, load_rule(rule), device=place, weights=weights)
-    model = target.model
+    _spare_threads(target.model)
+    return target
+
+
+def _spare_threads(model: PreTrainedModel) -> None:
+    """Compute with one thread where a model is small."""
     small = model.device.type == "cpu" and model.num_parameters() < SMALL and not is_packed(model)
     if small and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)
-    return target
 
 
 def find_target(target: str | None) -> str:

@@ -41,7 +41,9 @@ class Watch:
         if self._before:
             self.status.lost()
         self._before = True
-        return Counting(self.connect(), self.traffic)
+        line = Counting(self.connect(), self.traffic)
+        self.status.connected()
+        return line
 
 
 def reach(options: RemoteOptions, files: str, tell: Callable[[str], None]) -> Reach:
@@ -55,10 +57,8 @@ def reach(options: RemoteOptions, files: str, tell: Callable[[str], None]) -> Re
     address, token = options.address or "", options.token()
     scheme = _scheme(address)
     own = {} if token is None else {"token": token}
-    made = _reach(Dialer(lambda: load_transport(scheme, address, **own)), options, tell, files=model_folder(files))
-    if made.remote.link.up:
-        tell(f"connected to {address}")
-    return made
+    dialer = Dialer(lambda: load_transport(scheme, address, **own))
+    return _reach(dialer, options, tell, files=model_folder(files))
 
 
 def reach_here(options: RemoteOptions, target: Target, drafter: Drafter) -> Reach:
@@ -89,7 +89,7 @@ def check_encoder(remote: Remote, drafter: Drafter, spec: str) -> None:
 
 
 def _reach(connect: Connect, options: RemoteOptions, tell: Callable[[str], None], **target: Any) -> Reach:
-    status = Status(tell)
+    status = Status(options.address or "", tell)
     watch = Watch(connect, status)
     journal = None if options.journal is None else Journal(options.journal)
     remote = Remote(watch, codec=options.codec, patience=options.patience, journal=journal, **target)

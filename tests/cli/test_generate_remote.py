@@ -172,6 +172,7 @@ def test_a_journal_continues_wherever_it_was_left(lines, plain, tmp_path, part, 
     figures = json.loads(specdec("--journal", path, "--json").stdout)
 
     assert first.exit_code == away
+    assert ("no connection to wire: yet, trying again\nno connection, continuing alone\n" in first.stderr) == away
     assert plain.startswith(first.stdout.removesuffix("\n"))
     assert len(first.stdout) > 1
     assert figures["text"] == plain
