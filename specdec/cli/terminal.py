@@ -50,10 +50,11 @@ class Terminal:
         self._line, self._tail, self._note = _last_line([*self._line, *settled]), tail, note
         tail, note = self._fitting()
         for text, style in [*spans, (tail, UNVERIFIED)]:
-            self._console.out(text, style=style, end="")
+            if text:
+                self._console.out(text, style=style, end="")
         self._console.file.flush()
-        self._notes.out(note, style="dim", end="")
-        self._notes.file.flush()
+        if note:
+            self._notes.out(note, style="dim", end="")
         self._below = tail + note
 
     def _erase(self) -> None:
@@ -63,6 +64,8 @@ class Terminal:
 
     def _fitting(self) -> tuple[str, str]:
         """Give as much of what is not settled as the terminal has rows for, and the note in a row of its own."""
+        if not (self._tail or self._note):
+            return "", ""
         width, height = self._console.size
         line = _text(self._line)
         note = f"\n{set_cell_size(self._note, width - 1).rstrip()}" if self._note else ""
