@@ -78,6 +78,7 @@ class Decoder:
         self.tokenizer = tokenizer or verifier.tokenizer
         self.metrics = Metrics()
         self._clock, self._learns = clock, verifier.repeatable and _learns(self.policy)
+        self._alone = load_policy(drafter.policy) if self._learns else self.policy
         self._chance, self._observers, self._warned = chance or Keyed(), observe(observers), False
 
     def generate(
@@ -193,11 +194,14 @@ class Decoder:
             verifier.close()
 
     def _propose(self, context: Context, claim: Claim) -> list[Tree | None]:
-        """Have the drafter grow trees for the sequences that are not done."""
+        """Have the drafter grow trees for the sequences that are not done.
+
+        Alone it has a policy that always drafts: one that learns may find that drafts are not worth their time.
+        """
         if all(context.done):
             return [None] * len(context.done)
         with claim.held():
-            trees = self.drafter.propose(context, self.policy)
+            trees = self.drafter.propose(context, self.policy if context.step.verified else self._alone)
         if [tree is None for tree in trees] != context.done:
             raise TreeError(
                 f"expected {type(self.drafter).__name__} to give a tree for sequences {context.active} of "

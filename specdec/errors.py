@@ -17,12 +17,14 @@ SpecdecError
 │   ├── WrongCheckpoint              a drafter's file is damaged, or made for another target
 │   └── NonFiniteLogits              it said NaN or infinity
 └── TransportError                   the other side cannot be reached
+    ├── AccessDenied                 the server does not let this client in
     ├── ConnectionLost               the pipe is broken, for good
     ├── TimedOut                     nothing came in time; the pipe may still be whole
     └── ProtocolError                it says what the protocol does not allow
 """
 
 __all__ = [
+    "AccessDenied",
     "ConnectionLost",
     "DataError",
     "DuplicateName",
@@ -111,6 +113,10 @@ class NonFiniteLogits(ModelError):
 
 class TransportError(SpecdecError):
     """Raised when the other side cannot be reached."""
+
+
+class AccessDenied(TransportError):
+    """Raised when a server does not let a client in, such as for a wrong token; asking again would be of no use."""
 
 
 class ConnectionLost(TransportError):

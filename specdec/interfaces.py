@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
+from os import PathLike
 
 from attrs import frozen
 from jaxtyping import Float
@@ -104,6 +105,8 @@ class Verifier(ABC):
     """The target's tokenizer, if it is at hand."""
     generation_config: GenerationConfig | None = None
     """How the target is decoded by default, by its own account."""
+    files: str | PathLike[str] | None = None
+    """A folder or a name on the hub with the files of a target that is elsewhere; heads read parts of it from there."""
     repeatable: bool = False
     """Whether the text is the same for every tree, as its rule's `repeatable` says."""
 

@@ -27,12 +27,12 @@ def eagle(path: str, target: Verifier, parts: str | None = None, device: str | N
     """Load an EAGLE-1/2 head for a target.
 
     For a target that is elsewhere, `parts` is the folder or the name on the hub that its embedding and output head
-    are read from, onto `device`; its layers are not.
+    are read from, onto `device`; by default it is the target's `files`. Its layers are not read.
 
     Raises:
         WrongCheckpoint: the file is damaged or made for another target.
         ModelError: there is nothing at `parts`.
-        OptionError: the target is not on this machine, and there is no `parts`.
+        OptionError: the target is not on this machine, and there are neither `parts` nor its `files`.
     """
     return EagleDrafter(*_load(EagleModel, path, target, parts, device))
 

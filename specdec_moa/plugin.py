@@ -30,12 +30,12 @@ def moa(
     """Load a head for a target: `tli` layers of target layer inference, by default as many as it was trained for.
 
     For a target that is elsewhere, `parts` is the folder or the name on the hub that its embedding, last layers, norm
-    and output head are read from, onto `device`; no other tensors of it are.
+    and output head are read from, onto `device`; by default it is the target's `files`. No other tensors are read.
 
     Raises:
         WrongCheckpoint: the file is damaged or made for another target.
         ModelError: there is nothing at `parts`.
-        OptionError: the target is not on this machine, and there is no `parts`.
+        OptionError: the target is not on this machine, and there are neither `parts` nor its `files`.
     """
     head = load(path, target_config(target, parts), target.tokenizer)
     used = target_parts(target, head.config.target_layer_inference if tli is None else tli, parts, device)

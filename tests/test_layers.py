@@ -37,6 +37,7 @@ LAYERS = [
 PUBLIC = {
     "specdec",
     "specdec.bench",
+    "specdec.errors",
     "specdec.heads",
     "specdec.remote",
     "specdec.split",

@@ -4,21 +4,29 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from typer import Exit
+
 from specdec.cli import options
+from specdec.cli.remote import Offline, RemoteOptions
+from specdec.cli.spread import spread
 from specdec.errors import PromptError
 
 if TYPE_CHECKING:
     from specdec.cli.parts import Parts
     from specdec.cli.run import Comparison, Run
 
+MATCH, LOCAL, AUTO = "match", "local", "auto"
+"""What rule, verifier and weights are if they are not given."""
 
+
+@spread
 def generate(
     prompt: options.Prompt = None,
     target: options.Target = None,
     drafter: options.Drafter = None,
     policy: options.Policy = None,
-    rule: options.Rule = "match",
-    verifier: options.Verifier = "local",
+    rule: options.Rule = MATCH,
+    verifier: options.Verifier = LOCAL,
     temperature: options.ModelTemperature = None,
     top_p: options.TopP = None,
     top_k: options.TopK = None,
@@ -29,16 +37,18 @@ def generate(
     max_tokens: options.MaxTokens = 200,
     stop: options.StopAt = None,
     device: options.Device = None,
-    weights: options.Weights = "auto",
-    remote: options.Remote = None,
+    weights: options.Weights = AUTO,
     compare: options.Compare = False,
     as_json: options.Json = False,
+    remote: RemoteOptions = RemoteOptions(),  # noqa: B008  (frozen)
 ) -> None:
     """Generate text, and say how fast it came.
 
-    In a terminal, drafted tokens that the target agreed with are green, its own tokens are plain. The text goes to
-    standard output, the figures to standard error. The target is sampled as its own generation config asks, but for
-    what is given here.
+    In a terminal, drafted tokens that the target agreed with are green, its own tokens are plain, and what a drafter
+    said without the target is yellow.
+
+    The text goes to standard output, the figures to standard error. The target is sampled as its own generation config
+    asks, but for what is given here.
     """
     text = _read(prompt)
     from specdec.cli import run
@@ -50,20 +60,23 @@ def generate(
     filters = {"top_k": top_k, "top_p": top_p, "min_p": min_p}
     changes = read(sampling or (), temperature=temperature, **filters, repetition_penalty=repetition_penalty, seed=seed)
     end = Stop(max_tokens, strings=stop or ())
-    parts = load(target, drafter, policy, rule, device, verifier, weights, remote)
+    given = (("rule", rule, MATCH), ("verifier", verifier, LOCAL), ("weights", weights, AUTO), ("device", device, None))
+    remote.check(compare=compare, local={name: value for name, value, default in given if value != default})
+    screen, keep = Screen(quiet=as_json), remote.offline is Offline.KEEP
+    parts = load(target, drafter, policy, rule, device, verifier, weights, remote, screen.note)
     job = run.Job(text, Sampling.of(parts.decoder.verifier.generation_config, **changes), end)
     options.check_sampled(job.sampling.temperature, **filters)
-    screen = Screen(quiet=as_json)
     if compare:
         run.warm_up(job, parts.plain, parts.decoder)
-    screen.begin(job.prompt, parts.decoder)
-    once = run.run(job, parts.decoder, screen.piece)
-    screen.end()
+    with screen.text(job.prompt, parts.decoder, parts.status):
+        once = run.run(job, parts.decoder, screen.show, keep=keep, traffic=parts.traffic)
     with screen.rounds() as show:
         comparison = run.compare(job, parts.plain, parts.decoder, show) if compare else None
     screen.figures(once, comparison)
     if as_json:
         print(json.dumps(_figures(once, comparison, parts, seed)))
+    if once.unverified:
+        raise Exit(1)
 
 
 def _read(prompt: str | None) -> str:
@@ -93,6 +106,9 @@ def _figures(run: "Run", comparison: "Comparison | None", parts: "Parts", seed: 
         "rule": parts.rule,
         "seed": seed,
     }
+    if run.traffic:
+        counts = {name: getattr(run, name) for name in ("unverified", "alone", "retracted", "restored")}
+        figures |= counts | {name: getattr(run.traffic, name) for name in ("round_trips", "bytes_up", "bytes_down")}
     if comparison:
         figures["plain_tokens_per_second"] = comparison.plain.tokens_per_second
         figures["speedup"] = comparison.speedup

@@ -21,9 +21,6 @@ Policy = Annotated[
 ]
 Rule = Annotated[str, Option(metavar="NAME[:k=v,...]", help="What decides which guesses are accepted.")]
 Verifier = Annotated[str, Option(metavar="NAME[:k=v,...]", help="What has the target check the guesses.")]
-Remote = Annotated[
-    str | None, Option(metavar="ADDRESS", help="Reach the target through a server; local: is one in this process.")
-]
 Temperature = Annotated[float, Option(metavar="T", help="0 is greedy.")]
 ModelTemperature = Annotated[
     float | None, Option(metavar="T", help="0 is greedy; else as the model's generation config says.")

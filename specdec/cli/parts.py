@@ -2,6 +2,7 @@
 
 import inspect
 import os
+from collections.abc import Callable
 
 import torch
 from attrs import evolve, frozen
@@ -10,7 +11,9 @@ from transformers import PreTrainedModel
 from transformers.utils import logging
 
 from specdec.bench.peers import ASSISTED
-from specdec.cli.remote import reach
+from specdec.cli.reach import Reach, check_encoder, reach, reach_here
+from specdec.cli.remote import RemoteOptions
+from specdec.cli.status import Status
 from specdec.decode import Decoder
 from specdec.drafters import NoDrafter
 from specdec.errors import ModelError, OptionError
@@ -20,6 +23,7 @@ from specdec.spec import Spec
 from specdec.target import Target
 from specdec.target.half import is_packed
 from specdec.target.weights import weights_hash
+from specdec.transports import Traffic
 
 TARGET, DRAFT = "zoo", "zoo-draft"
 """Models of `contrib/specdec_zoo`; what a drafter loads for this target is called `zoo-NAME` or `zoo-NAME-OPTION`."""
@@ -42,6 +46,17 @@ class Parts:
     drafter: str
     policy: str
     rule: str
+    reach: Reach | None = None
+
+    @property
+    def status(self) -> Status | None:
+        """What follows the line to a target that is elsewhere."""
+        return self.reach.status if self.reach else None
+
+    @property
+    def traffic(self) -> Traffic | None:
+        """What counts what that line carries."""
+        return self.reach.traffic if self.reach else None
 
 
 def load(
@@ -52,31 +67,43 @@ def load(
     device: str | None,
     verifier: str = LOCAL,
     weights: str = "auto",
-    remote: str | None = None,
+    remote: RemoteOptions = RemoteOptions(),  # noqa: B008  (frozen)
+    tell: Callable[[str], None] = print,
 ) -> Parts:
     """Load a target and a drafter for it; without names, the zoo and its head, or `ngram` for another target.
 
-    Where no policy is named it is `auto`, or the drafter's own if texts depend on trees.
+    Where no policy is named it is `auto`, or the drafter's own if texts depend on trees. Of a target on a server the
+    drafter's parts alone are loaded; `tell` is told what becomes of the line to it.
 
     Raises:
         ModelError: the zoo is needed and not installed.
-        OptionError: the target cannot be reached by the address of `remote`.
+        OptionError: the target cannot be reached by the address of `remote`, or the server lacks the drafter's encoder.
+        TransportError: there is no server.
     """
     folder = find_target(target)
     spec = read_drafter((HEAD if target is None else OTHER) if drafter is None else drafter, target)
     shape = None if policy is None else load_policy(policy)
-    if verifier == LOCAL:
-        model: Verifier = load_target(folder, rule, device, weights)
-    else:
-        model = load_verifier(verifier, folder, load_rule(rule))
+    quiet()
+    there = None if remote.here else reach(remote, folder, tell)
+    model = there.remote if there else _load_verifier(verifier, folder, rule, device, weights)
     draft = load_drafter(spec.name, spec.path, model, **spec.options)
-    plain = Decoder(NoDrafter(), model)
-    shape_name = policy or (AUTO if model.repeatable else draft.policy)
-    if remote is not None:
+    if there:
+        check_encoder(there.remote, draft, spec.text)
+        if isinstance(head := getattr(draft, "model", None), PreTrainedModel):
+            _spare_threads(head)
+    elif remote.address is not None:
         if not isinstance(model, Target):
             raise OptionError(f"expected the verifier {LOCAL} with --remote, got {verifier}")
-        model = reach(remote, model, draft)
-    return Parts(Decoder(draft, model, shape or load_policy(shape_name)), plain, spec.text, shape_name, rule)
+        there = reach_here(remote, model, draft)
+    shape_name = policy or (AUTO if model.repeatable else draft.policy)
+    decoder = Decoder(draft, there.verifier if there else model, shape or load_policy(shape_name))
+    return Parts(decoder, Decoder(NoDrafter(), model), spec.text, shape_name, rule, there)
+
+
+def _load_verifier(verifier: str, folder: str, rule: str, device: str | None, weights: str) -> Verifier:
+    if verifier == LOCAL:
+        return load_target(folder, rule, device, weights)
+    return load_verifier(verifier, folder, load_rule(rule))
 
 
 def load_target(folder: str, rule: str, device: str | None, weights: str = "auto") -> Target:
@@ -84,11 +111,15 @@ def load_target(folder: str, rule: str, device: str | None, weights: str = "auto
     quiet()
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     target = Target.from_pretrained(folder, load_rule(rule), device=place, weights=weights)
-    model = target.model
+    _spare_threads(target.model)
+    return target
+
+
+def _spare_threads(model: PreTrainedModel) -> None:
+    """Compute with one thread where a model is small."""
     small = model.device.type == "cpu" and model.num_parameters() < SMALL and not is_packed(model)
     if small and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)
-    return target
 
 
 def find_target(target: str | None) -> str:

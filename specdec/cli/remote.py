@@ -1,24 +1,105 @@
-"""A target that is reached as if it were elsewhere."""
+"""A target that is elsewhere, as a command line describes it."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+from attrs import fields, frozen
+from typer import Option
 
 from specdec.errors import OptionError
-from specdec.interfaces import Drafter, Verifier
-from specdec.remote import Host, Remote
-from specdec.split import Server
-from specdec.target import Target
 
 LOCAL = "local:"
 """The address of a server in this process, which has a thread of its own."""
+PANEL = "Remote target"
 
 
-def reach(address: str, target: Target, drafter: Drafter) -> Verifier:
-    """Serve a target, with what the drafter has run beside it, and reach it by an address.
+class Offline(StrEnum):
+    """What becomes of a text while the server is out of reach."""
 
-    Raises:
-        OptionError: the address is not of this process, or the target's rule cannot be served.
-    """
-    if address != LOCAL:
-        raise OptionError(f"expected --remote {LOCAL}, a server in this process; got {address!r}")
-    host = Host(Server.of(target, [drafter]))
-    remote = Remote(host.connect, target.tokenizer)
-    remote.generation_config = target.generation_config
-    return remote
+    VERIFY = "verify"
+    KEEP = "keep"
+    STOP = "stop"
+
+
+def _option(text: str, metavar: str | None = None, *names: str) -> Any:
+    return Option(*names, help=text, metavar=metavar, rich_help_panel=PANEL)
+
+
+WHERE = "Where the target is served, as wss://HOST:PORT; local: is a server in this process."
+OFFLINE = "Without the server the drafter continues alone, and the target then verifies that, or keeps it; or stop."
+Address = Annotated[str | None, _option(WHERE, "ADDRESS", "--remote")]
+TokenFile = Annotated[Path | None, _option("The bearer token for the server; else that of SPECDEC_TOKEN.", "FILE")]
+WhenOffline = Annotated[Offline, _option(OFFLINE)]
+Patience = Annotated[float, _option("How long a step may take before the server is out of reach.", "SECONDS")]
+JournalFile = Annotated[
+    Path | None, _option("Written as the text grows: the same command continues from it, offline too.", "FILE")
+]
+Codec = Annotated[str, _option("How features are sent: float32, float16, int8, or int4 at some cost.", "CODEC")]
+
+
+@frozen
+class RemoteOptions:
+    """Where the target is, and what is done when it is out of reach."""
+
+    address: Address = None
+    token_file: TokenFile = None
+    offline: WhenOffline = Offline.VERIFY
+    patience: Patience = 10.0
+    journal: JournalFile = None
+    codec: Codec = "float16"
+
+    @property
+    def here(self) -> bool:
+        """Whether the target is on this machine."""
+        return self.address in (None, LOCAL)
+
+    def check(self, *, compare: bool, local: Mapping[str, str | None]) -> None:
+        """Check that what is given means something; `local` has what is given of a target on this machine.
+
+        Raises:
+            OptionError: it does not.
+        """
+        defaults = RemoteOptions()
+        given = [one.name for one in fields(RemoteOptions) if getattr(self, one.name) != getattr(defaults, one.name)]
+        if self.address is None and given:
+            raise OptionError(f"expected --remote with {_flag(given[0])}, got {_flag(given[0])} alone")
+        if self.address == LOCAL and self.token_file is not None:
+            raise OptionError(f"expected no --token-file with --remote {LOCAL}, got {str(self.token_file)!r}")
+        if self.journal is not None and compare:
+            raise OptionError("expected --journal without --compare, for it is of one text; got both")
+        for name, value in local.items():
+            if not self.here:
+                raise OptionError(
+                    f"expected {_flag(name)} without --remote, for it is the server's to choose; got {value!r}"
+                )
+
+    def token(self) -> str | None:
+        """Read the bearer token, None if no file is named.
+
+        Raises:
+            OptionError: the file has none.
+        """
+        if self.token_file is None:
+            return None
+        try:
+            text = self.token_file.read_text("ascii").strip()
+        except (OSError, ValueError) as error:
+            raise OptionError(f"expected a file with a token, got {str(self.token_file)!r}: {error}") from error
+        if not text or not text.isprintable() or " " in text:
+            raise OptionError(f"expected one token in {str(self.token_file)!r}, got {len(text.split())} words")
+        return Token(text)
+
+
+class Token(str):
+    """A bearer token, which no message shows."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<token>"
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

@@ -1,19 +1,20 @@
 """A run of a decoder: timed, and compared with plain decoding."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from time import perf_counter
 
 from attrs import evolve, frozen
 
 from specdec.bench.rows import first_difference
-from specdec.context import Step
+from specdec.cli.transcript import Change, Transcript
 from specdec.decode import Decoder
 from specdec.metrics import Summary
 from specdec.options import Sampling, Stop
 from specdec.text import TextStream, encode
+from specdec.transports import Traffic
 
-Show = Callable[[str, bool], None]
-"""Takes the text that a token completes, and whether it was drafted."""
+Show = Callable[[Change], None]
+"""Takes what a step changes."""
 
 WARM_UP = 16
 ROUNDS = 3
@@ -32,17 +33,26 @@ class Job:
 
 @frozen
 class Run:
-    """What was generated, and in how many seconds, the reading of the prompt included."""
+    """What was generated, and in how many seconds, the reading of the prompt included.
+
+    `unverified` tokens at the end may be taken back if the target is asked. So many were said `alone`, `retracted`
+    then, or `restored` from a journal.
+    """
 
     tokens: tuple[int, ...]
     text: str
     seconds: float
     summary: Summary
+    unverified: int = 0
+    alone: int = 0
+    retracted: int = 0
+    restored: int = 0
+    traffic: Traffic | None = None
 
     @property
     def tokens_per_second(self) -> float:
         """How fast it was."""
-        return len(self.tokens) / self.seconds
+        return (len(self.tokens) - self.restored) / self.seconds
 
 
 @frozen
@@ -63,23 +73,25 @@ class Comparison:
         return first_difference(self.plain.tokens, self.fast.tokens)
 
 
-def run(job: Job, decoder: Decoder, show: Show | None = None) -> Run:
-    """Decode once, and show the text as it comes."""
-    tokens, text = list[int](), list[str]()
+def run(
+    job: Job, decoder: Decoder, show: Show | None = None, *, keep: bool = False, traffic: Traffic | None = None
+) -> Run:
+    """Decode once, and show the text as it comes; with `keep` what was said without the target stays."""
     stream = None
     if show and decoder.tokenizer:
         stream = TextStream(decoder.tokenizer, encode(job.prompt, decoder.tokenizer))
+    text, before = Transcript(stream, keep), traffic and traffic.copy()
     start = perf_counter()
     for step in decoder.stream(job.prompt, job.sampling, job.stop):
-        tokens += step.tokens[0]
-        text += step.text or ()
-        if show and stream:
-            for piece, drafted in _pieces(stream, step):
-                show(piece, drafted)
+        change = text.take(step)
+        if show:
+            show(change)
     seconds = perf_counter() - start
-    if show and stream:
-        show(stream.add([], last=True), False)
-    return Run(tuple(tokens), "".join(text), seconds, decoder.metrics.summary())
+    if show:
+        show(text.end())
+    counts = text.unsettled, text.alone, text.retracted, text.restored
+    sent = traffic.since(before) if traffic and before else None
+    return Run(tuple(text.tokens), text.text, seconds, decoder.metrics.summary(), *counts, sent)
 
 
 def warm_up(job: Job, *decoders: Decoder) -> None:
@@ -101,10 +113,3 @@ def compare(job: Job, plain: Decoder, fast: Decoder, show: Callable[[int], None]
 
 def _median(runs: list[Run]) -> Run:
     return sorted(runs, key=lambda run: run.seconds)[len(runs) // 2]
-
-
-def _pieces(stream: TextStream, step: Step) -> Iterator[tuple[str, bool]]:
-    """Give each token's text; a character of several tokens comes with the last of them."""
-    accepted = step.accepted[0]
-    for index, token in enumerate(step.tokens[0]):
-        yield stream.add([token], last=False), index < accepted

@@ -2,43 +2,64 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from unicodedata import category
 
 from rich.console import Console
 from rich.progress import Progress, TextColumn
 
 from specdec.cli.run import ROUNDS, Comparison, Run
+from specdec.cli.status import Status, counted
+from specdec.cli.terminal import UNVERIFIED, Terminal
+from specdec.cli.transcript import ALONE, DRAFTED, Change
 from specdec.decode import Decoder
 
-DRAFTED = "green"
+STYLES = {DRAFTED: "green", ALONE: UNVERIFIED}
 
 
 class Screen:
-    """Shows a run while it lasts: its text on standard output, all else on standard error."""
+    """Shows a run while it lasts: its text on standard output, all else on standard error.
+
+    In a terminal what is not verified is shown too, and written again once it is; elsewhere it is held back until then.
+    """
 
     def __init__(self, console: Console | None = None, figures: Console | None = None, quiet: bool = False) -> None:
         self.console = console or Console(quiet=quiet, highlight=False)
         self._figures = figures or Console(stderr=True, quiet=quiet, highlight=False)
+        able = self.console.is_terminal and not (self.console.is_dumb_terminal or self.console.quiet)
+        self._terminal = Terminal(self.console, self._figures) if able else None
+        self._status: Status | None = None
+        self._begun = False
 
-    def begin(self, prompt: str, decoder: Decoder) -> None:
-        """Show the text that is continued; a chat's answer stands alone."""
-        if self.console.is_terminal and not (decoder.tokenizer and decoder.tokenizer.chat_template):
-            self.console.out(prompt, style="dim", end="")
+    @contextmanager
+    def text(self, prompt: str, decoder: Decoder, status: Status | None = None) -> Iterator[None]:
+        """Show the text that is continued, and end the last line of what follows; a chat's answer stands alone."""
+        self._status = status
+        if self._terminal and not (decoder.tokenizer and decoder.tokenizer.chat_template):
+            self._begun = True
+            self._terminal.show([(prompt, "dim")], "")
+        try:
+            yield
+            self._begun = True
+        finally:
+            self._end()
 
-    def piece(self, text: str, drafted: bool) -> None:
-        """Show what a token adds, in the colour of where it came from."""
-        if self.console.quiet:
-            return
-        if not self.console.is_terminal:
-            self.console.file.write(text)
-            return
-        safe = "".join(letter if letter in "\n\t" or category(letter) != "Cc" else "\ufffd" for letter in text)
-        self.console.out(safe, style=DRAFTED if drafted else None, end="")
+    def show(self, change: Change) -> None:
+        """Show what a step changes, each piece in the colour of where it came from."""
+        if self._terminal:
+            self._begun = True
+            self._terminal.show([(piece.text, STYLES.get(piece.origin)) for piece in change.settled], change.tail)
+        elif change.settled and not self.console.quiet:
+            self._begun = True
+            self.console.file.write("".join(piece.text for piece in change.settled))
+            self.console.file.flush()
+        if self._status:
+            self._status.follow(change)
 
-    def end(self) -> None:
-        """End the text's last line."""
-        self.console.out("")
-        self.console.file.flush()
+    def note(self, text: str) -> None:
+        """Show what became of the line to a server: below the text, or where errors go if that is elsewhere."""
+        if self._terminal and self._begun and self._figures.is_terminal:
+            self._terminal.note(text)
+        else:
+            self._figures.out(text, style="dim")
 
     @contextmanager
     def rounds(self) -> Iterator[Callable[[int], None]]:
@@ -52,17 +73,42 @@ class Screen:
     def figures(self, run: Run, comparison: Comparison | None) -> None:
         """Show the figures."""
         timed, summary = comparison.fast if comparison else run, run.summary
-        legend = f" ([{DRAFTED}]drafted[/], the target's own)" if self.console.is_terminal else ""
-        self._figures.print(
+        unverified = f", [{UNVERIFIED}]not verified[/]" if run.alone else ""
+        legend = f" ([green]drafted[/], the target's own{unverified})" if self._terminal else ""
+        self._print(
             f"\n[bold]{timed.tokens_per_second:.1f} tokens/s[/], acceptance length {summary.acceptance_length:.2f}, "
-            f"{len(run.tokens)} tokens in {summary.steps} steps{legend}",
-            soft_wrap=True,
+            f"{len(run.tokens)} tokens in {summary.steps} steps{legend}"
         )
+        if run.traffic:
+            self._print(_line(run))
+        if run.unverified:
+            held = "" if self._terminal else ", and held back"
+            self._print(f"[{UNVERIFIED}]the last {counted(run.unverified, 'token')} were never verified{held}[/]")
         if comparison:
             place, speed = comparison.difference, comparison.plain.tokens_per_second
-            equal, differ = f"[{DRAFTED}]the texts are equal", f"[red]the texts differ from token {(place or 0) + 1} on"
-            self._figures.print(
+            equal, differ = "[green]the texts are equal", f"[red]the texts differ from token {(place or 0) + 1} on"
+            self._print(
                 f"plain decoding: {speed:.1f} tokens/s; speed-up {comparison.speedup:.2f}; "
-                f"{equal if place is None else differ}[/]",
-                soft_wrap=True,
+                f"{equal if place is None else differ}[/]"
             )
+
+    def _print(self, line: str) -> None:
+        self._figures.print(line, soft_wrap=True)
+
+    def _end(self) -> None:
+        if self._terminal and self._begun:
+            self._terminal.end()
+        elif self._begun:
+            self.console.out("")
+        self.console.file.flush()
+
+
+def _line(run: Run) -> str:
+    """Say what went over the line to a server, and what was said without it."""
+    traffic = run.traffic
+    if traffic is None:
+        return ""
+    counts = [(run.restored, "from the journal"), (run.alone, "said alone"), (run.retracted, "taken back")]
+    words = [f"{counted(number, 'token')} {what}" for number, what in counts if number]
+    sizes = f"{traffic.bytes_up / 1000:.1f} kB sent, {traffic.bytes_down / 1000:.1f} kB received"
+    return "; ".join([*words, f"{counted(traffic.round_trips, 'round trip')}, {sizes}"])

@@ -105,24 +105,28 @@ class TargetParts:
 
 
 def target_config(target: Verifier, path: str | PathLike[str] | None = None) -> PreTrainedConfig:
-    """Give the configuration of a target on this machine, or read that of the model at `path`.
+    """Give the configuration of a target on this machine, or read that of the model at `path`, else at its `files`.
 
     Raises:
-        OptionError: the target is elsewhere, and there is no `path`.
-        ModelError: there is no model at `path`.
+        OptionError: the target is elsewhere, and there is neither a `path` nor `files`.
+        ModelError: there is no model there.
     """
+    path = path or target.files
     return _model(target).config.get_text_config() if path is None else _read_config(path)
 
 
 def target_parts(
     target: Verifier, layers: int = 0, path: str | PathLike[str] | None = None, device: str | None = None
 ) -> TargetParts:
-    """Take the parts of a target on this machine, or read them from `path` onto `device`, by default a GPU if any.
+    """Take the parts of a target on this machine, or read them from `path`, else from its `files`, onto `device`.
+
+    The device is by default a GPU if there is any.
 
     Raises:
         OptionError, ModelError: as `target_config` does.
         UnsupportedModel, WrongCheckpoint: as `TargetParts.read` does.
     """
+    path = path or target.files
     if path is None:
         return TargetParts.of(_model(target), layers)
     return TargetParts.read(path, layers, device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -132,7 +136,7 @@ def _model(target: Verifier) -> PreTrainedModel:
     model = getattr(target, "model", None)
     if not isinstance(model, PreTrainedModel):
         raise OptionError(
-            f"expected a target on this machine, or `parts=` to read what a head needs of it, got {target!r}"
+            f"expected a target on this machine, or its `files` to read what a head needs of it, got {target!r}"
         )
     return model
 

@@ -1,9 +1,10 @@
 """The target on another machine: a verifier that asks a server, and one that continues without it."""
 
+from specdec.remote.dialer import Dialer
 from specdec.remote.failover import DraftOnly, Failover
 from specdec.remote.host import Host
 from specdec.remote.journal import Journal
 from specdec.remote.link import Connect, Link
 from specdec.remote.verifier import Remote
 
-__all__ = ["Connect", "DraftOnly", "Failover", "Host", "Journal", "Link", "Remote"]
+__all__ = ["Connect", "Dialer", "DraftOnly", "Failover", "Host", "Journal", "Link", "Remote"]

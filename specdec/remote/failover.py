@@ -76,6 +76,7 @@ class Failover(Verifier):
         self.first, self.second, self.keep, self.silence = first, second or DraftOnly(), keep, silence
         self.vocab_size, self.max_length, self.end_tokens = first.vocab_size, first.max_length, first.end_tokens
         self.length_advice, self.tokenizer, self.repeatable = first.length_advice, first.tokenizer, first.repeatable
+        self.files, self.generation_config = first.files, first.generation_config
         self._away: Away | None = None
         self._restored = self._silent = False
 

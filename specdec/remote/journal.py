@@ -82,11 +82,14 @@ class Journal:
         With `sync` each record is on the disk before anything else happens, so that it outlives the machine too.
 
         Raises:
-            OptionError: the file is no journal.
+            OptionError: the file is no journal, or cannot be written.
         """
         self.welcome: Welcome | None = None
         self.chapters: dict[int, Chapter] = {}
-        self._sync, self._file = sync, os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            self._sync, self._file = sync, os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise OptionError(f"expected a journal that can be written, got {os.fspath(path)}: {error}") from error
         with open(self._file, "rb", closefd=False) as file:
             data = file.read()
         if data[: len(MAGIC)] != MAGIC[: len(data)]:

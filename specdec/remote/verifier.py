@@ -17,6 +17,7 @@ from specdec.interfaces import Verifier
 from specdec.options import Sampling
 from specdec.plugins import load_transport
 from specdec.portable_sampling import pack_sampling
+from specdec.remote.dialer import Dialer
 from specdec.remote.features import together
 from specdec.remote.journal import Journal
 from specdec.remote.link import Connect, Link
@@ -24,6 +25,7 @@ from specdec.split.codecs import CODECS
 from specdec.split.messages import ID, Open, Welcome, encode, pack_tokens
 from specdec.split.text import Part, RemoteText
 from specdec.target.checks import check_prompt, check_tree
+from specdec.target.loading import Name, load_generation_config, load_tokenizer
 from specdec.tree import Tree
 from specdec.vocabulary import vocabulary_hash
 
@@ -45,6 +47,7 @@ class Remote(Verifier):
         connect: Connect,
         tokenizer: PreTrainedTokenizerBase | None = None,
         *,
+        files: Name | None = None,
         codec: str = "float16",
         window: int | None = None,
         patience: float = 10.0,
@@ -55,6 +58,8 @@ class Remote(Verifier):
     ) -> None:
         """Connect, and ask the server what its target is.
 
+        `files` is a folder or a name on the hub with the target's files: its tokenizer, unless there is one, its
+        generation config, and the parts of its weights that a head reads; else a drafter and a caller go without.
         `codec` codes features, and `window` is how many of a prompt's last tokens they are wanted of, by default all.
         A step is waited for `patience` seconds. With a `journal`, which is of one batch, what was decided outlives this
         process: the same prompts continue from there.
@@ -63,6 +68,7 @@ class Remote(Verifier):
             TransportError: there is no server, or it speaks another version.
             VocabularyMismatch: its target has another tokenizer.
             OptionError: there is no such codec, or a number means nothing.
+            ModelError: there is no tokenizer at `files`.
         """
         if codec not in CODECS:
             raise OptionError(f"expected a codec of {', '.join(CODECS)}, got {codec!r}")
@@ -70,6 +76,9 @@ class Remote(Verifier):
             raise OptionError(f"expected a patience above 0 and at most {LONGEST} seconds, got {patience!r}")
         if window is not None and (not isinstance(window, int) or window < 0):
             raise OptionError(f"expected a window of 0 or more tokens, or None for all, got {window!r}")
+        if files is not None:
+            self.files, self.generation_config = files, load_generation_config(files)
+            tokenizer = tokenizer or load_tokenizer(files)
         self.tokenizer, self.journal = tokenizer, journal
         self.codec, self.window, self.patience = codec, window, patience
         self.link = Link(connect, clock, sleep, random or Random())
@@ -95,7 +104,7 @@ class Remote(Verifier):
         scheme, colon, _ = address.partition(":")
         if not colon:
             raise OptionError(f"expected the address of a server, as TRANSPORT:REST, got {address!r}")
-        return cls(lambda: load_transport(scheme, address), tokenizer, **options)
+        return cls(Dialer(lambda: load_transport(scheme, address)), tokenizer, **options)
 
     def __repr__(self) -> str:
         return f"Remote({self.vocab_size} tokens, {self.max_length or 'any number of'} positions, {self.codec})"
@@ -160,6 +169,11 @@ class Remote(Verifier):
             raise TreeError("expected a tree for at least one sequence, got none")
 
     @property
+    def encoders(self) -> tuple[str, ...]:
+        """Digests of the encoders that the server has."""
+        return self._welcome.encoders
+
+    @property
     def most_nodes(self) -> int:
         """Nodes that a tree may have, by the server's limits."""
         return self._welcome.most_nodes
@@ -222,7 +236,7 @@ class Remote(Verifier):
 
     def _opening(self, prompt: Sequence[int], needs: Needs, sampling: Sampling) -> Open:
         digest = "" if needs.encoder is None else needs.encoder.digest
-        if needs.encoder is not None and digest not in self._welcome.encoders:
+        if needs.encoder is not None and digest not in self.encoders:
             raise OptionError(
                 f"expected an encoder that the server has as well, as `specdec serve --drafter` loads it; "
                 f"got {needs.encoder!r} with digest {digest or 'none'}"

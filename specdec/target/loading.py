@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from specdec.errors import ModelError, OptionError
 from specdec.kinds import check_kind
 from specdec.target.attention import use_grouped
 from specdec.target.half import pack_weights
 
-__all__ = ["Name", "load_model", "load_tokenizer", "model_folder"]
+__all__ = ["Name", "load_generation_config", "load_model", "load_tokenizer", "model_folder"]
 
 Name = str | PathLike[str]
 """A folder, a GGUF file, or a name on the hub."""
@@ -99,6 +99,23 @@ def load_tokenizer(name: Name) -> PreTrainedTokenizerBase:
         needless = f"; for token ids, Target(load_model({str(name)!r})) needs none" if Path(name).exists() else ""
         raise ModelError(f"{_cannot('tokenizer', name, error)}{needless}") from error
     return tokenizer
+
+
+def load_generation_config(name: Name) -> GenerationConfig:
+    """Load how a model is decoded by default, without the model: as transformers does it with one.
+
+    Raises:
+        ModelError: there is no such model.
+    """
+    folder = model_folder(name)
+    try:
+        return GenerationConfig.from_pretrained(folder)
+    except OSError:  # old models have it in their configuration
+        pass
+    try:
+        return GenerationConfig.from_pretrained(folder, config_file_name="config.json", _from_model_config=True)
+    except OSError as error:
+        raise _cannot("generation config", name, error) from error
 
 
 def _cannot(what: str, name: Name, error: Exception) -> ModelError:

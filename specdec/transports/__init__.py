@@ -1,5 +1,6 @@
 """Transports that need nothing but Python."""
 
+from specdec.transports.counting import Counting, Traffic
 from specdec.transports.local import LocalTransport, pipe
 
-__all__ = ["LocalTransport", "pipe"]
+__all__ = ["Counting", "LocalTransport", "Traffic", "pipe"]

@@ -5,8 +5,9 @@ from io import StringIO
 from rich.console import Console
 
 from specdec import Decoder, Stop, Target
-from specdec.cli.run import Job, _pieces, run
+from specdec.cli.run import Job, run
 from specdec.cli.screen import Screen
+from specdec.cli.transcript import ALONE, DRAFTED, OWN, Change, Piece, Transcript
 from specdec.context import Step
 from specdec.drafters import Ngram
 from specdec.options import Sampling
@@ -15,45 +16,52 @@ from tests.toys import byte_tokenizer
 
 
 def terminal():
-    return Console(file=StringIO(), force_terminal=True, color_system="standard", highlight=False)
+    return Console(file=StringIO(), force_terminal=True, color_system="standard", highlight=False, _environ={})
+
+
+def change(*pieces, tail="", **others):
+    return Change(tuple(Piece(*piece) for piece in pieces), tail, **others)
 
 
 def test_accepted_drafts_have_their_colour():
     console = terminal()
-    screen = Screen(console)
-    screen.piece("draft", True)
-    screen.piece("own", False)
+    Screen(console).show(change(("draft", DRAFTED), ("own", OWN), ("alone", ALONE)))
 
-    assert console.file.getvalue() == "\x1b[32mdraft\x1b[0mown"
+    assert console.file.getvalue() == "\x1b[32mdraft\x1b[0mown\x1b[33malone\x1b[0m"
 
 
 def test_a_terminal_is_not_given_control_characters():
     console = terminal()
-    Screen(console).piece("a\x1b[2Jb\nc", False)
+    Screen(console).show(change(("a\x1b[2Jb\nc", OWN)))
 
     assert console.file.getvalue() == "a\N{REPLACEMENT CHARACTER}[2Jb\nc"
 
 
-def test_a_pipe_is_given_the_text_as_it_is():
+def test_a_pipe_is_given_the_text_as_it_is_and_nothing_that_may_be_taken_back():
     console = Console(file=StringIO())
-    Screen(console).piece("a\x1b[2Jb\n\t[bold]c", True)
+    screen = Screen(console)
+    screen.show(change(("a\x1b[2Jb\n\t[bold]c", DRAFTED)))
+    screen.show(change(tail="wrong", verified=False))
+    screen.show(change(("right", OWN), retracted=1))
 
-    assert console.file.getvalue() == "a\x1b[2Jb\n\t[bold]c"
+    assert console.file.getvalue() == "a\x1b[2Jb\n\t[bold]cright"
 
 
 def test_a_character_of_several_tokens_comes_whole_with_its_last():
     tokenizer = byte_tokenizer()
     tokens = tokenizer("aéb")["input_ids"]
-    step = Step([tokens], [2])
-    pieces = list(_pieces(TextStream(tokenizer), step))
+    step = Step([tokens], [2], retracted=(0,))
+    pieces = Transcript(TextStream(tokenizer)).take(step).settled
 
-    assert pieces == [("a", True), ("", True), ("é", False), ("b", False)]
+    assert [(piece.text, piece.origin) for piece in pieces] == [
+        *[("a", DRAFTED), ("", DRAFTED), ("é", OWN), ("b", OWN)],
+    ]
 
 
 def test_pieces_make_the_text(target):
     decoder = Decoder(Ngram(), Target.from_pretrained(target))
     shown = []
     job = Job("abcabc", Sampling(temperature=1.0), Stop(max_tokens=40))
-    text = run(job, decoder, lambda text, drafted: shown.append(text)).text
+    text = run(job, decoder, lambda change: shown.extend(piece.text for piece in change.settled)).text
 
     assert "".join(shown) == text

@@ -1,12 +1,12 @@
 """Generation that continues without the target, and settles when it is back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
 
 import pytest
 import specdec_zoo
 
-from specdec import Decoder, Drafter, Sampling, Step, Stop, Target
+from specdec import Decoder, Drafter, Sampling, Step, Stop, Target, Tree, TreePolicy
 from specdec.drafters import NoDrafter
 from specdec.errors import TransportError
 from specdec.policies import Chain
@@ -68,6 +68,25 @@ def test_after_a_cut_the_text_is_the_target_s_own(zoo: Target, kind: str, temper
     assert reader.unverified == 0
     assert kind == "ngram" or reader.most >= 3
     assert decoder.metrics.summary().tokens < LENGTH  # what was said alone was not counted
+
+
+class Unwilling(TreePolicy):
+    """Learnt that drafts are not worth their time."""
+
+    def widths(self, tree: Tree) -> dict[int, int]:
+        return {}
+
+    def observe(self, trees: Sequence[Tree | None], step: Step, drafting: float, verifying: float) -> None: ...
+
+
+def test_a_policy_that_drafts_nothing_does_not_keep_a_drafter_from_continuing(zoo: Target) -> None:
+    made, lines = drafter("moa", zoo), lines_to(zoo, drafter("moa", zoo))
+    decoder = Decoder(made, Failover(remote(lines, zoo), silence=5.0), Unwilling())
+
+    reader = read(decoder, "def f(", Sampling(), lambda number: lines.cut() if number == 3 else None)
+
+    assert [len(step.tokens[0]) for step in reader.steps[:3]] == [1, 1, 1]
+    assert reader.unverified == LENGTH - 3
 
 
 def test_it_ends_unverified_if_the_target_stays_away(zoo: Target) -> None:

@@ -10,8 +10,6 @@ from specdec_serve.line import Line
 from specdec_serve.openai import OpenAI
 from specdec_serve.service import Service
 
-POLICY_VIOLATION = 1008
-
 
 def app(service: Service) -> Starlette:
     """Serve a service: `/v1/split`, `/v1/models`, `/v1/completions`, `/v1/chat/completions` and the watchers' pages."""
@@ -19,8 +17,11 @@ def app(service: Service) -> Starlette:
 
     async def split(socket: WebSocket) -> None:
         tenant = service.tenants.find(socket)
-        if tenant is None or service.draining:
-            await socket.close(code=POLICY_VIOLATION)  # before it is accepted: HTTP 403, and nothing was allocated
+        if tenant is None:
+            await socket.close()  # before it is accepted: HTTP 403, and nothing was allocated
+            return
+        if service.draining:
+            await socket.send_denial_response(PlainTextResponse("draining\n", 503, {"Retry-After": "1"}))
             return
         await socket.accept()
         await Line(service.host, socket, tenant, service.metrics["frame_bytes"]).serve()

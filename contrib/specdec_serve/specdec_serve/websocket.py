@@ -4,17 +4,19 @@ import os
 from contextlib import ExitStack, suppress
 from typing import Any
 
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 from websockets.sync.client import connect
 from websockets.sync.connection import Connection
 
 from specdec import OptionError, Transport
-from specdec.errors import ConnectionLost, TimedOut
+from specdec.errors import AccessDenied, ConnectionLost, TimedOut
 
 LARGEST = 2**26
 """Bytes of a message that are taken from a server: features of a step, uncoded, of the largest models."""
 ALIVE = {"ping_interval": 1.0, "ping_timeout": 1.5, "close_timeout": 0.5}
 """Seconds by which a half-open line is found out: the library's defaults take over 50."""
+DENIED = (401, 403)
+"""HTTP statuses of a server that does not let a client in."""
 TOKEN = "SPECDEC_TOKEN"  # the name of a variable, and no secret
 
 
@@ -30,7 +32,8 @@ class WebSocket(Transport):
         """Connect to a URL, as `wss://host`, with a bearer token if there is one, by default that of `SPECDEC_TOKEN`.
 
         Raises:
-            ConnectionLost: nobody answers in time, or the server does not let this client in.
+            AccessDenied: the server does not let this client in.
+            ConnectionLost: nobody answers in time.
             OptionError: the address is no URL of a WebSocket.
         """
         token = token or os.environ.get(TOKEN, "")
@@ -43,6 +46,10 @@ class WebSocket(Transport):
         except InvalidURI as error:
             raise OptionError(f"expected a URL, as wss://host:port, got {address!r}") from error
         except (OSError, InvalidHandshake) as error:
+            if isinstance(error, InvalidStatus) and error.response.status_code in DENIED:
+                given = "the one given" if token else f"none; --token-file or {TOKEN} gives one"
+                status = f"HTTP {error.response.status_code}"
+                raise AccessDenied(f"expected a token that {url} takes, got {given} ({status})") from error
             raise ConnectionLost(f"expected a server at {url}, got {type(error).__name__}: {error}") from error
         return cls(connection, stack)
 

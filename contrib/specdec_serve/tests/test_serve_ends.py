@@ -15,7 +15,7 @@ from specdec_serve import Service, WebSocket
 
 from specdec import Decoder, Sampling, Stop
 from specdec.drafters import NoDrafter
-from specdec.errors import TransportError
+from specdec.errors import ConnectionLost, TransportError
 from specdec.remote import Remote
 
 BODY = {"model": NAME, "prompt": [5, 6, 7], "temperature": 1, "seed": 3, "max_tokens": 400}
@@ -49,7 +49,7 @@ def test_nothing_is_left_of_a_client_who_goes_away(service: Service, stream: boo
                     assert next(reply.iter_lines()).startswith("data: {")
             else:
                 with pytest.raises(httpx.ReadTimeout):
-                    client.post("/v1/completions", json=BODY, timeout=0.3)
+                    client.post("/v1/completions", json=BODY, timeout=0.02)  # hundreds of passes take longer
         until(lambda: idle(service))
 
 
@@ -79,6 +79,8 @@ def test_a_server_that_stops_lets_answers_finish(service: Service) -> None:
             assert httpx.get(f"http://{server.address}/readyz").status_code == 503
             assert httpx.get(f"http://{server.address}/healthz").status_code == 200
             refused = httpx.post(f"http://{server.address}/v1/completions", json=BODY)
+            with pytest.raises(ConnectionLost, match="503"):
+                WebSocket.to(f"ws://{server.address}")
             text += list(lines)
 
         assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")

@@ -11,7 +11,7 @@ from specdec_serve import WebSocket
 from websockets.sync.server import serve
 
 from specdec import Decoder, OptionError, Sampling, Stop, Target, Transport, load_drafter
-from specdec.errors import ConnectionLost
+from specdec.errors import AccessDenied, ConnectionLost
 from specdec.remote import Remote
 from specdec.testing import check_transport
 
@@ -64,8 +64,8 @@ def test_a_target_on_a_server_says_what_it_says_here(model: Target, address: str
 
 @pytest.mark.parametrize("token", ["", "wrong", RIGHT[:-1], f"{RIGHT}t"])
 def test_who_has_no_token_is_not_let_in(address: str, token: str) -> None:
-    with pytest.raises(ConnectionLost, match="403"):
-        WebSocket.to(address, token=token or "none")
+    with pytest.raises(AccessDenied, match=r"got (none; --token-file|the one given).*403"):
+        WebSocket.to(address, token=token)
 
 
 def test_an_address_is_a_url() -> None:

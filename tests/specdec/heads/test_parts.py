@@ -118,7 +118,7 @@ def test_a_drafter_for_a_target_elsewhere(name: str, options: dict[str, int], tm
     remote = load_drafter(name, own, target=elsewhere, parts=at, **options)
     for one, two in zip(trees(usual), trees(remote), strict=True):
         check_same(one, two)
-    with pytest.raises(OptionError, match="expected a target on this machine, or `parts=`"):
+    with pytest.raises(OptionError, match="expected a target on this machine, or its `files`"):
         load_drafter(name, own, target=elsewhere)
     with pytest.raises(ModelError, match="no model can be read from"):
         load_drafter(name, own, target=elsewhere, parts=str(tmp_path / "nothing"))

@@ -1,0 +1,86 @@
+"""A text as its steps come: what is settled of it, and after that what may be taken back."""
+
+from attrs import define, field, frozen
+
+from specdec.context import Step
+from specdec.text import TextStream, in_common
+
+OWN, DRAFTED, ALONE = "own", "drafted", "alone"
+"""Where a piece of text came from: the target itself, a draft that it agreed with, a drafter that was never checked."""
+
+
+@frozen
+class Piece:
+    """What a token adds to a text: a character of several tokens comes with the last of them."""
+
+    text: str
+    origin: str
+
+
+@frozen
+class Change:
+    """What a step does to a text: `settled` takes the place of all that was not, and `tail` is what may be taken back.
+
+    `retracted` is how many tokens were taken back, for others came in their place.
+    """
+
+    settled: tuple[Piece, ...]
+    tail: str = ""
+    verified: bool = True
+    retracted: int = 0
+
+
+@define(eq=False)
+class Transcript:
+    """Follows one sequence; with `keep` nothing is taken back, and all is settled at once."""
+
+    stream: TextStream | None
+    keep: bool = False
+    tokens: list[int] = field(factory=list)
+    text: str = ""
+    verified: bool = True
+    alone: int = 0
+    """How many tokens were said without the target, those that were taken back included."""
+    retracted: int = 0
+    restored: int = 0
+    """How many tokens were there before, in a journal."""
+    _settled: int = 0
+    """How many tokens are settled."""
+    _characters: int = 0
+    """How many characters of the text are settled."""
+
+    def take(self, step: Step) -> Change:
+        """Take in a step."""
+        new, before = step.tokens[0], self.unsettled
+        gone = len(self.tokens) - step.retracted[0]
+        lost = self.tokens[gone:]
+        retracted = len(lost) - in_common(lost, new)
+        self.tokens[gone:] = new
+        if step.text is not None:
+            self.text = self.text[: len(self.text) - sum(step.retracted_text)] + step.text[0]
+        self.verified, self.retracted = step.verified, self.retracted + retracted
+        if not step.verified:
+            self.alone += len(new)
+        elif step.starts is not None and not before:
+            self.restored += len(new)
+        if not (step.verified or self.keep):
+            return Change((), self.text[self._characters :], verified=False)
+        drafted = len(self.tokens) - len(new) + step.accepted[0]
+        pieces = [self._piece(place, drafted, step.verified) for place in range(self._settled, len(self.tokens))]
+        self._settled, self._characters = len(self.tokens), len(self.text)
+        return Change(tuple(pieces), verified=step.verified, retracted=retracted)
+
+    def end(self) -> Change:
+        """Settle what is left of the last character, unless the text ends unsettled."""
+        left = self.stream.add([], last=True) if self.stream and self.unsettled == 0 else ""
+        return Change((Piece(left, OWN),), self.text[self._characters :], self.verified)
+
+    @property
+    def unsettled(self) -> int:
+        """How many tokens at the end may be taken back."""
+        return len(self.tokens) - self._settled
+
+    def _piece(self, place: int, drafted: int, verified: bool) -> Piece:
+        origin = DRAFTED if place < drafted else OWN
+        text = self.stream.add([self.tokens[place]], last=False) if self.stream else ""
+        return Piece(text, origin if verified else ALONE)
