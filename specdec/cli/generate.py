@@ -4,6 +4,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from attrs import evolve
 from typer import Exit
 
 from specdec.cli import options
@@ -70,6 +71,7 @@ def generate(
         run.warm_up(job, parts.plain, parts.decoder)
     with screen.text(job.prompt, parts.decoder, parts.status):
         once = run.run(job, parts.decoder, screen.show, keep=keep, traffic=parts.traffic)
+        once = evolve(once, restored=min(parts.restored, len(once.tokens)))
     with screen.rounds() as show:
         comparison = run.compare(job, parts.plain, parts.decoder, show) if compare else None
     screen.figures(once, comparison)

@@ -54,6 +54,11 @@ class Parts:
         return self.reach.status if self.reach else None
 
     @property
+    def restored(self) -> int:
+        """How many tokens a journal had of the text, before anything was decoded."""
+        return self.reach.restored if self.reach else 0
+
+    @property
     def traffic(self) -> Traffic | None:
         """What counts what that line carries."""
         return self.reach.traffic if self.reach else None

@@ -19,12 +19,16 @@ from specdec.transports import Counting, Traffic
 
 @frozen(eq=False)
 class Reach:
-    """The remote target, the same with what continues without it, and what counts and tells of the line."""
+    """The remote target, the same with what continues without it, and what counts and tells of the line.
+
+    A journal had so many tokens of the text, `restored` before anything is decoded.
+    """
 
     remote: Remote
     verifier: Verifier
     traffic: Traffic
     status: Status
+    restored: int
 
 
 @define(eq=False)
@@ -92,10 +96,11 @@ def _reach(connect: Connect, options: RemoteOptions, tell: Callable[[str], None]
     status = Status(options.address or "", tell)
     watch = Watch(connect, status)
     journal = None if options.journal is None else Journal(options.journal)
+    restored = sum(len(chapter.decided) for chapter in journal.chapters.values()) if journal else 0
     remote = Remote(watch, codec=options.codec, patience=options.patience, journal=journal, **target)
     stops = options.offline is Offline.STOP
     verifier = remote if stops else Failover(remote, keep=options.offline is Offline.KEEP)
-    return Reach(remote, verifier, watch.traffic, status)
+    return Reach(remote, verifier, watch.traffic, status, restored)
 
 
 def _scheme(address: str) -> str:

@@ -89,9 +89,9 @@ def run(
     seconds = perf_counter() - start
     if show:
         show(text.end())
-    counts = text.unsettled, text.alone, text.retracted, text.restored
+    counts = text.unsettled, text.alone, text.retracted
     sent = traffic.since(before) if traffic and before else None
-    return Run(tuple(text.tokens), text.text, seconds, decoder.metrics.summary(), *counts, sent)
+    return Run(tuple(text.tokens), text.text, seconds, decoder.metrics.summary(), *counts, traffic=sent)
 
 
 def warm_up(job: Job, *decoders: Decoder) -> None:

@@ -42,8 +42,6 @@ class Transcript:
     alone: int = 0
     """How many tokens were said without the target, those that were taken back included."""
     retracted: int = 0
-    restored: int = 0
-    """How many tokens were there before, in a journal."""
     _settled: int = 0
     """How many tokens are settled."""
     _characters: int = 0
@@ -51,8 +49,7 @@ class Transcript:
 
     def take(self, step: Step) -> Change:
         """Take in a step."""
-        new, before = step.tokens[0], self.unsettled
-        gone = len(self.tokens) - step.retracted[0]
+        new, gone = step.tokens[0], len(self.tokens) - step.retracted[0]
         lost = self.tokens[gone:]
         retracted = len(lost) - in_common(lost, new)
         self.tokens[gone:] = new
@@ -61,8 +58,6 @@ class Transcript:
         self.verified, self.retracted = step.verified, self.retracted + retracted
         if not step.verified:
             self.alone += len(new)
-        elif step.starts is not None and not before:
-            self.restored += len(new)
         if not (step.verified or self.keep):
             return Change((), self.text[self._characters :], verified=False)
         drafted = len(self.tokens) - len(new) + step.accepted[0]

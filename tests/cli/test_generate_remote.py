@@ -179,6 +179,15 @@ def test_a_journal_continues_wherever_it_was_left(lines, plain, tmp_path, part, 
     assert figures["restored"] > 0
 
 
+def test_what_a_target_says_late_is_not_restored(lines, plain):
+    """The drafter has nothing to say."""
+    lines.at, lines.seconds = 6, 1.5
+    figures = json.loads(specdec("--drafter", "none", "--json").stdout)
+
+    assert figures["text"] == plain
+    assert (figures["alone"], figures["retracted"], figures["restored"]) == (0, 0, 0)
+
+
 def test_a_journal_is_of_one_prompt(lines, tmp_path):
     path = tmp_path / "journal"
     specdec("--journal", path, length=4)
