@@ -16,7 +16,7 @@ def app(service: Service) -> Starlette:
     openai = OpenAI(service)
 
     async def split(socket: WebSocket) -> None:
-        tenant = service.tenants.find(socket)
+        tenant = service.tenants.find(socket.headers.get("authorization"))
         if tenant is None:
             await socket.close()  # before it is accepted: HTTP 403, and nothing was allocated
             return
@@ -33,7 +33,7 @@ def app(service: Service) -> Starlette:
         return PlainTextResponse("draining\n", 503) if service.draining else PlainTextResponse("ok\n")
 
     async def metrics(request: Request) -> Response:
-        if service.tenants.find(request) is None:
+        if service.tenants.find(request.headers.get("authorization")) is None:
             return PlainTextResponse("expected a bearer token that is good\n", 401)
         service.metrics["requests_running"].set(service.turns.running)
         service.metrics["requests_waiting"].set(service.turns.waiting.total())

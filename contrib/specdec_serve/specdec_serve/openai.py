@@ -92,7 +92,7 @@ class OpenAI:
         return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
 
     def _admit(self, request: Request) -> str:
-        tenant = self.service.tenants.find(request)
+        tenant = self.service.tenants.find(request.headers.get("authorization"))
         if tenant is None:
             raise Refusal(401, "expected a bearer token that is good", "authentication_error", "invalid_api_key")
         if self.service.draining:

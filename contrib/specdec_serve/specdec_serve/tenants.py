@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from attrs import frozen
-from starlette.requests import HTTPConnection
 
 from specdec import OptionError
 
@@ -57,11 +56,14 @@ class Tenants:
         """Let tenants in by their tokens, for good."""
         return cls(tuple(Ticket(tenant, token) for token, tenant in tokens.items()))
 
-    def find(self, connection: HTTPConnection) -> str | None:
-        """Find who comes; None if nobody may by this token. All tokens are compared, each in constant time."""
+    def find(self, authorization: str | None) -> str | None:
+        """Find who comes by what the header `Authorization` says; None if nobody may.
+
+        All tokens are compared, each in constant time.
+        """
         if not self.tickets:
             return ""
-        scheme, _, given = connection.headers.get("authorization", "").partition(" ")
+        scheme, _, given = (authorization or "").partition(" ")
         return _match(self.tickets, given.strip()) if scheme.lower() == "bearer" else None
 
 
