@@ -113,6 +113,18 @@ def test_a_new_process_continues_the_text(
     assert place < 1 or len(reader.steps) == 1
 
 
+@pytest.mark.slow
+def test_a_new_process_continues_from_any_record(
+    zoo: Target, head: Drafter, wanted: tuple[int, ...], whole: bytes, tmp_path: Path
+) -> None:
+    for end in records(whole):
+        path, reader = tmp_path / f"journal-{end}", Reader()
+        path.write_bytes(whole[:end])
+        for step in decoder(zoo, Lines(Server.of(zoo, [head])), head, path).stream(prompt(), stop=STOP):
+            reader.take(step)
+        assert tuple(reader.tokens) == wanted
+
+
 def test_it_continues_without_a_server_and_knows_what_the_drafter_had_learnt(
     zoo: Target, head: Drafter, wanted: tuple[int, ...], whole: bytes, tmp_path: Path
 ) -> None:

@@ -1,6 +1,7 @@
 """The transport keeps its promises, and a target behind it says what it says here."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from queue import Queue
 from threading import Event, Thread
 from typing import Any
@@ -62,7 +63,23 @@ def test_a_target_on_a_server_says_what_it_says_here(model: Target, address: str
     assert found.tokens == Decoder(load_drafter("none"), model).generate(prompts, sampling, stop).tokens
 
 
-@pytest.mark.parametrize("token", ["", "wrong", RIGHT[:-1], f"{RIGHT}t"])
+def test_sixteen_clients_at_once(model: Target, address: str) -> None:
+    """Half of them sampled; the server's passes are shared."""
+
+    def generate(number: int) -> tuple[int, ...]:
+        with Decoder(
+            load_drafter("ngram"), Remote(lambda: WebSocket.to(address, token=RIGHT), model.tokenizer)
+        ) as decoder:
+            return decoder.generate(prompts[number], samplings[number], Stop(24)).tokens[0]
+
+    prompts, samplings = [[number, 2, 3] for number in range(16)], [Sampling(n % 2, seed=n) for n in range(16)]
+    with ThreadPoolExecutor(16) as pool:
+        found = tuple(pool.map(generate, range(16)))
+
+    assert found == Decoder(load_drafter("none"), model).generate(prompts, samplings, Stop(24)).tokens
+
+
+@pytest.mark.parametrize("token", ["", "wrong", RIGHT[:-1], RIGHT + "t"])
 def test_who_has_no_token_is_not_let_in(address: str, token: str) -> None:
     with pytest.raises(AccessDenied, match=r"got (none; --token-file|the one given).*403"):
         WebSocket.to(address, token=token)
