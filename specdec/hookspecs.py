@@ -19,6 +19,7 @@ __all__ = [
     "on_end",
     "on_step",
     "register_drafters",
+    "register_listeners",
     "register_methods",
     "register_models",
     "register_policies",
@@ -83,6 +84,16 @@ def register_methods(register: Register) -> None:
 @hookspec
 def register_processors(register: Register) -> None:
     """Bring processors of logits: `factory(**options)`, for client and server of a split target alike."""
+
+
+@hookspec
+def register_listeners(register: Register) -> None:
+    """Bring ways to listen for clients of a target: `factory(host, address, admit, tls)`.
+
+    It listens at `HOST:PORT` for a `specdec.remote.Host`, and has a method `close`. `admit` is given what a client says
+    as its authorization, `Bearer TOKEN` or None, and gives the tenant, or None if it may not come. `tls` has the names
+    of files: `cert`, `key` and perhaps `client_ca`; or it is None.
+    """
 
 
 @hookspec

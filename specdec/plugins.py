@@ -43,6 +43,7 @@ KINDS = {
     "prompts": "register_prompts",
     "method": "register_methods",
     "processor": "register_processors",
+    "listener": "register_listeners",
 }
 
 

@@ -65,6 +65,9 @@ class Address:
             raise OptionError(f"expected HOST:PORT, such as 127.0.0.1:8000, got {text!r}")
         return cls(host.strip("[]"), int(port))
 
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
     @property
     def is_local(self) -> bool:
         """Whether it is reached from this machine alone."""

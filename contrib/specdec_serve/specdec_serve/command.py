@@ -17,6 +17,10 @@ Drafters = Annotated[
     ),
 ]
 Listen = Annotated[str, Option(metavar="HOST:PORT", help="Where to listen; port 0 takes any that is free.")]
+Also = Annotated[
+    list[str] | None,
+    Option(metavar="KIND://HOST:PORT", help="Listen there too, in another way that a plugin brings, such as grpc."),
+]
 Name = Annotated[str | None, Option(metavar="NAME", help="What clients call the model; else the target's name.")]
 TokenFile = Annotated[
     str | None, Option(metavar="FILE", help="TOML: a table for each tenant, with token and perhaps expires.")
@@ -37,6 +41,7 @@ def serve(
     target: options.Target = None,
     drafters: Drafters = None,
     listen: Listen = "127.0.0.1:8000",
+    also: Also = None,
     name: Name = None,
     policy: Annotated[str, Option(metavar="NAME[:k=v,...]", help="The shape of what is drafted here.")] = "auto",
     token_file: TokenFile = None,
@@ -58,12 +63,14 @@ def serve(
     from specdec.plugins import load_policy
     from specdec_serve.address import Address, Tls
     from specdec_serve.limits import read_limits
+    from specdec_serve.listening import Listening, listening
     from specdec_serve.tenants import Tenants
 
     tenants = Tenants() if token_file is None else Tenants.read(token_file)
     tls = Tls.of(tls_cert, tls_key, tls_client_ca)
-    address = Address.parse(listen)
-    address.check(secure=insecure or bool(tls and tenants.tickets))
+    address, others = Address.parse(listen), [Listening.parse(text) for text in also or ()]
+    for one in (address, *(other.address for other in others)):
+        one.check(secure=insecure or bool(tls and tenants.tickets))
     limits = read_limits(limit or ())
     shape = load_policy(policy)
 
@@ -78,7 +85,8 @@ def serve(
     name = name or _name(target)
     service = Service.of(model, specs, name=name, policy=shape, at_once=at_once, limits=limits, tenants=tenants)
     try:
-        Draining(service, grace, host=address.host, port=address.port, **({} if tls is None else tls.options)).run()
+        with listening(others, service, tls):
+            Draining(service, grace, host=address.host, port=address.port, **({} if tls is None else tls.options)).run()
     finally:
         service.close()
 
