@@ -1,5 +1,6 @@
 """The client's end of a WebSocket, one binary message for each of ours."""
 
+import logging
 import os
 from contextlib import ExitStack
 from typing import Any
@@ -13,8 +14,10 @@ from specdec.errors import ConnectionLost, TimedOut
 
 LARGEST = 2**26
 """Bytes of a message that are taken from a server: features of a step, uncoded, of the largest models."""
-ALIVE = {"ping_interval": 1.0, "ping_timeout": 1.5, "close_timeout": 0.5}
+ALIVE = {"ping_interval": 1.0, "ping_timeout": 1.0, "close_timeout": 0.5}
 """Seconds by which a half-open line is found out: the library's defaults take over 50."""
+LOG = logging.getLogger(__name__)
+LOG.addHandler(logging.NullHandler())  # a line that breaks is an error for who uses it, and no traceback on a terminal
 TOKEN = "SPECDEC_TOKEN"  # the name of a variable, and no secret
 
 
@@ -36,7 +39,7 @@ class WebSocket(Transport):
         token = token or os.environ.get(TOKEN, "")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         url = address if address.count("/") > 2 else f"{address.rstrip('/')}/v1/split"
-        limits = {"compression": None, "open_timeout": timeout, "max_size": LARGEST, **ALIVE, **options}
+        limits = {"compression": None, "open_timeout": timeout, "max_size": LARGEST, "logger": LOG, **ALIVE, **options}
         stack = ExitStack()
         try:
             connection = stack.enter_context(connect(url, additional_headers=headers, **limits))
