@@ -1,7 +1,6 @@
 """What a server does not do: what comes too late, what is too much, what nobody has used for long."""
 
 import ast
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -47,7 +46,7 @@ def hear(peer: Peer, *messages: object) -> None:
 
 
 @pytest.fixture
-def passes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The sizes of the passes over trees that are made."""
     sizes, verify = list[int](), Sessions.verify
 
@@ -56,7 +55,7 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
         return verify(sessions, some, trees)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Sessions, "verify", count)
-    yield sizes
+    return sizes
 
 
 def test_a_step_whose_time_is_over_is_not_computed(server: Server, clock: Clock, passes: list[int]) -> None:

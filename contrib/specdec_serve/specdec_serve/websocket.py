@@ -5,7 +5,7 @@ import os
 from contextlib import ExitStack
 from typing import Any
 
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketException
 from websockets.sync.client import connect
 from websockets.sync.connection import Connection
 
@@ -45,7 +45,7 @@ class WebSocket(Transport):
             connection = stack.enter_context(connect(url, additional_headers=headers, **limits))
         except InvalidURI as error:
             raise OptionError(f"expected a URL, as wss://host:port, got {address!r}") from error
-        except (OSError, InvalidHandshake) as error:
+        except (OSError, WebSocketException) as error:
             raise ConnectionLost(f"expected a server at {url}, got {type(error).__name__}: {error}") from error
         return cls(connection, stack)
 
