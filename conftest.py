@@ -25,6 +25,7 @@ UNCHECKED = (
     "contrib/specdec_smollm2/tests/",
     "tests/bench/",
     "tests/cli/",
+    "tests/faults/",
     "tests/mutants/",
     "tests/remote/test_spoilt",
     "tests/specdec/policies/test_auto",

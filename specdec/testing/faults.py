@@ -77,13 +77,10 @@ def _arranged(method: Callable[Concatenate["FaultProxy", P], None]) -> Callable[
 
     @wraps(method)
     def arrange(proxy: "FaultProxy", /, *values: P.args, **options: P.kwargs) -> None:
-        def act() -> None:
+        async def act() -> None:
             method(proxy, *values, **options)
-            done.set()
 
-        done = Event()
-        proxy._loop.call_soon_threadsafe(act)
-        done.wait()
+        asyncio.run_coroutine_threadsafe(act(), proxy._loop).result()
 
     return arrange
 
@@ -130,10 +127,11 @@ class FaultProxy:
             line.cut(reset)
 
     @_arranged
-    def cut_after(self, *, up: float = inf, down: float = inf, reset: bool = False) -> None:
+    def cut_after(self, *, up: int | None = None, down: int | None = None, reset: bool = False) -> None:
         """Cut a line once, after so many bytes, which still arrive."""
         self._resets = reset
-        self.up.end, self.down.end = self.up.count + up, self.down.count + down
+        for way, size in ((self.up, up), (self.down, down)):
+            way.end = inf if size is None else way.count + size
 
     @_arranged
     def corrupt(self, *, up: Iterable[int] = (), down: Iterable[int] = ()) -> None:

@@ -67,7 +67,7 @@ class SpoiltLines(Lines):
 
 
 class Places:
-    """Spoils what has the byte `place` of a direction in it, once; `change` is given the byte in the message."""
+    """Spoils the message with the byte `place` of a direction in it, once: `change` gets it, and where the byte is."""
 
     def __init__(self, way: str, place: float, change: Callable[[bytes, int], bytes | None]) -> None:
         self.way, self.place, self.change, self.count = way, place, change, 0

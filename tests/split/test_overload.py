@@ -10,7 +10,7 @@ from specdec.split.messages import Open, pack_tokens
 from specdec.split.text import RemoteText
 from tests.remote.hosts import toy
 
-LENGTH = 12
+LENGTH = 6
 LIMITS = Limits(tenant_sessions=4, tenant_waiting=3, sessions=8)
 
 

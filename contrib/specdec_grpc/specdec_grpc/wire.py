@@ -9,6 +9,7 @@ _MILLISECONDS = 1000
 ALIVE = (
     ("grpc.keepalive_time_ms", _MILLISECONDS),
     ("grpc.keepalive_timeout_ms", _MILLISECONDS),
+    ("grpc.http2.ping_timeout_ms", _MILLISECONDS),  # a minute by default, whatever the other timeout is
     ("grpc.http2.max_pings_without_data", 0),
 )
 """A half-open line is found out after two seconds: by default clients do not look, and servers every two hours."""

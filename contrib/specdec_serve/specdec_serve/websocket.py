@@ -1,10 +1,11 @@
 """The client's end of a WebSocket, one binary message for each of ours."""
 
+import logging
 import os
 from contextlib import ExitStack, suppress
 from typing import Any
 
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
 from websockets.sync.client import connect
 from websockets.sync.connection import Connection
 
@@ -13,10 +14,12 @@ from specdec.errors import AccessDenied, ConnectionLost, TimedOut
 
 LARGEST = 2**26
 """Bytes of a message that are taken from a server: features of a step, uncoded, of the largest models."""
-ALIVE = {"ping_interval": 1.0, "ping_timeout": 1.5, "close_timeout": 0.5}
+ALIVE = {"ping_interval": 1.0, "ping_timeout": 1.0, "close_timeout": 0.5}
 """Seconds by which a half-open line is found out: the library's defaults take over 50."""
 DENIED = (401, 403)
 """HTTP statuses of a server that does not let a client in."""
+LOG = logging.getLogger(__name__)
+LOG.addHandler(logging.NullHandler())  # a line that breaks is an error for who uses it, and no traceback on a terminal
 TOKEN = "SPECDEC_TOKEN"  # the name of a variable, and no secret
 
 
@@ -39,13 +42,13 @@ class WebSocket(Transport):
         token = token or os.environ.get(TOKEN, "")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         url = address if address.count("/") > 2 else f"{address.rstrip('/')}/v1/split"
-        limits = {"compression": None, "open_timeout": timeout, "max_size": LARGEST, **ALIVE, **options}
+        limits = {"compression": None, "open_timeout": timeout, "max_size": LARGEST, "logger": LOG, **ALIVE, **options}
         stack = ExitStack()
         try:
             connection = stack.enter_context(connect(url, additional_headers=headers, **limits))
         except InvalidURI as error:
             raise OptionError(f"expected a URL, as wss://host:port, got {address!r}") from error
-        except (OSError, InvalidHandshake) as error:
+        except (OSError, WebSocketException) as error:
             if isinstance(error, InvalidStatus) and error.response.status_code in DENIED:
                 given = "the one given" if token else f"none; --token-file or {TOKEN} gives one"
                 status = f"HTTP {error.response.status_code}"

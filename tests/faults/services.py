@@ -1,0 +1,76 @@
+"""Targets behind a real port of this machine, by each transport that there is."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Thread
+from typing import Any
+
+import pytest
+import uvicorn
+
+from specdec import Decoder, Sampling, Stop, Target, Transport, load_drafter
+from specdec.remote import Host, Remote
+from specdec.testing import FaultProxy
+
+PROMPTS, SAMPLING, STOP = [[5, 6, 7, 5, 6]], Sampling(temperature=0.8, seed=11), Stop(max_tokens=6)
+
+
+@contextmanager
+def by_websocket(host: Host) -> Iterator[int]:
+    from specdec_serve import app
+
+    options: dict[str, Any] = {"ws": "websockets-sansio", "ws_per_message_deflate": False, "log_level": "error"}
+    server = uvicorn.Server(uvicorn.Config(app(host), port=0, **options))
+    thread = Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        thread.join(0.01)
+    yield server.servers[0].sockets[0].getsockname()[1]
+    server.should_exit = True
+    thread.join()
+
+
+@contextmanager
+def by_grpc(host: Host) -> Iterator[int]:
+    from specdec_grpc import Listener
+
+    listener = Listener(host)
+    yield listener.port
+    listener.close()
+
+
+def websocket(address: str) -> Transport:
+    from specdec_serve import WebSocket
+
+    return WebSocket.to(f"ws://{address}")
+
+
+def grpc(address: str) -> Transport:
+    from specdec_grpc import Stream
+
+    return Stream.to(f"grpc://{address}")
+
+
+SERVE: dict[str, Callable[[Host], Any]] = {"ws": by_websocket, "grpc": by_grpc}
+CONNECT: dict[str, Callable[[str], Transport]] = {"ws": websocket, "grpc": grpc}
+PACKAGE = {"ws": "specdec_serve", "grpc": "specdec_grpc"}
+
+
+@contextmanager
+def serving(kind: str, host: Host) -> Iterator[FaultProxy]:
+    """Serve a host by a transport, if its package is installed; a proxy stands in front."""
+    pytest.importorskip(PACKAGE[kind])
+    with SERVE[kind](host) as port, FaultProxy(("127.0.0.1", port)) as proxy:
+        yield proxy
+
+
+def wanted(target: Target) -> object:
+    """What the target says by itself."""
+    return Decoder(load_drafter("none"), target).generate(PROMPTS, SAMPLING, STOP).tokens
+
+
+def decode(kind: str, address: str, **options: Any) -> object:
+    """Generate the text with a target behind an address."""
+    remote = Remote(lambda: CONNECT[kind](address), **{"patience": 60.0, **options})
+    with Decoder(load_drafter("ngram"), remote) as decoder:
+        return decoder.generate(PROMPTS, SAMPLING, STOP).tokens
