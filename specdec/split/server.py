@@ -55,7 +55,7 @@ class Server:
         self.store = Store(self.sessions, self.limits)
         if not self.sessions.rule.repeatable:
             raise OptionError(
-                f"expected the rule match, for other rules let the text depend on trees, got {self.sessions.rule!r}"
+                f"expected the rule match, for others let the text depend on trees, got {self.sessions.rule!r}"
             )
 
     @classmethod

@@ -7,8 +7,7 @@ from multiprocessing.connection import Connection
 from threading import Event
 from typing import Any
 
-from specdec.remote import Host
-from specdec.split import Server
+from specdec.split import Limits, Server
 from specdec.split.messages import Verify, read_from_client
 from specdec.target.sessions import Sessions
 from tests.faults.services import SERVE
@@ -22,7 +21,7 @@ def serve(kind: str, point: str, pipe: Connection) -> None:
     """Serve a toy by a transport until it ends; says which port."""
     if point in POINTS:
         _prepare(point)
-    with SERVE[kind](Host(Server.of(toy()))) as port:
+    with SERVE[kind](toy(), Limits()) as (_, port):
         pipe.send(port)
         Event().wait()
 

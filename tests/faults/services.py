@@ -10,33 +10,39 @@ import uvicorn
 
 from specdec import Decoder, Sampling, Stop, Target, Transport, load_drafter
 from specdec.remote import Host, Remote
+from specdec.split import Limits
 from specdec.testing import FaultProxy
+from tests.remote.hosts import hosting
 
 PROMPTS, SAMPLING, STOP = [[5, 6, 7, 5, 6]], Sampling(temperature=0.8, seed=11), Stop(max_tokens=6)
 
 
 @contextmanager
-def by_websocket(host: Host) -> Iterator[int]:
-    from specdec_serve import app
+def by_websocket(target: Target, limits: Limits) -> Iterator[tuple[Host, int]]:
+    from specdec_serve.app import app
+    from specdec_serve.service import Service
 
+    service = Service.of(target, limits=limits)
     options: dict[str, Any] = {"ws": "websockets-sansio", "ws_per_message_deflate": False, "log_level": "error"}
-    server = uvicorn.Server(uvicorn.Config(app(host), port=0, **options))
+    server = uvicorn.Server(uvicorn.Config(app(service), port=0, **options))
     thread = Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
         thread.join(0.01)
-    yield server.servers[0].sockets[0].getsockname()[1]
+    yield service.host, server.servers[0].sockets[0].getsockname()[1]
     server.should_exit = True
     thread.join()
+    service.close()
 
 
 @contextmanager
-def by_grpc(host: Host) -> Iterator[int]:
+def by_grpc(target: Target, limits: Limits) -> Iterator[tuple[Host, int]]:
     from specdec_grpc import Listener
 
-    listener = Listener(host)
-    yield listener.port
-    listener.close()
+    with hosting(target, limits=limits) as host:
+        listener = Listener(host)
+        yield host, listener.port
+        listener.close()
 
 
 def websocket(address: str) -> Transport:
@@ -51,17 +57,17 @@ def grpc(address: str) -> Transport:
     return Stream.to(f"grpc://{address}")
 
 
-SERVE: dict[str, Callable[[Host], Any]] = {"ws": by_websocket, "grpc": by_grpc}
+SERVE: dict[str, Callable[[Target, Limits], Any]] = {"ws": by_websocket, "grpc": by_grpc}
 CONNECT: dict[str, Callable[[str], Transport]] = {"ws": websocket, "grpc": grpc}
 PACKAGE = {"ws": "specdec_serve", "grpc": "specdec_grpc"}
 
 
 @contextmanager
-def serving(kind: str, host: Host) -> Iterator[FaultProxy]:
-    """Serve a host by a transport, if its package is installed; a proxy stands in front."""
+def serving(kind: str, target: Target, limits: Limits = Limits()) -> Iterator[tuple[Host, FaultProxy]]:  # noqa: B008
+    """Serve a target by a transport, if its package is installed; a proxy stands in front."""
     pytest.importorskip(PACKAGE[kind])
-    with SERVE[kind](host) as port, FaultProxy(("127.0.0.1", port)) as proxy:
-        yield proxy
+    with SERVE[kind](target, limits) as (host, port), FaultProxy(("127.0.0.1", port)) as proxy:
+        yield host, proxy
 
 
 def wanted(target: Target) -> object:

@@ -7,14 +7,14 @@ from time import monotonic, sleep
 
 import pytest
 
-from specdec import Target, Transport
+from specdec import Transport
 from specdec.remote import Host
 from specdec.split import Limits
 from specdec.split.messages import ID, Hello, Open, Verified, Verify, encode, pack_tokens, read_from_server
 from specdec.split.prefix_hash import PrefixHash
 from specdec.testing import FaultProxy
 from tests.faults.services import CONNECT, serving
-from tests.remote.hosts import hosting, toy
+from tests.remote.hosts import toy
 
 psutil = pytest.importorskip("psutil")
 
@@ -27,7 +27,7 @@ SLACK = 16
 
 @pytest.fixture(params=["ws", "grpc"])
 def service(request: pytest.FixtureRequest) -> Iterator[tuple[str, Host, FaultProxy]]:
-    with hosting(Target(toy().model), limits=Limits(sessions=8)) as host, serving(request.param, host) as proxy:
+    with serving(request.param, toy(), Limits(sessions=8)) as (host, proxy):
         yield request.param, host, proxy
 
 

@@ -10,7 +10,7 @@ from specdec.errors import ConnectionLost, TimedOut
 from specdec.remote import Failover, Remote
 from specdec.split import Server
 from tests.faults.services import CONNECT, serving
-from tests.remote.hosts import Inline, Lines, hosting, toy
+from tests.remote.hosts import Inline, Lines, toy
 
 PROMPT, PATIENCE = [5, 6, 7, 5, 6], 2.0
 
@@ -24,7 +24,7 @@ class Guess(Drafter):
 
 @pytest.mark.parametrize("kind", ["ws", "grpc"])
 def test_a_silent_line_is_known_to_be_dead_long_before_tcp_knows(kind: str) -> None:
-    with hosting(toy()) as host, serving(kind, host) as proxy:
+    with serving(kind, toy()) as (_, proxy):
         transport = CONNECT[kind](proxy.address)
         proxy.swallow()
         with pytest.raises(ConnectionLost):  # by keepalive: else it were TimedOut

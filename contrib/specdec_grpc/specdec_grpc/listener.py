@@ -1,6 +1,6 @@
 """The server's side: streams from a port to a host."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from hmac import compare_digest
@@ -14,10 +14,31 @@ from specdec.errors import ConnectionLost
 from specdec.remote import Host
 from specdec.split import Connection
 from specdec_grpc.box import Box
+from specdec_grpc.pem import read_pem
 from specdec_grpc.wire import ADMITTED, ALIVE, METHOD, SERVICE, sizes, unchanged
 
 OPTIONS = (*ALIVE, ("grpc.so_reuseport", 0), ("grpc.http2.max_ping_strikes", 0))
 """A port is of one server, and clients may look as often as they like whether it is there."""
+
+
+Admit = Callable[[str | None], str | None]
+"""Finds the tenant by what a client says as its authorization; None if it may not come."""
+
+
+def anyone(authorization: str | None) -> str | None:
+    """Admit whoever comes, as the tenant without a name."""
+    return ""
+
+
+def by_token(tokens: Mapping[str, str]) -> Admit:
+    """Admit tenants by their bearer tokens. All of them are compared, and each in constant time."""
+
+    def admit(authorization: str | None) -> str | None:
+        scheme, _, given = (authorization or "").partition(" ")
+        found = [tenant for token, tenant in tokens.items() if compare_digest(token.encode(), given.strip().encode())]
+        return found[0] if found and scheme.lower() == "bearer" else None
+
+    return admit
 
 
 class Listener:
@@ -31,19 +52,20 @@ class Listener:
         self,
         host: Host,
         address: str = "127.0.0.1:0",
-        tokens: Mapping[str, str] | None = None,
+        admit: Admit = anyone,
         credentials: Any = None,
         streams: int = 256,
     ) -> None:
         """Listen at `HOST:PORT`; port 0 is a free one, and `port` says which.
 
-        `tokens` are the tenants by their bearer tokens, without which anyone may come; `credentials` are those of
-        `grpc.ssl_server_credentials`, without which lines are not encrypted. `streams` are the most at a time.
+        `admit` is given what a client says as its authorization, `Bearer TOKEN` or None, and gives its tenant, or None
+        if it may not come: `by_token` makes one. `credentials` are those of `grpc.ssl_server_credentials`, without
+        which lines are not encrypted. `streams` are the most at a time.
 
         Raises:
             OptionError: it is not possible to listen there.
         """
-        self._host, self._tokens = host, tokens
+        self._host, self._admit = host, admit
         options = (*OPTIONS, *sizes(host.server.limits.message_bytes))
         pool = ThreadPoolExecutor(streams, "specdec grpc")
         self._server = grpc.server(pool, options=options, maximum_concurrent_rpcs=streams)
@@ -67,7 +89,8 @@ class Listener:
 
     def _exchange(self, requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
         """Serve one stream until it ends; who may not come is told so before anything is allocated."""
-        tenant = tenant_of(context.invocation_metadata(), self._tokens)
+        metadata = dict(context.invocation_metadata())
+        tenant = self._admit(metadata.get("authorization"))
         if tenant is None:
             context.abort(grpc.StatusCode.UNAUTHENTICATED, "expected a bearer token that this server knows")
             return
@@ -91,20 +114,24 @@ class Listener:
             leaving.close("the client has ended the stream")
 
 
+def listen(host: Host, address: str, admit: Admit, tls: Any = None) -> Listener:
+    """Listen as `specdec serve --also` does; `tls` has the names of PEM files, `cert`, `key` and perhaps `client_ca`.
+
+    Raises:
+        OptionError: it is not possible to listen there, or a file cannot be read.
+    """
+    if tls is None:
+        return Listener(host, address, admit)
+    pair = read_pem(tls.key, "a private key"), read_pem(tls.cert, "certificates")
+    roots = read_pem(tls.client_ca, "certificates of those who vouch for clients") if tls.client_ca else None
+    credentials = grpc.ssl_server_credentials([pair], roots, require_client_auth=roots is not None)
+    return Listener(host, address, admit, credentials)
+
+
 def handlers(exchange: Any) -> Any:
     """Make the generic handlers of the service, of one method."""
     handler = grpc.stream_stream_rpc_method_handler(exchange, unchanged, unchanged)
     return grpc.method_handlers_generic_handler(SERVICE, {METHOD: handler})
-
-
-def tenant_of(metadata: Any, tokens: Mapping[str, str] | None) -> str | None:
-    """Find who comes with a bearer token; None if nobody does. All tokens are compared, and each in constant time."""
-    if tokens is None:
-        return ""
-    header = next((value for key, value in metadata if key == "authorization"), "")
-    scheme, _, given = header.partition(" ")
-    found = [tenant for token, tenant in tokens.items() if compare_digest(token.encode(), given.strip().encode())]
-    return found[0] if found and scheme.lower() == "bearer" else None
 
 
 def _offer(leaving: Box, data: bytes) -> None:

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
@@ -12,8 +11,9 @@ from urllib.parse import urlsplit
 import grpc
 
 from specdec import OptionError, Transport
-from specdec.errors import ConnectionLost
+from specdec.errors import AccessDenied, ConnectionLost
 from specdec_grpc.box import Box
+from specdec_grpc.pem import read_pem
 from specdec_grpc.wire import ADMITTED, ALIVE, METHOD, SERVICE, sizes, unchanged
 
 LARGEST = 2**26
@@ -32,17 +32,27 @@ class Stream(Transport):
         Thread(target=self._read, name="specdec grpc", daemon=True).start()
 
     @classmethod
-    def to(cls, address: str, token: str = "", root_certificates: str = "", timeout: float = 5.0) -> "Stream":
+    def to(
+        cls,
+        address: str,
+        token: str = "",
+        root_certificates: str = "",
+        certificate: str = "",
+        key: str = "",
+        timeout: float = 5.0,
+    ) -> "Stream":
         """Connect to `grpc://HOST:PORT`, or by TLS to `grpcs://HOST:PORT`.
 
         `token` is a bearer token, by default that of `SPECDEC_TOKEN`. `root_certificates` is a PEM file of those who
-        may vouch for the server, by default the well-known ones; nobody is waited for longer than `timeout` seconds.
+        may vouch for the server, by default the well-known ones; `certificate` and `key` are files by which this client
+        says who it is. Nobody is waited for longer than `timeout` seconds.
 
         Raises:
-            ConnectionLost: nobody answers in time, or the server does not let this client in.
-            OptionError: the address is no such URL, or the file cannot be read.
+            AccessDenied: the server does not let this client in.
+            ConnectionLost: nobody answers in time.
+            OptionError: the address is no such URL, or a file cannot be read.
         """
-        channel, leaving, admission = _channel(address, root_certificates), Box(), SimpleQueue[str]()
+        channel, leaving, admission = _channel(address, root_certificates, certificate, key), Box(), SimpleQueue[str]()
         token = token or os.environ.get(TOKEN, "")
         metadata = [("authorization", f"Bearer {token}")] if token else []
         call = channel.stream_stream(f"/{SERVICE}/{METHOD}", unchanged, unchanged)(iter(leaving), metadata=metadata)
@@ -54,6 +64,9 @@ class Stream(Transport):
         if refusal:
             stream.close()
             call.cancel()
+            if refusal.startswith(grpc.StatusCode.UNAUTHENTICATED.name):
+                given = "the one given" if token else f"none; {TOKEN} gives one"
+                raise AccessDenied(f"expected a token that {address} takes, got {given} ({refusal})")
             raise ConnectionLost(f"expected a server at {address}, got {refusal}")
         return stream
 
@@ -83,18 +96,16 @@ class Stream(Transport):
                 box.close(reason)
 
 
-def _channel(address: str, root_certificates: str) -> Any:
+def _channel(address: str, root_certificates: str, certificate: str, key: str) -> Any:
     """Make a channel; it connects when it is used."""
     url = urlsplit(address)
     if url.scheme not in ("grpc", "grpcs") or not url.hostname or url.path.strip("/"):
         raise OptionError(f"expected a URL, as grpcs://host:port, got {address!r}")
     if url.scheme == "grpc":
         return grpc.insecure_channel(url.netloc, OPTIONS)
-    try:
-        roots = Path(root_certificates).read_bytes() if root_certificates else None
-    except OSError as error:
-        raise OptionError(f"expected a PEM file of root certificates, got {root_certificates!r}: {error}") from error
-    return grpc.secure_channel(url.netloc, grpc.ssl_channel_credentials(roots), OPTIONS)
+    files = (root_certificates, "root certificates"), (key, "a private key"), (certificate, "certificates")
+    parts = [read_pem(path, what) if path else None for path, what in files]
+    return grpc.secure_channel(url.netloc, grpc.ssl_channel_credentials(*parts), OPTIONS)
 
 
 def _arriving(call: Any, channel: Any, admit: Callable[[str], object]) -> Iterator[bytes]:

@@ -10,13 +10,15 @@ from typing import Any
 import grpc
 import pytest
 import trustme
-from specdec_grpc import Listener, Stream
+from attrs import evolve, frozen
+from specdec_grpc import Listener, Stream, by_token
 from specdec_grpc.box import Box
 from specdec_grpc.listener import handlers
 from specdec_grpc.wire import ADMITTED, sizes
 
 from specdec import Decoder, OptionError, Sampling, Stop, Target, Transport, load_drafter, load_transport
-from specdec.errors import ConnectionLost
+from specdec.errors import AccessDenied, ConnectionLost
+from specdec.plugins import plugins
 from specdec.remote import Host, Remote
 from specdec.split import Limits, Server
 from specdec.split.messages import Hello, Welcome, encode, read_from_server
@@ -62,7 +64,7 @@ def host(target: Target) -> Iterator[Host]:
 
 @pytest.fixture(scope="module")
 def address(host: Host) -> Iterator[str]:
-    listener = Listener(host, tokens={"right": "one", "other": "two"})
+    listener = Listener(host, admit=by_token({"right": "one", "other": "two"}))
     yield f"grpc://127.0.0.1:{listener.port}"
     listener.close()
 
@@ -104,24 +106,49 @@ def test_who_has_no_token_is_not_let_in(host: Host, address: str, token: str, mo
     handed = list[object]()
     monkeypatch.setattr(Host, "submit", lambda _, work: handed.append(work))
 
-    with pytest.raises(ConnectionLost, match="UNAUTHENTICATED: expected a bearer token"):
+    with pytest.raises(AccessDenied, match="UNAUTHENTICATED: expected a bearer token"):
         Stream.to(address, token=token)
 
     assert handed == []
 
 
-def test_the_line_may_be_encrypted_and_the_server_is_looked_at(target: Target, tmp_path: Path) -> None:
-    authority, path = trustme.CA(), tmp_path / "ca.pem"
-    authority.cert_pem.write_to_path(path)
+@frozen
+class Files:
+    """Names of PEM files, as those who serve by TLS have them."""
+
+    cert: Path
+    key: Path
+    client_ca: Path | None = None
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    authority, names = trustme.CA(), [tmp_path / name for name in ("cert", "key", "ca")]
     issued = authority.issue_cert("localhost")
-    pair = issued.private_key_pem.bytes(), b"".join(one.bytes() for one in issued.cert_chain_pems)
+    for blob in issued.cert_chain_pems:
+        blob.write_to_path(names[0], append=True)
+    issued.private_key_pem.write_to_path(names[1])
+    authority.cert_pem.write_to_path(names[2])
+    return Files(*names)
+
+
+@pytest.mark.parametrize("mutual", [False, True])
+def test_lines_may_be_encrypted_and_each_side_looks_who_the_other_is(
+    target: Target, files: Files, mutual: bool
+) -> None:
+    tls = files if mutual else evolve(files, client_ca=None)
+    trusted = {"root_certificates": str(files.client_ca)}
+    known = {"certificate": str(files.cert), "key": str(files.key)} if mutual else {}
     with hosting(Target(target.model)) as host:
-        listener = Listener(host, credentials=grpc.ssl_server_credentials([pair]))
+        parts = {"host": host, "address": "localhost:0", "admit": by_token({"right": "one"}), "tls": tls}
+        listener = plugins().make("listener", "grpc", parts, {})
         address = f"grpcs://localhost:{listener.port}"
-        with Decoder(load_drafter("ngram"), Remote(lambda: Stream.to(address, root_certificates=str(path)))) as decoder:
+        remote = Remote(lambda: Stream.to(address, token="right", **trusted, **known))
+        with Decoder(load_drafter("ngram"), remote) as decoder:
             assert decoder.generate([[1, 2]], Sampling(), STOP).tokens == wanted(target, [[1, 2]], Sampling())
-        with pytest.raises(ConnectionLost, match="expected a server at grpcs://localhost"):
-            Stream.to(address, timeout=3.0)
+        for wrong in [known, *([trusted] if mutual else [])]:
+            with pytest.raises(ConnectionLost, match="expected a server at grpcs://localhost"):
+                Stream.to(address, token="right", timeout=3.0, **wrong)
         listener.close()
 
 
