@@ -54,9 +54,7 @@ class Server:
     def __attrs_post_init__(self) -> None:
         self.store = Store(self.sessions, self.limits)
         if not self.sessions.rule.repeatable:
-            raise OptionError(
-                f"expected the rule match, for others let the text depend on trees, got {self.sessions.rule!r}"
-            )
+            raise OptionError(f"expected the rule match, the text of which no tree changes, got {self.sessions.rule!r}")
 
     @classmethod
     def of(cls, target: Target, drafters: Iterable[Drafter] = (), **options: Any) -> "Server":
