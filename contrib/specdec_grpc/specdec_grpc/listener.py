@@ -1,9 +1,9 @@
 """The server's side: streams from a port to a host."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from hmac import compare_digest
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -16,6 +16,7 @@ from specdec.split import Connection
 from specdec_grpc.box import Box
 from specdec_grpc.wire import ADMITTED, ALIVE, METHOD, SERVICE, sizes, unchanged
 
+Admit = Callable[[str | None], str | None]
 OPTIONS = (*ALIVE, ("grpc.so_reuseport", 0), ("grpc.http2.max_ping_strikes", 0))
 """A port is of one server, and clients may look as often as they like whether it is there."""
 
@@ -31,19 +32,20 @@ class Listener:
         self,
         host: Host,
         address: str = "127.0.0.1:0",
-        tokens: Mapping[str, str] | None = None,
+        admit: Admit | None = None,
         credentials: Any = None,
         streams: int = 256,
     ) -> None:
         """Listen at `HOST:PORT`; port 0 is a free one, and `port` says which.
 
-        `tokens` are the tenants by their bearer tokens, without which anyone may come; `credentials` are those of
-        `grpc.ssl_server_credentials`, without which lines are not encrypted. `streams` are the most at a time.
+        `admit` is given what a client says as its authorization, and gives its tenant, or None if it may not come;
+        without it anyone may. `credentials` are those of `grpc.ssl_server_credentials`, without which lines are not
+        encrypted. `streams` are the most at a time.
 
         Raises:
             OptionError: it is not possible to listen there.
         """
-        self._host, self._tokens = host, tokens
+        self._host, self._admit = host, admit or (lambda _: "")
         options = (*OPTIONS, *sizes(host.server.limits.message_bytes))
         pool = ThreadPoolExecutor(streams, "specdec grpc")
         self._server = grpc.server(pool, options=options, maximum_concurrent_rpcs=streams)
@@ -67,7 +69,8 @@ class Listener:
 
     def _exchange(self, requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
         """Serve one stream until it ends; who may not come is told so before anything is allocated."""
-        tenant = tenant_of(context.invocation_metadata(), self._tokens)
+        said = (value for key, value in context.invocation_metadata() if key == "authorization")
+        tenant = self._admit(next(said, None))
         if tenant is None:
             context.abort(grpc.StatusCode.UNAUTHENTICATED, "expected a bearer token that this server knows")
             return
@@ -91,20 +94,25 @@ class Listener:
             leaving.close("the client has ended the stream")
 
 
+def listen(host: Host, address: str, admit: Admit | None = None, tls: Any = None) -> Listener:
+    """Listen for `specdec serve --also`; `tls` names the files of a certificate, its key, and clients' authority.
+
+    Raises:
+        OptionError: it is not possible to listen there.
+    """
+    if tls is None:
+        return Listener(host, address, admit)
+    key, cert = Path(tls.key).read_bytes(), Path(tls.cert).read_bytes()
+    authority = None if tls.client_ca is None else Path(tls.client_ca).read_bytes()
+    wanted = authority is not None
+    credentials = grpc.ssl_server_credentials([(key, cert)], authority, require_client_auth=wanted)
+    return Listener(host, address, admit, credentials)
+
+
 def handlers(exchange: Any) -> Any:
     """Make the generic handlers of the service, of one method."""
     handler = grpc.stream_stream_rpc_method_handler(exchange, unchanged, unchanged)
     return grpc.method_handlers_generic_handler(SERVICE, {METHOD: handler})
-
-
-def tenant_of(metadata: Any, tokens: Mapping[str, str] | None) -> str | None:
-    """Find who comes with a bearer token; None if nobody does. All tokens are compared, and each in constant time."""
-    if tokens is None:
-        return ""
-    header = next((value for key, value in metadata if key == "authorization"), "")
-    scheme, _, given = header.partition(" ")
-    found = [tenant for token, tenant in tokens.items() if compare_digest(token.encode(), given.strip().encode())]
-    return found[0] if found and scheme.lower() == "bearer" else None
 
 
 def _offer(leaving: Box, data: bytes) -> None:

@@ -1,6 +1,7 @@
-"""What specdec loads: the transports `grpc` and `grpcs`."""
+"""What specdec loads: the transports `grpc` and `grpcs`, and what listens for them."""
 
 from specdec import Register, hookimpl
+from specdec_grpc.listener import listen
 from specdec_grpc.stream import Stream
 
 
@@ -9,3 +10,9 @@ def register_transports(register: Register) -> None:
     """Bring `grpc` and, by TLS, `grpcs`, whose addresses are URLs."""
     register("grpc", Stream.to)
     register("grpcs", Stream.to)
+
+
+@hookimpl
+def register_listeners(register: Register) -> None:
+    """Bring `grpc`, as in `specdec serve --also grpc://127.0.0.1:9000`."""
+    register("grpc", listen)

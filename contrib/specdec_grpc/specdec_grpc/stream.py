@@ -12,12 +12,13 @@ from urllib.parse import urlsplit
 import grpc
 
 from specdec import OptionError, Transport
-from specdec.errors import ConnectionLost
+from specdec.errors import AccessDenied, ConnectionLost
 from specdec_grpc.box import Box
 from specdec_grpc.wire import ADMITTED, ALIVE, METHOD, SERVICE, sizes, unchanged
 
 LARGEST = 2**26
 """Bytes of a message that are taken from a server: features of a step, uncoded, of the largest models."""
+DENIED = ("UNAUTHENTICATED", "PERMISSION_DENIED")
 TOKEN = "SPECDEC_TOKEN"  # the name of a variable, and no secret
 OPTIONS = (*ALIVE, *sizes(LARGEST), ("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0))
 """Each transport has a connection of its own: a shared one would outlive its being given up."""
@@ -39,7 +40,8 @@ class Stream(Transport):
         may vouch for the server, by default the well-known ones; nobody is waited for longer than `timeout` seconds.
 
         Raises:
-            ConnectionLost: nobody answers in time, or the server does not let this client in.
+            AccessDenied: the server does not let this client in.
+            ConnectionLost: nobody answers in time.
             OptionError: the address is no such URL, or the file cannot be read.
         """
         channel, leaving, admission = _channel(address, root_certificates), Box(), SimpleQueue[str]()
@@ -54,6 +56,9 @@ class Stream(Transport):
         if refusal:
             stream.close()
             call.cancel()
+            if refusal.startswith(DENIED):
+                given = "the one given" if token else f"none; --token-file or {TOKEN} gives one"
+                raise AccessDenied(f"expected a token that {address} takes, got {given} ({refusal})")
             raise ConnectionLost(f"expected a server at {address}, got {refusal}")
         return stream
 

@@ -16,7 +16,7 @@ from specdec_grpc.listener import handlers
 from specdec_grpc.wire import ADMITTED, sizes
 
 from specdec import Decoder, OptionError, Sampling, Stop, Target, Transport, load_drafter, load_transport
-from specdec.errors import ConnectionLost
+from specdec.errors import AccessDenied, ConnectionLost
 from specdec.remote import Host, Remote
 from specdec.split import Limits, Server
 from specdec.split.messages import Hello, Welcome, encode, read_from_server
@@ -62,7 +62,7 @@ def host(target: Target) -> Iterator[Host]:
 
 @pytest.fixture(scope="module")
 def address(host: Host) -> Iterator[str]:
-    listener = Listener(host, tokens={"right": "one", "other": "two"})
+    listener = Listener(host, admit={"Bearer right": "one", "Bearer other": "two"}.get)
     yield f"grpc://127.0.0.1:{listener.port}"
     listener.close()
 
@@ -99,12 +99,12 @@ def test_sixteen_clients_get_the_target_s_own_texts(target: Target, host: Host, 
     assert [found[number] for number in range(16)] == [wanted(target, *job) for job in jobs]
 
 
-@pytest.mark.parametrize("token", ["none", "wrong", "righ", "rightt"])
+@pytest.mark.parametrize("token", ["none", "wrong", "right ", "other!"])
 def test_who_has_no_token_is_not_let_in(host: Host, address: str, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
     handed = list[object]()
     monkeypatch.setattr(Host, "submit", lambda _, work: handed.append(work))
 
-    with pytest.raises(ConnectionLost, match="UNAUTHENTICATED: expected a bearer token"):
+    with pytest.raises(AccessDenied, match="UNAUTHENTICATED: expected a bearer token"):
         Stream.to(address, token=token)
 
     assert handed == []
