@@ -114,7 +114,7 @@ class Listener:
             leaving.close("the client has ended the stream")
 
 
-def listen(host: Host, address: str, admit: Admit, tls: Any = None) -> Listener:
+def listen(host: Host, address: str, admit: Admit = anyone, tls: Any = None) -> Listener:
     """Listen as `specdec serve --also` does; `tls` has the names of PEM files, `cert`, `key` and perhaps `client_ca`.
 
     Raises:

@@ -14,5 +14,5 @@ def register_transports(register: Register) -> None:
 
 @hookimpl
 def register_listeners(register: Register) -> None:
-    """Bring `grpc`, for `specdec serve --also grpc://HOST:PORT`."""
+    """Bring `grpc`, as in `specdec serve --also grpc://127.0.0.1:9000`."""
     register("grpc", listen)

@@ -18,6 +18,7 @@ from specdec_grpc.wire import ADMITTED, ALIVE, METHOD, SERVICE, sizes, unchanged
 
 LARGEST = 2**26
 """Bytes of a message that are taken from a server: features of a step, uncoded, of the largest models."""
+DENIED = ("UNAUTHENTICATED", "PERMISSION_DENIED")
 TOKEN = "SPECDEC_TOKEN"  # the name of a variable, and no secret
 OPTIONS = (*ALIVE, *sizes(LARGEST), ("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0))
 """Each transport has a connection of its own: a shared one would outlive its being given up."""
@@ -64,8 +65,8 @@ class Stream(Transport):
         if refusal:
             stream.close()
             call.cancel()
-            if refusal.startswith(grpc.StatusCode.UNAUTHENTICATED.name):
-                given = "the one given" if token else f"none; {TOKEN} gives one"
+            if refusal.startswith(DENIED):
+                given = "the one given" if token else f"none; --token-file or {TOKEN} gives one"
                 raise AccessDenied(f"expected a token that {address} takes, got {given} ({refusal})")
             raise ConnectionLost(f"expected a server at {address}, got {refusal}")
         return stream

@@ -1,6 +1,7 @@
 """What `specdec serve` refuses, before a model is loaded."""
 
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,15 +10,19 @@ from serving import RIGHT, TENANTS, listening, serving, target
 from specdec_serve import WebSocket
 from specdec_serve.address import Address, Tls
 from specdec_serve.limits import read_limits
+from specdec_serve.listening import Listening
+from specdec_serve.listening import listening as serve_elsewhere
 from typer.testing import CliRunner
 
 from specdec import Decoder, OptionError, Stop, Target
 from specdec.cli.main import app
 from specdec.drafters import NoDrafter
 from specdec.errors import ConnectionLost
-from specdec.remote import Remote
+from specdec.plugins import Entry, plugins
+from specdec.remote import Host, Remote
 from specdec.split import Limits
 
+Admit = Callable[[str | None], str | None]
 REFUSED = {
     "no port": (["--listen", "localhost"], "HOST:PORT"),
     "no host": (["--listen", ":80"], "HOST:PORT"),
@@ -85,3 +90,24 @@ def test_with_one_half_of_a_certificate_there_is_no_tls() -> None:
     with pytest.raises(OptionError, match="together"):
         Tls.of(None, "key.pem", None)
     assert Tls.of(None, None, None) is None
+
+
+def test_other_listeners_have_the_same_tenants(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plugin's kind of listener is told where to listen, who may come, and by what certificate."""
+    heard = list[object]()
+
+    class Ear:
+        def __init__(self, host: Host, address: str, admit: Admit, tls: Tls | None = None) -> None:
+            heard.extend((host, address, admit(f"Bearer {RIGHT}"), admit(None), tls))
+
+        def close(self) -> None:
+            heard.append("closed")
+
+    entry = Entry("listener", "ear", Ear, "a test")
+    monkeypatch.setitem(plugins()._entries, ("listener", "ear"), entry)
+    with serving(target(), tenants=TENANTS) as service:
+        with serve_elsewhere([Listening.parse("ear://[::1]:9")], service, None):
+            assert heard == [service.host, "[::1]:9", "alice", None, None]
+        assert heard[-1] == "closed"
+    with pytest.raises(OptionError, match="KIND://HOST:PORT"):
+        Listening.parse("nose://127.0.0.1:9")
