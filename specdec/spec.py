@@ -11,6 +11,8 @@ from attrs import frozen
 from specdec.errors import OptionError
 from specdec.kinds import check_kind
 
+__all__ = ["Spec", "fitting", "split"]
+
 OPTIONS = re.compile(r"\w+=[^,]*(,\s*\w+=[^,]*)*")
 
 WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}

@@ -37,14 +37,20 @@ LAYERS = [
 PUBLIC = {
     "specdec",
     "specdec.bench",
+    "specdec.cli.options",
+    "specdec.cli.parts",
     "specdec.errors",
     "specdec.heads",
+    "specdec.plugins",
     "specdec.remote",
+    "specdec.spec",
     "specdec.split",
+    "specdec.split.messages",
     "specdec.target",
     "specdec.training",
     "specdec.training.trainer",
     "specdec.testing",
+    "specdec.text",
     "specdec.transports",
 }
 """What plugins may import of specdec; their tests may look deeper."""

@@ -6,6 +6,30 @@ from typer import Argument, Option
 
 from specdec.errors import OptionError
 
+__all__ = [
+    "Compare",
+    "Device",
+    "Drafter",
+    "Json",
+    "MaxTokens",
+    "MinP",
+    "ModelTemperature",
+    "Policy",
+    "Prompt",
+    "RepetitionPenalty",
+    "Rule",
+    "Sampled",
+    "Seed",
+    "StopAt",
+    "Target",
+    "Temperature",
+    "TopK",
+    "TopP",
+    "Verifier",
+    "Weights",
+    "check_sampled",
+]
+
 Prompt = Annotated[str | None, Argument(help="The text to continue; read from standard input if there is none.")]
 Target = Annotated[str | None, Option(metavar="NAME|PATH|HUB-ID", help="The model that speaks; else the zoo's.")]
 Drafter = Annotated[

@@ -25,6 +25,19 @@ from specdec.target.half import is_packed
 from specdec.target.weights import weights_hash
 from specdec.transports import Traffic
 
+__all__ = [
+    "Parts",
+    "find_target",
+    "is_zoo",
+    "load",
+    "load_target",
+    "quiet",
+    "read_drafter",
+    "spec_paths",
+    "target_hash",
+    "usual_drafter",
+]
+
 TARGET, DRAFT = "zoo", "zoo-draft"
 """Models of `contrib/specdec_zoo`; what a drafter loads for this target is called `zoo-NAME` or `zoo-NAME-OPTION`."""
 HEAD, OTHER = "moa", "ngram"
@@ -86,7 +99,7 @@ def load(
         TransportError: there is no server.
     """
     folder = find_target(target)
-    spec = read_drafter((HEAD if target is None else OTHER) if drafter is None else drafter, target)
+    spec = read_drafter(drafter or usual_drafter(target), target)
     shape = None if policy is None else load_policy(policy)
     quiet()
     there = None if remote.here else reach(remote, folder, tell)
@@ -160,6 +173,11 @@ def target_hash(verifier: Verifier) -> str | None:
 def is_zoo(target: str | None) -> bool:
     """Say whether a target is the zoo's, whose drafters need no path."""
     return target in (None, TARGET)
+
+
+def usual_drafter(target: str | None) -> str:
+    """Name what drafts for a target where no drafter is named: the zoo's head for the zoo's, else `ngram`."""
+    return HEAD if is_zoo(target) else OTHER
 
 
 def read_drafter(text: str, target: str | None) -> Spec:

@@ -74,12 +74,12 @@ def serve(
     limits = read_limits(limit or ())
     shape = load_policy(policy)
 
-    from specdec.cli.parts import HEAD, OTHER, find_target, is_zoo, load_target, read_drafter
+    from specdec.cli.parts import find_target, load_target, read_drafter, usual_drafter
     from specdec_serve.draining import Draining
     from specdec_serve.service import Service
 
     folder = find_target(target)
-    names = drafters or [HEAD if is_zoo(target) else OTHER]
+    names = drafters or [usual_drafter(target)]
     specs = [read_drafter(spec, target) for spec in names]
     model = load_target(folder, "match", device, weights)
     name = name or _name(target)

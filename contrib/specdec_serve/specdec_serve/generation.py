@@ -3,13 +3,13 @@
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from queue import SimpleQueue
+from sys import maxsize
 from threading import Lock
 from typing import Any
 
 from attrs import define, field, frozen
 
 from specdec import Decoder, Drafter, Stop, Target, TreePolicy
-from specdec.ends import limits_of
 from specdec.remote import Host, Remote
 from specdec_serve.requests import Job
 from specdec_serve.stops import StopText
@@ -83,11 +83,9 @@ class Drafting:
                 lambda: self.host.connect(tenant), self.target.tokenizer, codec="float32", patience=self.patience
             )
             decoder = stack.enter_context(Decoder(drafter, remote, self.policy))
-            limits = limits_of(job.prompts, [job.stop] * len(job.prompts), remote.max_length, remote.length_advice)
-            rows = enumerate(zip(job.prompts, limits, strict=True))
-            answers = [
-                Answer(number, limit - len(prompt), job.stop, remote.end_tokens) for number, (prompt, limit) in rows
-            ]
+            most = remote.max_length or maxsize
+            rooms = [min(job.stop.max_tokens or maxsize, most - len(prompt)) for prompt in job.prompts]
+            answers = [Answer(number, room, job.stop, remote.end_tokens) for number, room in enumerate(rooms)]
             steps = decoder.stream(job.prompts, job.sampling, job.stop)
             stack.callback(steps.close)  # before the decoder is, so that the server hears that the sessions have ended
             for step in steps:

@@ -3,49 +3,46 @@
 from attrs import define, field
 
 from specdec.split import Connection, Server
-from specdec.split import messages as wire
-from specdec.split.messages import unpack_tokens
-from specdec.split.record import Record, Waiting
+from specdec.split.messages import Message, Opened, Refused
 from specdec_serve.metrics import Metrics
 
+BYTES = 4
+"""Of a token in a message."""
 
-@define(eq=False)
+
+@define(eq=False, slots=False)
 class MeteredServer(Server):
     """Counts turns, what was verified in them, and what was refused."""
 
     metrics: Metrics = field(kw_only=True)
 
     def tick(self) -> bool:
+        """Take one turn, and count the trees that waited and were verified in it."""
         waiting = [(record, record.waiting) for record in self.store if record.waiting is not None]
-        began = self.clock()
-        busy = super().tick()
-        verified = [(record, one) for record, one in waiting if _is_answered(record, one)]
-        if verified:
-            self._count(verified, began)
-        self.metrics["sessions"].set(len(self.store))
-        self.metrics["kept_tokens"].set(sum(record.base for record in self.store))
-        self.metrics["connections"].set(len(self.connections))
-        return busy
-
-    def send(self, connection: Connection | None, message: wire.Message) -> None:
-        if isinstance(message, wire.Refused):
-            self.metrics["errors"](code=message.code).inc()
-        elif isinstance(message, wire.Opened) and message.epoch:
-            self.metrics["resumes"](kv="warm" if message.warm else "cold").inc()
-        super().send(connection, message)
-
-    def _count(self, verified: list[tuple[Record, Waiting]], began: float) -> None:
-        metrics, now = self.metrics, self.clock()
-        metrics["verify_forward_seconds"].observe(now - began)
-        metrics["verify_batch_sessions"].observe(len(verified))
-        for record, waiting in verified:
-            decided = 0 if record.answer is None else len(unpack_tokens(record.answer.tokens))
-            metrics["verify_queue_seconds"].observe(now - waiting.until + waiting.message.deadline_ms / 1000)
+        began, busy, metrics = self.clock(), super().tick(), self.metrics
+        verified, now = 0, self.clock()
+        for record, one in waiting:
+            answer, asked = record.answer, one.message
+            if record.waiting is one or answer is None or answer.base != asked.base:
+                continue
+            decided, verified = len(answer.tokens) // BYTES, verified + 1
+            metrics["verify_queue_seconds"].observe(now - one.until + asked.deadline_ms / 1000)
             metrics["spec_decode_num_drafts"].inc()
-            metrics["spec_decode_num_draft_tokens"].inc(len(waiting.tree) - 1)
+            metrics["spec_decode_num_draft_tokens"].inc(len(one.tree) - 1)
             metrics["spec_decode_num_accepted_tokens"].inc(decided - 1)
             metrics["generation_tokens"].inc(decided)
+        if verified:
+            metrics["verify_forward_seconds"].observe(now - began)
+            metrics["verify_batch_sessions"].observe(verified)
+        metrics["sessions"].set(len(self.store))
+        metrics["kept_tokens"].set(sum(record.base for record in self.store))
+        metrics["connections"].set(len(self.connections))
+        return busy
 
-
-def _is_answered(record: Record, waiting: Waiting) -> bool:
-    return record.waiting is not waiting and record.answer is not None and record.answer.base == waiting.message.base
+    def send(self, connection: Connection | None, message: Message) -> None:
+        """Send a message, and count what it refuses or opens again."""
+        if isinstance(message, Refused):
+            self.metrics["errors"](code=message.code).inc()
+        elif isinstance(message, Opened) and message.epoch > 1:
+            self.metrics["resumes"](kv="warm" if message.warm else "cold").inc()
+        super().send(connection, message)

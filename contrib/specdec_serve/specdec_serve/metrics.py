@@ -29,7 +29,9 @@ class Metrics:
         counter("frame_bytes", "Bytes of messages on clients' lines.", "direction")
         counter("requests", "Requests for completions, by HTTP status.", "status")
         histogram("verify_forward_seconds", "What a turn with a pass took.", SECONDS)
-        histogram("verify_batch_sessions", "Sessions whose trees shared a pass.", (1, 2, 4, 8, 16, 32, 64))
+        histogram(
+            "verify_batch_sessions", "Sessions whose trees shared a pass.", (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+        )
         histogram("verify_queue_seconds", "How long a tree waited for its pass and was in it.", SECONDS)
         histogram("time_to_first_token_seconds", "From a request to its first token.", SECONDS)
         histogram("inter_token_latency_seconds", "Time per token after the first.", SECONDS)
