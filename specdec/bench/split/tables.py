@@ -1,0 +1,45 @@
+"""What was found, as tables for a terminal."""
+
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from specdec.bench.entry import PLAIN
+from specdec.bench.report import begin_table
+from specdec.bench.split.disconnect import AT, Alone, Disconnected
+
+ALONE_HEADINGS = ("drafter", "said", "prefix", *(f"agree {count}" for count in AT), "perplexity", "looping", "Python")
+LEAD_HEADINGS = ("drafter", "over", "prefix (95 %)", f"agree {AT[-1]} (95 %)")
+LEARNT = {True: "with what it had learnt", False: "without", None: ""}
+
+
+def show_disconnected(found: Disconnected, screen: Console) -> None:
+    """Print what each drafter said alone, and the leads."""
+    for made in _disconnected(found):
+        screen.print(made, "")
+    screen.print("[dim]docs/bench.md says what the columns mean[/]")
+
+
+def _disconnected(found: Disconnected) -> Iterator[Table]:
+    for temperature in dict.fromkeys(row.temperature for row in found.rows):
+        rows = [row for row in found.rows if row.temperature == temperature]
+        target = [row for row in rows if row.learnt is None]
+        for learnt in (True, False):
+            title = f"alone, {LEARNT[learnt]}, temperature {temperature:g}: {rows[0].texts} texts"
+            made = begin_table(title, ALONE_HEADINGS)
+            for row in (*target, *(row for row in rows if row.learnt is learnt)):
+                made.add_row(*map(escape, _cells(row)))
+            yield made
+            made = begin_table(f"lead, {LEARNT[learnt]}, temperature {temperature:g}", LEAD_HEADINGS)
+            for lead in found.leads:
+                if lead.temperature == temperature and lead.learnt is learnt:
+                    made.add_row(escape(lead.drafter), escape(lead.other), str(lead.prefix), str(lead.agreement))
+            yield made
+
+
+def _cells(row: Alone) -> list[str]:
+    name = "the target" if row.drafter == PLAIN else row.drafter
+    numbers = [row.said, row.prefix, *(row.agreement[count] for count in AT), row.perplexity, row.looping, row.python]
+    return [name, *("-" if number is None else f"{number:.{1 if number >= 10 else 2}f}" for number in numbers)]
