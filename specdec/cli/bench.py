@@ -46,6 +46,28 @@ Disconnect = Annotated[
         help="Cut the line after 50 tokens: what does each drafter say alone? At temperatures 0,1 unless given.",
     ),
 ]
+Split = Annotated[
+    bool,
+    Option(
+        "--split",
+        rich_help_panel=SPLIT,
+        help="Count tokens, trees and bytes on the real protocol, and compute what each drafter makes of them over "
+        "links. 64 tokens of each prompt unless given.",
+    ),
+]
+Links = Annotated[str, Option(metavar="NAME,...", rich_help_panel=SPLIT, help="Links from near to far.")]
+PassMs = Annotated[
+    float | None,
+    Option(metavar="MS", rich_help_panel=SPLIT, help="Milliseconds of a pass of the target; else measured here."),
+]
+LevelMs = Annotated[
+    float | None,
+    Option(metavar="MS", rich_help_panel=SPLIT, help="Milliseconds of a level of a drafter; else each measured here."),
+]
+Real = Annotated[
+    str | None,
+    Option(metavar="NAME", rich_help_panel=SPLIT, help="Decode over one of the links in real time too."),
+]
 
 COLUMNS = "\n\n".join(DEFINITIONS)
 DYNAMIC = "dynamic:depth=6,width=8,size=62"
@@ -75,6 +97,11 @@ def bench(
     cpu: Cpu = False,
     restart: Restart = False,
     disconnect: Disconnect = False,
+    split: Split = False,
+    links: Links = "wifi,cities,5g,4g,weak",
+    pass_ms: PassMs = None,
+    level_ms: LevelMs = None,
+    real: Real = None,
 ) -> None:
     """Compare drafters on the same prompts, in one process, in turn.
 
@@ -83,8 +110,7 @@ def bench(
     """
     from specdec.cli import split_bench
 
-    if disconnect:
-        split_bench.run(context)
+    if split_bench.run(context):
         return
     from specdec.bench import Plan, questions
     from specdec.bench.report import console, show

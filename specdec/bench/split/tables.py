@@ -9,9 +9,16 @@ from rich.table import Table
 from specdec.bench.entry import PLAIN
 from specdec.bench.report import begin_table
 from specdec.bench.split.disconnect import AT, Alone, Disconnected
+from specdec.bench.split.link import LINKS
+from specdec.bench.split.rows import Row
+from specdec.bench.split.split import Measured
 
 ALONE_HEADINGS = ("drafter", "said", "prefix", *(f"agree {count}" for count in AT), "perplexity", "looping", "Python")
 LEAD_HEADINGS = ("drafter", "over", "prefix (95 %)", f"agree {AT[-1]} (95 %)")
+LINK_HEADINGS = (
+    *("", "drafter", "levels", "tokens/s", "first ms", "calls/100", "bytes up", "bytes down", "tokens/pass"),
+)
+REAL_HEADINGS = ("", "drafter", "computed tokens/s", "measured", "of what was computed")
 LEARNT = {True: "with what it had learnt", False: "without", None: ""}
 
 
@@ -20,6 +27,31 @@ def show_disconnected(found: Disconnected, screen: Console) -> None:
     for made in _disconnected(found):
         screen.print(made, "")
     screen.print("[dim]docs/bench.md says what the columns mean[/]")
+
+
+def show_measured(found: Measured, screen: Console) -> None:
+    """Print a table for each link."""
+    levels = ", ".join(sorted({f"{level:g}" for level in found.level_ms.values()}))
+    screen.print(f"a pass of the target: {found.pass_ms:g} ms, a level of a drafter: {levels} ms", "")
+    for name in dict.fromkeys(row.link for row in found.rows):
+        link = LINKS[name]
+        made = begin_table(f"{name}: {link.rate:g} Mbit/s, {link.delay:g} ± {link.jitter:g} ms each way", LINK_HEADINGS)
+        for row in (row for row in found.rows if row.link == name):
+            made.add_row(*map(escape, _link_cells(row)))
+        screen.print(made, "")
+    if found.real:
+        made = begin_table(f"{found.real[0].link}, in real time", REAL_HEADINGS)
+        for one in found.real:
+            speeds = f"{one.computed:.1f}", f"{one.measured:.1f}", f"{100 * one.measured / one.computed:.0f} %"
+            made.add_row(one.role, escape(one.drafter), *speeds)
+        screen.print(made, "")
+    screen.print("[dim]docs/bench.md says what the columns mean[/]")
+
+
+def _link_cells(row: Row) -> list[str]:
+    speeds = f"{row.tokens_per_second:.1f}", f"{1000 * row.first_token:.0f}", f"{row.calls:.1f}"
+    sizes = f"{row.up:.0f}", f"{row.down:.0f}", f"{row.acceptance_length:.2f}"
+    return [row.role, "" if row.drafter == PLAIN else row.drafter, row.depth, *speeds, *sizes]
 
 
 def _disconnected(found: Disconnected) -> Iterator[Table]:
