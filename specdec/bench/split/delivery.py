@@ -53,27 +53,20 @@ def deliver(
         line = VirtualLine(server, link, clock, passes, times.target_pass, task.sampling.seed)
         remote = Remote(lambda: line, clock=clock, sleep=clock.sleep, patience=3600.0, burst=burst)
         traffic, up, down = line.traffic, line.traffic.up, line.traffic.down
-        tokens, first, seconds = read(remote, drafter, policy, task, most, times, clock, clock.sleep)
+        tokens, first, seconds = read(
+            remote, PacedDrafter(drafter, policy, times.level, clock, clock.sleep), task, most, clock
+        )
         remote.close()
     decided = traffic.passes - prompt_passes(task, server.chunk)
     return Delivery(tokens, first, seconds, traffic.calls, decided, traffic.up - up, traffic.down - down)
 
 
 def read(
-    remote: Remote,
-    drafter: Drafter,
-    policy: TreePolicy,
-    task: Task,
-    most: int,
-    times: Times,
-    clock: Callable[[], float],
-    sleep: Callable[[float], None],
+    remote: Remote, drafter: PacedDrafter, task: Task, most: int, clock: Callable[[], float]
 ) -> tuple[tuple[int, ...], float, float]:
     """Decode a text; give its tokens, and the seconds until the first and the last of them."""
-    levels, start = Levels(policy), clock()
-    paced = PacedDrafter(drafter, levels, times.level, clock, sleep)
-    tokens, first = list[int](), 0.0
-    for step in Decoder(paced, remote, levels).stream([list(task.prompt)], [task.sampling], Stop(most)):
+    tokens, first, start = list[int](), 0.0, clock()
+    for step in Decoder(drafter, remote, drafter.levels).stream([list(task.prompt)], [task.sampling], Stop(most)):
         tokens += step.tokens[0]
         first = first or clock() - start
     return tuple(tokens), first, clock() - start

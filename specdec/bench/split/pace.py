@@ -40,28 +40,32 @@ class Levels(TreePolicy):
 
 
 class PacedDrafter(Drafter):
-    """A drafter of one sequence that takes as long for a level as it is told, or longer if it needs to."""
+    """A drafter of one sequence that takes as long for a level as it is told, or longer if it needs to.
+
+    `levels` is the policy to decode with; `seconds` is what drafting took.
+    """
 
     def __init__(
         self,
         drafter: Drafter,
-        levels: Levels,
+        policy: TreePolicy,
         level: float,
         clock: Callable[[], float],
         sleep: Callable[[float], None],
     ) -> None:
-        self._drafter, self._levels, self._level = drafter, levels, level
-        self._clock, self._sleep = clock, sleep
+        self._drafter, self._level, self._clock, self._sleep = drafter, level, clock, sleep
+        self.levels, self.seconds = Levels(policy), 0.0
         self.needs, self.vocab_size = drafter.needs, drafter.vocab_size
 
     def begin(self, context: Context) -> None:
         self._drafter.begin(context)
 
     def propose(self, context: Context, policy: TreePolicy) -> list[Tree | None]:
-        start, before = self._clock(), self._levels.count
+        start, before = self._clock(), self.levels.count
         trees = self._drafter.propose(context, policy)
-        end = start + (self._levels.count - before) * self._level
+        end = start + (self.levels.count - before) * self._level
         self._sleep(max(end - self._clock(), 0.0))
+        self.seconds += self._clock() - start
         return trees
 
     def cut(self, lengths: Sequence[int]) -> None:
@@ -75,38 +79,26 @@ class Passes:
     count: int = 0
 
     @contextmanager
-    def of(self, target: Target) -> Iterator["Passes"]:
-        """Count for a while."""
+    def of(self, target: Target, least: float = 0.0) -> Iterator["Passes"]:
+        """Count for a while, and have a pass take so many seconds, or longer if it needs to."""
+        start = 0.0
 
-        def counted(*_: object) -> None:
+        def begin(*_: object) -> None:
+            nonlocal start
+            start = monotonic()
+
+        def end(*_: object) -> None:
             self.count += 1
+            if least:
+                sleep(max(start + least - monotonic(), 0.0))
 
-        hook = target.model.base_model.register_forward_hook(counted)
+        module = target.model.base_model
+        hooks = module.register_forward_pre_hook(begin), module.register_forward_hook(end)
         try:
             yield self
         finally:
-            hook.remove()
-
-
-@contextmanager
-def paced(target: Target, seconds: float) -> Iterator[None]:
-    """Have a pass of the target take so long for a while, or longer if it needs to."""
-    end = 0.0
-
-    def begin(*_: object) -> None:
-        nonlocal end
-        end = monotonic() + seconds
-
-    def wait(*_: object) -> None:
-        sleep(max(end - monotonic(), 0.0))
-
-    module = target.model.base_model
-    hooks = module.register_forward_pre_hook(begin), module.register_forward_hook(wait)
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
+            for hook in hooks:
+                hook.remove()
 
 
 def measure_times(target: Target, drafter: Drafter, policy: TreePolicy, task: Task, most: int) -> Times:

@@ -10,7 +10,7 @@ from specdec.bench.run import Task
 from specdec.bench.split.delivery import Delivery, ServerSteps, deliver
 from specdec.bench.split.link import Link
 from specdec.bench.split.pace import Times
-from specdec.bench.split.real import Real, measure
+from specdec.bench.split.real import Real, compare
 from specdec.bench.split.rows import BURST, ON_SERVER, SPLIT, STREAMING, Row
 from specdec.bench.split.shapes import Shape, choose, try_shapes
 from specdec.drafters import NoDrafter
@@ -71,15 +71,12 @@ class Experiment:
         return made
 
     def real(self, link: Link, rows: Sequence[Row]) -> list[Real]:
-        """Have the first drafter decode over the link in real time, beside what was computed."""
+        """Have the first drafter decode over the link in real time, and compute it from what things took."""
         name = next(iter(self.drafters))
-        made = list[Real]()
-        for row in rows:
-            if row.link == link.name and row.drafter == name and row.role in BURSTS:
-                burst, times = BURSTS[row.role], self.times[name]
-                about = self.target, self.drafters[name], row.policy, self.tasks, self.most, link, times
-                made.append(Real(link.name, row.role, name, row.tokens_per_second, measure(*about, burst=burst)))
-        return made
+        drafter, times = self.drafters[name], self.times[name]
+        chosen = [row for row in rows if (row.link, row.drafter) == (link.name, name) and row.role in BURSTS]
+        about = self.tasks, self.most, link, times
+        return [compare(self.target, name, drafter, row.policy, *about, row.role, BURSTS[row.role]) for row in chosen]
 
     def _over(self, link: Link) -> Iterator[Row]:
         first = next(iter(self.drafters))

@@ -18,7 +18,7 @@ LEAD_HEADINGS = ("drafter", "over", "prefix (95 %)", f"agree {AT[-1]} (95 %)")
 LINK_HEADINGS = (
     *("", "drafter", "levels", "tokens/s", "first ms", "calls/100", "bytes up", "bytes down", "tokens/pass"),
 )
-REAL_HEADINGS = ("", "drafter", "computed tokens/s", "measured", "of what was computed")
+REAL_HEADINGS = ("", "drafter", "pass ms", "level ms", "tokens/s", "computed", "of that")
 LEARNT = {True: "with what it had learnt", False: "without", None: ""}
 
 
@@ -42,8 +42,9 @@ def show_measured(found: Measured, screen: Console) -> None:
     if found.real:
         made = begin_table(f"{found.real[0].link}, in real time", REAL_HEADINGS)
         for one in found.real:
-            speeds = f"{one.computed:.1f}", f"{one.measured:.1f}", f"{100 * one.measured / one.computed:.0f} %"
-            made.add_row(one.role, escape(one.drafter), *speeds)
+            numbers = (f"{number:.1f}" for number in (one.pass_ms, one.level_ms, one.measured, one.computed))
+            share = f"{100 * one.measured / one.computed:.0f} %"
+            made.add_row(one.role, escape(one.drafter), *numbers, share)
         screen.print(made, "")
     screen.print("[dim]docs/bench.md says what the columns mean[/]")
 
