@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import asdict, fields, frozen
+from attrs import asdict, field, fields, frozen
+from attrs.validators import optional
 from typer import Context
 
 from specdec.bench import peers, questions
@@ -16,6 +17,7 @@ from specdec.bench.split.pace import measure_times
 from specdec.bench.split.plot import picture
 from specdec.bench.split.shapes import SHAPES
 from specdec.bench.split.tables import show_disconnected, show_measured
+from specdec.bounds import bounds
 from specdec.cli.benchmark import DRAFTERS, SETS, TUNING_PROMPTS, Outputs, progress, read_drafters, temperatures
 from specdec.cli.parts import TARGET, find_target, is_zoo, load_target, spec_paths, target_hash
 from specdec.errors import OptionError
@@ -50,14 +52,14 @@ class Network:
 
     links: str
     max_tokens: int
-    pass_ms: float | None
-    level_ms: float | None
+    pass_ms: float | None = field(validator=optional(bounds(0, above=True)))
+    level_ms: float | None = field(validator=optional(bounds(0)))
     real: str | None
     tuning_prompts: str
     plot: Path | None
 
 
-OWN = {"disconnect": set[str](), "split": {field.name for field in fields(Network)}}
+OWN = {"disconnect": set[str](), "split": {one.name for one in fields(Network)}}
 """What each experiment has besides."""
 ELSEWHERE = {"links", "pass_ms", "level_ms", "real"}
 """What is for `--split` alone."""
@@ -71,7 +73,7 @@ def run(context: Context) -> bool:
     Raises:
         OptionError: two are asked for, or there is an option that is of no use.
     """
-    params, shared = context.params, {field.name for field in fields(Shared)}
+    params, shared = context.params, {one.name for one in fields(Shared)}
     given = {name for name in params if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"}
     chosen = sorted(given & OWN.keys())
     if len(chosen) > 1:
@@ -86,7 +88,7 @@ def run(context: Context) -> bool:
     values["drafters"] = values["drafters"] or (ZOO_DRAFTERS if is_zoo(values["target"]) else DRAFTERS)
     asked = Shared(**{name: values[name] for name in shared})
     if chosen[0] == "split":
-        _split(asked, Network(**{field.name: values[field.name] for field in fields(Network)}))
+        _split(asked, Network(**{one.name: values[one.name] for one in fields(Network)}))
     else:
         _disconnect(asked)
     return True
@@ -112,7 +114,7 @@ class Inputs:
         outputs = Outputs.of(asked.json, plot, None, None, [folder, *read])
         sets = questions.load(names, asked.limit)
         target = load_target(folder, "match", asked.device, asked.weights)
-        own = asdict(asked, filter=lambda field, _: field.name not in ("json", "restart", "device"))
+        own = asdict(asked, filter=lambda one, _: one.name not in ("json", "restart", "device"))
         hashes = {"inputs": [input_hash(path) for path in read], "target": target_hash(target)}
         outputs.begin(own | dict(settings) | hashes, restart=asked.restart)
         drafters = {spec.text: load_drafter(spec.name, spec.path, target, **spec.options) for spec in specs}
@@ -149,7 +151,7 @@ def _split(asked: Shared, network: Network) -> None:
     if len(degrees) > 1:
         raise OptionError(f"expected one temperature with --split, got {asked.temperature}")
     plan = Plan(degrees, network.max_tokens, seed=asked.seed)
-    settings = asdict(network, filter=lambda field, _: field.name != "plot") | {"experiment": "split"}
+    settings = asdict(network, filter=lambda one, _: one.name != "plot") | {"experiment": "split"}
     tuning = questions.load([network.tuning_prompts], TUNING_PROMPTS)
     inputs = Inputs.load(asked, settings, network.plot)
     experiment = _experiment(inputs, network, plan, tuning)

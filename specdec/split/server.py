@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Self
+from typing import Any
 
 from attrs import define, field
 from msgspec.structs import replace
@@ -60,7 +60,7 @@ class Server:
             )
 
     @classmethod
-    def of(cls, target: Target, drafters: Iterable[Drafter] = (), **options: Any) -> Self:
+    def of(cls, target: Target, drafters: Iterable[Drafter] = (), **options: Any) -> "Server":
         """Serve a target, and the encoders of drafters made for it."""
         needed = [drafter.needs.encoder for drafter in drafters]
         encoders = {encoder.digest: encoder for encoder in needed if encoder is not None and encoder.digest}

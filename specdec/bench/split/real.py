@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from time import monotonic, sleep
+from typing import cast
 
 from attrs import define, field, frozen
 
@@ -60,7 +61,7 @@ def compare(
     Passes and levels take as long as `times` say, or as long as they need if that is more; what a server does around
     its passes counts as theirs.
     """
-    server, passes = TimedServer.of(target, [drafter]), Passes()
+    server, passes = cast("TimedServer", TimedServer.of(target, [drafter])), Passes()
     count, seconds, levels, drafting = 0, 0.0, 0, 0.0
     host = Host(server)
     try:
