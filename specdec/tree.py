@@ -105,6 +105,17 @@ class Tree:
             path.append(node)
         return path
 
+    def below(self, tokens: Sequence[int]) -> "Tree":
+        """Give what follows these tokens after the root, all of it placed; without such nodes the last token alone."""
+        if not tokens:
+            return self
+        path = self.follow(tokens)
+        if len(path) < len(tokens):
+            return Tree.root(tokens[-1])
+        nodes = [node for node, above in enumerate(self.ancestors) if above >> path[-1] & 1]
+        names = {node: name for name, node in enumerate(nodes)}
+        return Tree.of([self.tokens[node] for node in nodes], [-1, *(names[self.parents[node]] for node in nodes[1:])])
+
     def place(self, children: Sequence[Child]) -> "Tree":
         """Add placed nodes after those that there are.
 

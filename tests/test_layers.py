@@ -26,6 +26,7 @@ LAYERS = [
         "transports",
         "remote",
         "portable_sampling",
+        "integers",
     },
     {"decode"},
     {"heads"},

@@ -38,7 +38,7 @@ def show(result: Result, screen: Console) -> None:
     for title, rows in _tables(result):
         lines = [line for row in rows for line in _lines(row, "red", "dim")]
         shown = _fitting([list(HEADINGS), *(cells for _, cells in lines)], screen.width)
-        table = _table(title, HEADINGS[:shown])
+        table = begin_table(title, HEADINGS[:shown])
         for style, cells in lines:
             table.add_row(*map(escape, cells[:shown]), style=style)
         screen.print(table)
@@ -53,7 +53,7 @@ def show(result: Result, screen: Console) -> None:
 def show_trials(trials: Sequence[Trial], screen: Console) -> None:
     """Print what was tried for each drafter, and what was chosen."""
     for drafter, group in groupby(trials, key=lambda trial: trial.drafter):
-        table = _table(f"shapes for {escape(drafter)}", TRIAL_HEADINGS)
+        table = begin_table(f"shapes for {escape(drafter)}", TRIAL_HEADINGS)
         for trial in sorted(group, key=lambda trial: -trial.tokens_per_second):
             numbers = (f"{trial.tokens_per_second:.1f}", f"{trial.acceptance_length:.2f}", f"{trial.step_ms:.2f}")
             table.add_row(trial.policy, *numbers, "chosen: the fastest" if trial.chosen else "")
@@ -106,7 +106,7 @@ def _fitting(lines: Sequence[Sequence[str]], width: int) -> int:
     return max(1, sum(end <= width for end in ends))
 
 
-def _table(title: str, headings: Sequence[str]) -> Table:
+def begin_table(title: str, headings: Sequence[str]) -> Table:
     """Begin a table; all columns but the first, and those without a name, hold numbers."""
     table = Table(title=title, title_justify="left", title_style="bold", box=None)
     for number, name in enumerate(headings):

@@ -5,11 +5,13 @@ from time import perf_counter, thread_time
 from typing import Annotated
 
 from attrs import asdict
-from typer import Exit, Option
+from typer import Context, Exit, Option
 
 from specdec.bench.columns import DEFINITIONS
 from specdec.cli import options
 
+SPLIT = "A split target"
+"""The options that are for experiments of its own."""
 Drafters = Annotated[
     str | None,
     Option(
@@ -36,6 +38,36 @@ Html = Annotated[Path | None, Option(metavar="OUT.html", help="Write one page wi
 Answers = Annotated[Path | None, Option(metavar="FOLDER", help="Write the texts as FastChat and Spec-Bench keep them.")]
 Restart = Annotated[bool, Option("--restart", help="Replace what this command wrote with other options or inputs.")]
 Cpu = Annotated[bool, Option("--cpu", help="Count the thread's processor time, for a machine busy with other things.")]
+Disconnect = Annotated[
+    bool,
+    Option(
+        "--disconnect",
+        rich_help_panel=SPLIT,
+        help="Cut the line after 50 tokens: what does each drafter say alone? At temperatures 0,1 unless given.",
+    ),
+]
+Split = Annotated[
+    bool,
+    Option(
+        "--split",
+        rich_help_panel=SPLIT,
+        help="Count tokens, trees and bytes on the real protocol, and compute what each drafter makes of them over "
+        "links. 64 tokens of each prompt unless given.",
+    ),
+]
+Links = Annotated[str, Option(metavar="NAME,...", rich_help_panel=SPLIT, help="Links from near to far.")]
+PassMs = Annotated[
+    float | None,
+    Option(metavar="MS", rich_help_panel=SPLIT, help="Milliseconds of a pass of the target; else measured here."),
+]
+LevelMs = Annotated[
+    float | None,
+    Option(metavar="MS", rich_help_panel=SPLIT, help="Milliseconds of a level of a drafter; else each measured here."),
+]
+Real = Annotated[
+    str | None,
+    Option(metavar="NAME", rich_help_panel=SPLIT, help="Decode over one of the links in real time too."),
+]
 
 COLUMNS = "\n\n".join(DEFINITIONS)
 DYNAMIC = "dynamic:depth=6,width=8,size=62"
@@ -43,6 +75,7 @@ DYNAMIC = "dynamic:depth=6,width=8,size=62"
 
 
 def bench(
+    context: Context,
     drafters: Drafters = None,
     target: options.Target = None,
     prompts: Prompts = None,
@@ -63,12 +96,22 @@ def bench(
     answers: Answers = None,
     cpu: Cpu = False,
     restart: Restart = False,
+    disconnect: Disconnect = False,
+    split: Split = False,
+    links: Links = "wifi,cities,5g,4g,weak",
+    pass_ms: PassMs = None,
+    level_ms: LevelMs = None,
+    real: Real = None,
 ) -> None:
     """Compare drafters on the same prompts, in one process, in turn.
 
     Plain decoding is always measured too. A drafter whose text differs from it gets no speed-up,
     is told where, and the exit code is 1.
     """
+    from specdec.cli import split_bench
+
+    if split_bench.run(context):
+        return
     from specdec.bench import Plan, questions
     from specdec.bench.report import console, show
     from specdec.cli.benchmark import SETS, TUNED, TUNING_PROMPTS, Benchmark, Outputs, read_drafters, temperatures

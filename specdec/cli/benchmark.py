@@ -157,6 +157,13 @@ class Outputs:
 @contextmanager
 def bar(what: str, runs: int, console: Console | None = None) -> Iterator[Callable[[Run], None]]:
     """Show on standard error, in a terminal only, how many runs are done; gives what is to be told of each."""
+    with progress(what, runs, console) as advance:
+        yield lambda run: advance(run.entry)
+
+
+@contextmanager
+def progress(what: str, total: int, console: Console | None = None) -> Iterator[Callable[[str], None]]:
+    """Show how much is done; gives what is to be told of each part, by its name."""
     screen = console or Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
@@ -167,9 +174,9 @@ def bar(what: str, runs: int, console: Console | None = None) -> Iterator[Callab
         TimeRemainingColumn(),
         TextColumn("[dim]{task.fields[last]}"),
     )
-    with Progress(*columns, console=screen, disable=not screen.is_terminal, transient=True) as progress:
-        task = progress.add_task(what, total=runs, last="")
-        yield lambda run: progress.update(task, advance=1, last=run.entry)
+    with Progress(*columns, console=screen, disable=not screen.is_terminal, transient=True) as shown:
+        task = shown.add_task(what, total=total, last="")
+        yield lambda name: shown.update(task, advance=1, last=name)
 
 
 def estimate(runs: int, seconds: float) -> None:

@@ -52,6 +52,7 @@ class Remote(Verifier):
         window: int | None = None,
         patience: float = 10.0,
         journal: Journal | None = None,
+        burst: int = 0,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         random: Random | None = None,
@@ -62,7 +63,8 @@ class Remote(Verifier):
         generation config, and the parts of its weights that a head reads; else a drafter and a caller go without.
         `codec` codes features, and `window` is how many of a prompt's last tokens they are wanted of, by default all.
         A step is waited for `patience` seconds. With a `journal`, which is of one batch, what was decided outlives this
-        process: the same prompts continue from there.
+        process: the same prompts continue from there. The server may give `burst` answers more than it was asked for,
+        until the next tree comes: it streams while drafts and messages are on their way, and text is the same.
 
         Raises:
             TransportError: there is no server, or it speaks another version.
@@ -80,7 +82,9 @@ class Remote(Verifier):
             self.files, self.generation_config = files, load_generation_config(files)
             tokenizer = tokenizer or load_tokenizer(files)
         self.tokenizer, self.journal = tokenizer, journal
-        self.codec, self.window, self.patience = codec, window, patience
+        if not isinstance(burst, int) or burst < 0:
+            raise OptionError(f"expected a burst of 0 or more answers, got {burst!r}")
+        self.codec, self.window, self.patience, self.burst = codec, window, patience, burst
         self.link = Link(connect, clock, sleep, random or Random())
         if journal is not None:
             self.link.client.welcome = journal.welcome
@@ -126,6 +130,9 @@ class Remote(Verifier):
         self._end_batch()
         for number, (prompt, opening) in enumerate(zip(prompts, openings, strict=True)):
             self._join(number, list(prompt), opening)
+        if self.burst and not self.restored:  # the server need not wait for the first tree
+            self.ask({number: Tree.root(prompt[-1]) for number, prompt in enumerate(prompts)})
+        self.link.flush()
         return Step([list(prompt[1:]) for prompt in prompts], [0] * len(prompts))
 
     def verify(self, trees: Sequence[Tree | None]) -> Step:
@@ -137,8 +144,11 @@ class Remote(Verifier):
                 self._leave(number)
         self.ask({number: tree for number, tree in enumerate(trees) if tree is not None})
         self.wait()
+        if self.burst:
+            self.link.poll()
         tokens, late = self.take()
-        return Step(tokens, [max(len(row) - 1, 0) for row in tokens], late=late)
+        accepted = [0 if tree is None else len(tree.follow(row[:-1])) for tree, row in zip(trees, tokens, strict=True)]
+        return Step(tokens, accepted, late=late)
 
     def close(self) -> None:
         self._end_batch()
@@ -209,7 +219,7 @@ class Remote(Verifier):
         """Count tokens as decided that the target did not say, and continue from there."""
         text = self.texts[number]
         if text is not None and tokens:
-            text.asked = text.answer = None
+            text.asked, text.answered = None, []
             text.append(list(tokens))
             self.link.join(text)
             if self.journal is not None:
@@ -253,7 +263,7 @@ class Remote(Verifier):
 
     def _join(self, number: int, prompt: list[int], opening: Open) -> None:
         chapter = None if self.journal is None else self.journal.begin(number, opening)
-        text = RemoteText(opening if chapter is None else chapter.opening, prompt)
+        text = RemoteText(opening if chapter is None else chapter.opening, prompt, burst=self.burst)
         if self.window is not None:
             text.known = (1 << max(len(prompt) - 1 - self.window, 0)) - 1
         if chapter is not None and chapter.decided:

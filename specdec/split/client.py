@@ -56,7 +56,7 @@ class Client:
 
     def ask(self, text: RemoteText, tree: Tree, deadline: float) -> None:
         """Have a tree verified, unless there is an answer at this place already; a later tree takes the place of it."""
-        if text.answer is None:
+        if not text.answered:
             text.ask(tree, deadline)
             self._verify(text)
 
@@ -109,8 +109,9 @@ class Client:
         return isinstance(message, wire.Verified | wire.Read)
 
     def current(self, text: RemoteText, message: wire.Verified) -> bool:
-        """Say whether an answer is to what was asked last: it may be late, or come twice."""
-        return text.asked is not None and (message.epoch, message.base) == (text.epoch, len(text.tokens))
+        """Say whether an answer is to what was asked last, or follows it: it may be late, or come twice."""
+        expected = text.asked is not None or text.burst > 0
+        return expected and (message.epoch, message.base) == (text.epoch, text.base)
 
     def _refused(self, text: RemoteText, refusal: wire.Refused, now: float) -> None:
         """Do what a refusal asks for: wait, open the text again, or give up."""

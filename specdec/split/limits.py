@@ -20,5 +20,7 @@ class Limits:
     tenant_tokens: int = field(default=2**20, validator=bounds(1))
     tenant_waiting: int = field(default=64, validator=bounds(1))
     idle: float = field(default=600.0, validator=bounds(0, above=True))
+    burst: int = field(default=64, validator=bounds(0))
+    """Most answers that are given without a tree of the client's."""
     retry: float = field(default=0.1, validator=bounds(0))
     """Seconds after which a client that was turned away may ask again."""

@@ -114,6 +114,8 @@ class Verify(Message, frozen=True, tag=5):
     tokens: bytes
     parents: bytes
     deadline_ms: int
+    burst: int = 0
+    """Most answers that may follow without a tree, until the next one comes."""
 
 
 class Verified(Message, frozen=True, tag=6):

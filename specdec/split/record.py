@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable
 
 from attrs import define, field
+from msgspec.structs import replace
 
 from specdec.features import Features
 from specdec.split.messages import Open, Verified, Verify
@@ -26,10 +27,11 @@ class Connection:
 
 @define(eq=False)
 class Waiting:
-    """A tree that waits for the next pass, until its time is over."""
+    """A tree that waits for the next pass, until its time is over; of a `burst` if nobody sent it."""
 
     message: Verify
     tree: Tree
+    burst: bool = False
     until: float = 0.0
 
     def begin(self, now: float) -> None:
@@ -39,7 +41,7 @@ class Waiting:
 
 @define(eq=False)
 class Record:
-    """One text: its session on the engine, the line that it came by last, and the last answer.
+    """One text: its session on the engine, the line that it came by last, and the answers that it may lack there.
 
     Features of the prompt are gathered as it is read, and sent part by part, the last tokens first.
     """
@@ -50,7 +52,9 @@ class Record:
     hash: PrefixHash
     used: float
     waiting: Waiting | None = None
-    answer: Verified | None = None
+    answers: list[Verified] = field(factory=list)
+    """From the base that the last tree came for: several of a burst."""
+    asked: int = 0
     read: list[tuple[int, Features]] = field(factory=list)
     backlog: deque[tuple[int, Features]] = field(factory=deque)
     sent: list[tuple[int, Features]] = field(factory=list)
@@ -67,10 +71,25 @@ class Record:
         """How many tokens are decided."""
         return len(self.session.prefix.tokens)
 
-    def acknowledge(self) -> None:
-        """Take note that the last answer has arrived, and so has what was sent before."""
-        del self.sent[: self.arrived]
-        self.arrived = 0
+    def since(self, base: int) -> list[Verified]:
+        """List the answers from this base on; none if there was none for it."""
+        known = any(answer.base == base for answer in self.answers)
+        return [answer for answer in self.answers if known and answer.base >= base]
+
+    def wait(self, message: Verify, tree: Tree, now: float, *, burst: bool = False) -> None:
+        """Have a tree wait that follows the text as it is now; with the last answer arrived what was sent before."""
+        if message.base == self.base and not burst:
+            del self.sent[: self.arrived]
+            self.arrived = 0
+        self.asked = self.asked if burst else message.base
+        message = replace(message, base=self.base, prefix=self.hash.digest)
+        self.used, self.waiting = now, Waiting(message, tree, burst)
+        self.waiting.begin(now)
+
+    def answer(self, message: Verified, now: float) -> None:
+        """Note an answer; those before what was asked last have arrived."""
+        self.answers = [one for one in self.answers if one.base >= self.asked] + [message]
+        self.waiting, self.arrived, self.used = None, len(self.sent), now
 
     def move(self, connection: Connection, opened: Open, now: float) -> None:
         """Continue on a new line; what may have been lost with the old one is sent again."""

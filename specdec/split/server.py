@@ -1,7 +1,7 @@
 """The target's side of a split: it takes messages and gives messages, and touches no line, clock or thread."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from attrs import define, field
@@ -15,7 +15,7 @@ from specdec.split import messages as wire
 from specdec.split.codecs import CODECS
 from specdec.split.limits import Limits
 from specdec.split.prefix_hash import PrefixHash
-from specdec.split.record import Connection, Record, Waiting
+from specdec.split.record import Connection, Record
 from specdec.split.store import Store
 from specdec.split.trees import unpack_tree
 from specdec.split.turn import take_turn
@@ -165,13 +165,18 @@ class Server:
         about = message.sid, message.epoch, message.base
         if record is None or message.epoch > record.epoch:
             self.send(connection, wire.Refused(wire.Code.UNKNOWN, "expected it to be opened first", *about))
-        elif record.answer is not None and record.answer.base == message.base:
-            self.send(connection, replace(record.answer, epoch=record.epoch))
-        elif self.in_flight(record, message):
-            return  # its answer is on the way
-        elif not self.follows(record, message):
+            return
+        answered = record.since(message.base)
+        for answer in answered:
+            if answer.epoch < record.epoch or not message.burst:  # else it is on the way
+                self.send(connection, replace(answer, epoch=record.epoch))
+        record.answers = [replace(answer, epoch=record.epoch) for answer in record.answers]
+        if (answered or self.in_flight(record, message)) and not message.burst:
+            return
+        waiting = self.store.waiting(connection.tenant) - (record.waiting is not None)
+        if not answered and not self.follows(record, message):
             self.send(connection, wire.Refused(wire.Code.BASE, f"expected what follows {record.base} tokens", *about))
-        elif self.draining or self.store.waiting(connection.tenant) >= self.limits.tenant_waiting:
+        elif self.draining or waiting >= self.limits.tenant_waiting:
             self._turn_away(connection, message)
         else:
             self._enqueue(connection, message, record)
@@ -179,14 +184,13 @@ class Server:
     def _enqueue(self, connection: Connection, message: wire.Verify, record: Record) -> None:
         engine = self.sessions.engine
         try:
-            tree = unpack_tree(message, self.limits.nodes)
-            check_tree(tree, record.session.prefix.tokens, engine.vocab_size, engine.max_length)
+            tree, decided = unpack_tree(message, self.limits.nodes), record.session.prefix.tokens
+            check_tree(tree, decided[: message.base], engine.vocab_size, engine.max_length)
         except (TreeError, ProtocolError) as error:
             self.send(connection, wire.Refused(wire.Code.TREE, str(error), message.sid, message.epoch, message.base))
             return
-        record.acknowledge()
-        record.used, record.waiting = self.clock(), Waiting(message, tree)
-        record.waiting.begin(record.used)
+        message = replace(message, burst=min(message.burst, self.limits.burst))
+        record.wait(message, tree.below(decided[message.base :]), self.clock())
 
     def _turn_away(self, connection: Connection, message: wire.Open | wire.Verify) -> None:
         code = wire.Code.DRAINING if self.draining else wire.Code.OVERLOADED
@@ -200,6 +204,11 @@ class Server:
         if message.encoder and encoder is None:
             raise OptionError(f"expected an encoder of {', '.join(self.encoders) or 'none'}; got {message.encoder}")
         return Needs(message.hidden_states, message.keys_values, encoder, message.only_last)
+
+    def may_continue(self, record: Record, tokens: Sequence[int]) -> bool:
+        """Say whether a session may go on without a tree, now that these tokens were decided."""
+        most, heard = self.sessions.engine.max_length, record.connection in self.connections and not self.draining
+        return heard and (most is None or record.base < most) and not {*tokens} & {*self.end_tokens}
 
     def stale(self, record: Record, connection: Connection, epoch: int) -> bool:
         """Say whether a message is from before the session was opened last, or by a line that knows no newer epoch."""
@@ -217,7 +226,5 @@ class Server:
 def _continues(record: Record, message: wire.Open, tokens: list[int]) -> bool:
     """Say whether a session is what a client wants to continue: where it is, or where it was before its last answer."""
     same = replace(record.opened, epoch=message.epoch, tokens=message.tokens, window=message.window) == message
-    decided, lengths = record.session.prefix.tokens, {record.base}
-    if record.answer is not None:
-        lengths.add(record.answer.base)
+    decided, lengths = record.session.prefix.tokens, {record.base, *(answer.base for answer in record.answers)}
     return same and len(tokens) in lengths and decided[: len(tokens)] == tokens

@@ -33,8 +33,11 @@ class RemoteText:
     known: int = 0
     opened: bool = False
     """Whether the server has it, by the line that there is now."""
+    burst: int = 0
+    """How many answers the server may give after the one that was asked for."""
     asked: Verify | None = None
-    answer: Verified | None = None
+    answered: list[int] = field(factory=list)
+    """What the server decided, and nobody has taken yet."""
     parts: list[Part] = field(factory=list)
     """Features that came, and that nobody has taken yet."""
     retry: float | None = None
@@ -57,18 +60,24 @@ class RemoteText:
 
     def open(self) -> Open:
         """Say what opens it, or opens it again: all that the server need know."""
-        unknown = ~self.known & ((1 << len(self.tokens) - 1) - 1)
-        window = len(self.tokens) - 1 - ((unknown & -unknown).bit_length() - 1) if unknown else 0
-        self.opening = replace(self.opening, epoch=self.epoch + 1, tokens=pack_tokens(self.tokens), window=window)
+        tokens = self.tokens + self.answered
+        unknown = ~self.known & ((1 << len(tokens) - 1) - 1)
+        window = len(tokens) - 1 - ((unknown & -unknown).bit_length() - 1) if unknown else 0
+        self.opening = replace(self.opening, epoch=self.epoch + 1, tokens=pack_tokens(tokens), window=window)
         self.opened, self.retry = False, None
         return self.opening
 
     def ask(self, tree: Tree, deadline: float) -> None:
         """Have this tree verified, within so many seconds."""
         tokens, parents = pack_tree(tree)
-        base = len(self.tokens)
-        self.asked = Verify(self.sid, self.epoch, base, self._hash.digest, tokens, parents, round(1000 * deadline))
+        about, wait = (self.sid, self.epoch, len(self.tokens), self._hash.digest), round(1000 * deadline)
+        self.asked = Verify(*about, tokens, parents, wait, self.burst)
         self.error = self.retry = None
+
+    @property
+    def base(self) -> int:
+        """How many tokens are decided."""
+        return len(self.tokens) + len(self.answered)
 
     def take_answer(self, message: Verified) -> bool:
         """Take in an answer; say whether the server means the same text.
@@ -77,10 +86,10 @@ class RemoteText:
             ProtocolError: its features are none.
         """
         tokens = unpack_tokens(message.tokens)
-        if not tokens or message.prefix != self._hash.after(tokens):
+        if not tokens or message.prefix != self._hash.after(self.answered + tokens):
             return False
-        self._learn(message.features, len(self.tokens) + len(tokens))
-        self.answer, self.asked = message, None
+        self._learn(message.features, self.base + len(tokens))
+        self.answered, self.asked = self.answered + tokens, None
         return True
 
     def learn(self, start: int, arrays: dict[str, Array]) -> None:
@@ -104,8 +113,7 @@ class RemoteText:
 
     def take(self) -> list[int]:
         """Append what was answered, and give it."""
-        tokens = [] if self.answer is None else unpack_tokens(self.answer.tokens)
-        self.answer = None
+        tokens, self.answered = self.answered, []
         self.append(tokens)
         return tokens
 

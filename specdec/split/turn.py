@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from specdec.errors import ModelError, SpecdecError, TreeError
 from specdec.features import Features
 from specdec.split.codecs import encode_features, token_bytes
 from specdec.split.messages import Code, Read, Refused, Verified, pack_tokens
 from specdec.split.record import Record, Waiting
 from specdec.target.decisions import Decision
+from specdec.tree import Tree
 
 if TYPE_CHECKING:
     from specdec.split.server import Server
@@ -68,10 +71,11 @@ def _answer(server: "Server", record: Record, waiting: Waiting, decision: Decisi
     message, read = waiting.message, server.sessions.features([decision])
     features = {} if read is None else encode_features(read, record.opened.codec)
     record.hash.add(decision.tokens)
-    about = message.sid, record.epoch, message.base, pack_tokens(decision.tokens)
-    record.answer, record.waiting = Verified(*about, record.hash.digest, features), None
-    record.used, record.arrived = server.clock(), len(record.sent)
-    server.send(record.connection, record.answer)
+    tokens, now = pack_tokens(decision.tokens), server.clock()
+    record.answer(Verified(message.sid, record.epoch, message.base, tokens, record.hash.digest, features), now)
+    server.send(record.connection, record.answers[-1])
+    if message.burst > 0 and server.may_continue(record, decision.tokens):
+        record.wait(replace(message, burst=message.burst - 1), Tree.root(decision.tokens[-1]), now, burst=True)
 
 
 def _fail(server: "Server", record: Record, error: Exception) -> None:
@@ -80,8 +84,9 @@ def _fail(server: "Server", record: Record, error: Exception) -> None:
 
 
 def _refuse(server: "Server", record: Record, code: Code, detail: str) -> None:
-    if record.waiting is not None:
-        message, record.waiting = record.waiting.message, None
+    waiting, record.waiting = record.waiting, None
+    if waiting is not None and not waiting.burst:  # else nobody asked for it
+        message = waiting.message
         server.send(record.connection, Refused(code, detail, message.sid, record.epoch, message.base))
 
 

@@ -69,7 +69,7 @@ GOLDEN: list[tuple[Message, str]] = [
             parents=b"\x00",
             deadline_ms=10000,
         ),
-        "9805c410303132333435363738396162636465660203c41068686868686868686868686868686868c4082c01000007000000c40100cd2710",
+        "9905c410303132333435363738396162636465660203c41068686868686868686868686868686868c4082c01000007000000c40100cd271000",
     ),
     (
         Verified(
@@ -98,6 +98,11 @@ def test_bytes_are_those_of_the_first_release(message: Message, data: str) -> No
     assert encode(message) == sealed
     read = read_from_client if isinstance(message, Hello | Open | Verify | Close) else read_from_server
     assert read(sealed) == message
+
+
+def test_a_tree_of_the_first_release_asks_for_no_burst() -> None:
+    message, data = next((message, data) for message, data in GOLDEN if isinstance(message, Verify))
+    assert read_from_client(bytes.fromhex("98" + data[2:-2])) == message
 
 
 def test_fields_that_a_later_release_appends_are_ignored() -> None:

@@ -36,7 +36,7 @@ class Peer:
         now = float(turn)
         while self.arrived:
             self.client.receive(self.arrived.popleft(), now)
-        if self.text.answer is not None:
+        if self.text.answered:
             self.text.take()
             self.answers.append(turn)
         if not self.done and self.text.asked is None:

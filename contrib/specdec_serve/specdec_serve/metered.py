@@ -22,10 +22,10 @@ class MeteredServer(Server):
         began, busy, metrics = self.clock(), super().tick(), self.metrics
         verified, now = 0, self.clock()
         for record, one in waiting:
-            answer, asked = record.answer, one.message
-            if record.waiting is one or answer is None or answer.base != asked.base:
+            asked, answers = one.message, record.answers
+            if record.waiting is one or not answers or answers[-1].base != asked.base:
                 continue
-            decided, verified = len(answer.tokens) // BYTES, verified + 1
+            decided, verified = len(answers[-1].tokens) // BYTES, verified + 1
             metrics["verify_queue_seconds"].observe(now - one.until + asked.deadline_ms / 1000)
             metrics["spec_decode_num_drafts"].inc()
             metrics["spec_decode_num_draft_tokens"].inc(len(one.tree) - 1)

@@ -64,6 +64,7 @@ class Caller:
         self.most = world.pick((None, None, 6))
         self.patience = world.between(0.3, 5)
         self.tears, self.loses = world.pick((0, 0, 0.02)), world.chance(0.3)
+        self.burst = world.pick((0, 0, 1, 5))
         self._path = folder / self.name
         self.start()
 
@@ -126,6 +127,7 @@ class Caller:
             window=self.window,
             patience=self.patience,
             journal=journal,
+            burst=self.burst,
             clock=self.world.clock,
             sleep=self.actor.wait,
             random=Random(self.world.random.random()),

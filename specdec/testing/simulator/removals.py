@@ -8,7 +8,7 @@ from unittest.mock import patch
 from specdec.errors import OptionError
 from specdec.remote import Failover
 from specdec.split.client import Client
-from specdec.split.messages import Verified, Verify
+from specdec.split.messages import Verified, Verify, unpack_tokens
 from specdec.split.record import Connection, Record, Waiting
 from specdec.split.server import Server
 from specdec.split.text import RemoteText
@@ -27,7 +27,7 @@ def _never(self: object, *_: object) -> bool:
 
 def _take_any(self: RemoteText, message: Verified) -> bool:
     """Take an answer without a look at the text that it continues."""
-    self.answer, self.asked = message, None
+    self.answered, self.asked = [*self.answered, *unpack_tokens(message.tokens)], None
     return True
 
 

@@ -1,0 +1,137 @@
+"""Texts that are cut off, and what a drafter makes of them alone."""
+
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
+from typing import TypeVar
+
+import torch
+from attrs import frozen
+
+from specdec.bench.figures import loops
+from specdec.bench.run import Task
+from specdec.bench.split.python_text import parses
+from specdec.bench.split.unplugged import Unplugged
+from specdec.decode import Decoder
+from specdec.drafters import NoDrafter
+from specdec.errors import ModelError
+from specdec.interfaces import Drafter, TreePolicy
+from specdec.options import Sampling, Stop
+from specdec.target import Target
+
+ONLINE, ALONE = 50, 50
+"""Tokens before the line is cut, and after."""
+BATCH = 16
+T = TypeVar("T")
+
+
+@frozen(eq=False)
+class CutText:
+    """A prompt with the target's first tokens, and `wanted`, those that the target would have said next."""
+
+    tokens: list[int]
+    wanted: tuple[int, ...]
+    sampling: Sampling
+
+
+@frozen(eq=False)
+class Continuation:
+    """What was said after the cut; a drafter that knows nothing more falls silent.
+
+    `right` has for each place whether it is what the target would have said; `surprise` is minus the logarithm of the
+    probability that the target gives to all of it, at temperature 1; `python` says whether the text may be Python,
+    None if it was none at the cut.
+    """
+
+    said: tuple[int, ...]
+    right: tuple[bool, ...]
+    surprise: float
+    python: bool | None
+
+    @property
+    def prefix(self) -> int:
+        """How many tokens there are before the first that the target would not have said."""
+        return [*self.right, False].index(False)
+
+    @property
+    def looping(self) -> bool:
+        """Whether it goes round in circles."""
+        return loops(self.said)
+
+    def agreement(self, count: int) -> float:
+        """Give the share of the first tokens that the target would have said in these places."""
+        return sum(self.right[:count]) / count
+
+
+def cut_texts(target: Target, tasks: Sequence[Task]) -> list[CutText]:
+    """Have the target continue the prompts, and cut the texts; those that end before are left out."""
+    decoder, ends, texts = Decoder(NoDrafter(), target), set(target.end_tokens), list[CutText]()
+    for part in _batches(tasks):
+        stop = Stop(ONLINE + ALONE, tokens=())
+        said = decoder.generate([list(task.prompt) for task in part], [task.sampling for task in part], stop).tokens
+        for task, tokens in zip(part, said, strict=True):
+            if not ends & set(tokens):
+                texts.append(CutText([*task.prompt, *tokens[:ONLINE]], tokens[ONLINE:], task.sampling))
+    return texts
+
+
+def continue_alone(
+    drafter: Drafter, policy: TreePolicy, target: Target, texts: Sequence[CutText], *, learnt: bool
+) -> list[Continuation]:
+    """Have a drafter continue texts, with what it had learnt of the target before, or without."""
+    decoder = Decoder(drafter, Unplugged(target, learnt=learnt), policy)
+    said = list[list[int]]()
+    for part in _batches(texts):
+        said += _say(decoder, part)
+    return judge(target, texts, said)
+
+
+def judge(target: Target, texts: Sequence[CutText], said: Sequence[Sequence[int]]) -> list[Continuation]:
+    """Compare what was said with what the target would have said."""
+    surprises = (
+        surprise for part in _batches([*zip(texts, said, strict=True)]) for surprise in _surprises(target, part)
+    )
+    judged = list[Continuation]()
+    for text, tokens, surprise in zip(texts, said, surprises, strict=True):
+        right = tuple(one == other for one, other in zip_longest(tokens, text.wanted))
+        judged.append(Continuation(tuple(tokens), right, surprise, _python(target, text, tokens)))
+    return judged
+
+
+def _say(decoder: Decoder, texts: Sequence[CutText]) -> list[list[int]]:
+    """Let the drafter speak until it is silent on all texts."""
+    said = [list[int]() for _ in texts]
+    prompts, sampling = [text.tokens for text in texts], [text.sampling for text in texts]
+    for step in decoder.stream(prompts, sampling, Stop(ALONE, tokens=())):
+        if not any(step.tokens):
+            break
+        for tokens, new in zip(said, step.tokens, strict=True):
+            tokens += new
+    return said
+
+
+def _batches(rows: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(rows), BATCH):
+        yield rows[start : start + BATCH]
+
+
+@torch.no_grad()
+def _surprises(target: Target, rows: Sequence[tuple[CutText, Sequence[int]]]) -> list[float]:
+    whole = [[*text.tokens, *said] for text, said in rows]
+    longest = max(map(len, whole))
+    padded = torch.tensor([row + row[-1:] * (longest - len(row)) for row in whole], device=target.model.device)
+    probs = target.model(padded, use_cache=False).logits.float().log_softmax(-1)
+    surprises = list[float]()
+    for row, (text, said) in enumerate(rows):
+        places = torch.arange(len(text.tokens) - 1, len(whole[row]) - 1)
+        surprises.append(-float(probs[row, places, torch.tensor(said, dtype=torch.long)].sum()))
+    return surprises
+
+
+def _python(target: Target, text: CutText, said: Sequence[int]) -> bool | None:
+    if target.tokenizer is None:
+        raise ModelError("expected a target with a tokenizer, got one without")
+    before, after = (
+        str(target.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+        for tokens in (text.tokens, [*text.tokens, *said])
+    )
+    return parses(after) if parses(before) else None

@@ -1,0 +1,137 @@
+"""What drafters say alone once the line is cut, beside what the target would have said."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import product
+from math import exp
+from typing import Any
+
+from attrs import asdict, frozen
+
+from specdec.bench.entry import PLAIN
+from specdec.bench.questions import Question
+from specdec.bench.run import Plan, tasks
+from specdec.bench.split.continuation import ALONE, ONLINE, Continuation, continue_alone, cut_texts, judge
+from specdec.bench.split.interval import Interval
+from specdec.errors import PromptError
+from specdec.interfaces import Drafter
+from specdec.policies import Chain
+from specdec.target import Target
+
+AT = (10, 20, 50)
+"""Tokens after the cut within which agreement is counted."""
+POLICY = Chain(10)
+
+
+@frozen
+class Alone:
+    """What one drafter said of all texts, with what it had `learnt` before the cut or without; None is the target.
+
+    `said` is tokens until it fell silent, 50 at most, and `prefix` those before the first that the target would not
+    have said; `agreement`, by tokens after the cut, is the share of places with the target's own token; `perplexity`
+    that of what was said by the target at temperature 1; `looping` and `python` are shares of texts, the latter of
+    those that may be Python at the cut.
+    """
+
+    drafter: str
+    learnt: bool | None
+    temperature: float
+    texts: int
+    said: float
+    prefix: float
+    agreement: dict[int, float]
+    perplexity: float | None
+    looping: float
+    python: float | None
+
+
+@frozen
+class Lead:
+    """By how much one drafter is better than another at the same texts: tokens of prefix, and share of agreement."""
+
+    drafter: str
+    other: str
+    learnt: bool
+    temperature: float
+    prefix: Interval
+    agreement: Interval
+
+
+@frozen
+class Disconnected:
+    """All that was found; it has no times, so that the same command finds the same again."""
+
+    target: str
+    rows: tuple[Alone, ...]
+    leads: tuple[Lead, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Lay out what a machine reads."""
+        return asdict(self)
+
+
+def disconnect(
+    target: Target,
+    drafters: Mapping[str, Drafter],
+    sets: Mapping[str, Sequence[Question]],
+    temperatures: Sequence[float] = (0.0, 1.0),
+    seed: int = 0,
+    *,
+    name: str = "",
+    on_drafter: Callable[[str], None] | None = None,
+) -> Disconnected:
+    """Cut each text after 50 tokens of the target's, and have each drafter say 50 more alone, along a chain.
+
+    Where the target samples, drafters share its noise. Leads are those of the first drafter, and of others of its
+    kind, as `moa:tli=1` beside `moa`, over each of another kind.
+
+    Raises:
+        PromptError: after no prompt the target says as much as that.
+    """
+    plan = Plan(temperatures, ONLINE + ALONE, seed=seed)
+    todo = tasks(sets, plan, target.tokenizer, target.max_length, target.generation_config)
+    rows, leads = list[Alone](), list[Lead]()
+    for temperature in plan.temperatures:
+        texts = cut_texts(target, [task for task in todo if task.sampling.temperature == temperature])
+        if not texts:
+            raise PromptError(f"expected a prompt that the target continues by {ONLINE + ALONE} tokens, got none")
+        rows.append(_row(PLAIN, None, temperature, judge(target, texts, [text.wanted for text in texts])))
+        for learnt in (True, False):
+            said = dict[str, list[Continuation]]()
+            for drafter in drafters:
+                said[drafter] = continue_alone(drafters[drafter], POLICY, target, texts, learnt=learnt)
+                if on_drafter is not None:
+                    on_drafter(drafter)
+            rows += [_row(drafter, learnt, temperature, found) for drafter, found in said.items()]
+            leads += _leads(said, learnt, temperature)
+    return Disconnected(name, tuple(rows), tuple(leads))
+
+
+def _row(drafter: str, learnt: bool | None, temperature: float, found: Sequence[Continuation]) -> Alone:
+    def mean(values: Sequence[float]) -> float:
+        return sum(values) / len(values)
+
+    count = sum(len(each.said) for each in found)
+    python = [each.python for each in found if each.python is not None]
+    return Alone(
+        drafter=drafter,
+        learnt=learnt,
+        temperature=temperature,
+        texts=len(found),
+        said=count / len(found),
+        prefix=mean([each.prefix for each in found]),
+        agreement={places: mean([each.agreement(places) for each in found]) for places in AT},
+        perplexity=exp(sum(each.surprise for each in found) / count) if count else None,
+        looping=mean([each.looping for each in found]),
+        python=mean(python) if python else None,
+    )
+
+
+def _leads(said: Mapping[str, Sequence[Continuation]], learnt: bool, temperature: float) -> Iterator[Lead]:
+    kinds = {drafter: drafter.partition(":")[0] for drafter in said}
+    own = next(iter(kinds.values()))
+    for drafter, other in product(said, said):
+        if kinds[drafter] == own != kinds[other]:
+            pairs = list(zip(said[drafter], said[other], strict=True))
+            prefix = Interval.of([one.prefix - two.prefix for one, two in pairs])
+            agreement = Interval.of([one.agreement(ALONE) - two.agreement(ALONE) for one, two in pairs])
+            yield Lead(drafter, other, learnt, temperature, prefix, agreement)

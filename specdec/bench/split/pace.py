@@ -1,0 +1,109 @@
+"""What takes time on either side: passes of the target, and levels of the drafter."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from time import monotonic, sleep
+
+from attrs import define, field, frozen
+
+from specdec.bench.entry import Speculative
+from specdec.bench.run import Task
+from specdec.bounds import bounds
+from specdec.context import Context
+from specdec.interfaces import Drafter, TreePolicy
+from specdec.target import Target
+from specdec.tree import Tree
+
+
+@frozen
+class Times:
+    """Seconds of a pass of the target, over however many nodes, and of a level of the drafter."""
+
+    target_pass: float = field(validator=bounds(0, above=True))
+    level: float = field(validator=bounds(0))
+
+
+class Levels(TreePolicy):
+    """A policy that counts how often the drafter is asked for another level."""
+
+    def __init__(self, policy: TreePolicy) -> None:
+        self._policy, self.count = policy, 0
+        self.sampled, self.draws, self.sharpness = policy.sampled, policy.draws, policy.sharpness
+
+    def widths(self, tree: Tree) -> Mapping[int, int]:
+        widths = self._policy.widths(tree)
+        self.count += bool(widths)
+        return widths
+
+    def keep(self, tree: Tree) -> Collection[int]:
+        return self._policy.keep(tree)
+
+
+class PacedDrafter(Drafter):
+    """A drafter of one sequence that takes as long for a level as it is told, or longer if it needs to.
+
+    `levels` is the policy to decode with; `seconds` is what drafting took.
+    """
+
+    def __init__(
+        self,
+        drafter: Drafter,
+        policy: TreePolicy,
+        level: float,
+        clock: Callable[[], float],
+        sleep: Callable[[float], None],
+    ) -> None:
+        self._drafter, self._level, self._clock, self._sleep = drafter, level, clock, sleep
+        self.levels, self.seconds = Levels(policy), 0.0
+        self.needs, self.vocab_size = drafter.needs, drafter.vocab_size
+
+    def begin(self, context: Context) -> None:
+        self._drafter.begin(context)
+
+    def propose(self, context: Context, policy: TreePolicy) -> list[Tree | None]:
+        start, before = self._clock(), self.levels.count
+        trees = self._drafter.propose(context, policy)
+        end = start + (self.levels.count - before) * self._level
+        self._sleep(max(end - self._clock(), 0.0))
+        self.seconds += self._clock() - start
+        return trees
+
+    def cut(self, lengths: Sequence[int]) -> None:
+        self._drafter.cut(lengths)
+
+
+@define
+class Passes:
+    """Counts passes of a target, those over a chunk of a prompt too."""
+
+    count: int = 0
+
+    @contextmanager
+    def of(self, target: Target, least: float = 0.0) -> Iterator["Passes"]:
+        """Count for a while, and have a pass take so many seconds, or longer if it needs to."""
+        start = 0.0
+
+        def begin(*_: object) -> None:
+            nonlocal start
+            start = monotonic()
+
+        def end(*_: object) -> None:
+            self.count += 1
+            if least:
+                sleep(max(start + least - monotonic(), 0.0))
+
+        module = target.model.base_model
+        hooks = module.register_forward_pre_hook(begin), module.register_forward_hook(end)
+        try:
+            yield self
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+
+def measure_times(target: Target, drafter: Drafter, policy: TreePolicy, task: Task, most: int) -> Times:
+    """Take the time of passes and levels on this machine, the second time that a text is decoded."""
+    for _ in range(2):
+        levels = Levels(policy)
+        trace = Speculative("timed", drafter, target, levels).decode(task.prompt, task.sampling, most)
+    return Times(trace.verify / len(trace.lengths), trace.draft / max(levels.count, 1))

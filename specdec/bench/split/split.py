@@ -1,0 +1,109 @@
+"""What a split target is worth over links of many kinds, beside a server that does all of it."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from attrs import asdict, define, field, frozen
+
+from specdec.bench.entry import PLAIN
+from specdec.bench.run import Task
+from specdec.bench.split.delivery import Delivery, ServerSteps, deliver
+from specdec.bench.split.link import Link
+from specdec.bench.split.pace import Times
+from specdec.bench.split.real import Real, compare
+from specdec.bench.split.rows import BURST, ON_SERVER, SPLIT, STREAMING, Row
+from specdec.bench.split.shapes import Shape, choose, try_shapes
+from specdec.drafters import NoDrafter
+from specdec.errors import SpecdecError
+from specdec.interfaces import Drafter
+from specdec.plugins import load_policy
+from specdec.policies import Chain
+from specdec.split import Server
+from specdec.target import Target
+
+BURSTS = {SPLIT: 0, BURST: 64}
+"""Answers that the server may give without a tree."""
+
+
+@frozen
+class Measured:
+    """The table: what was counted, and seconds from the counts, the links and two times."""
+
+    target: str
+    pass_ms: float
+    level_ms: Mapping[str, float]
+    rows: tuple[Row, ...]
+    real: tuple[Real, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Lay out what a machine reads."""
+        return asdict(self)
+
+
+@define(eq=False)
+class Experiment:
+    """Delivers the same texts in all ways; `times` are those of each drafter, the first of which also drafts there."""
+
+    target: Target
+    drafters: Mapping[str, Drafter]
+    tasks: Sequence[Task]
+    tuning: Sequence[Task]
+    most: int
+    times: Mapping[str, Times]
+    _shapes: dict[str, list[Shape]] = field(factory=dict, init=False)
+    _plain: list[ServerSteps] = field(factory=list, init=False)
+
+    def rows(self, links: Sequence[Link], on_row: Callable[[str], None] = lambda name: None) -> list[Row]:
+        """Make all rows of these links.
+
+        Raises:
+            SpecdecError: a text is not plain decoding's, which no link may change.
+        """
+        self._plain = [ServerSteps.of(self.target, NoDrafter(), Chain(1), task, self.most) for task in self.tasks]
+        self._shapes = {
+            name: try_shapes(self.target, drafter, self.tuning, self.most) for name, drafter in self.drafters.items()
+        }
+        made = list[Row]()
+        for link in links:
+            for row in self._over(link):
+                made.append(row)
+                on_row(f"{link.name}: {row.drafter}")
+        return made
+
+    def real(self, link: Link, rows: Sequence[Row]) -> list[Real]:
+        """Have the first drafter decode over the link in real time, and compute it from what things took."""
+        name = next(iter(self.drafters))
+        drafter, times = self.drafters[name], self.times[name]
+        chosen = [row for row in rows if (row.link, row.drafter) == (link.name, name) and row.role in BURSTS]
+        about = self.tasks, self.most, link, times
+        return [compare(self.target, name, drafter, row.policy, *about, row.role, BURSTS[row.role]) for row in chosen]
+
+    def _over(self, link: Link) -> Iterator[Row]:
+        first = next(iter(self.drafters))
+        server = Server.of(self.target)
+        yield self._row(link, STREAMING, PLAIN, "", self._streamed(self._plain, link, self.times[first], server.chunk))
+        policy = choose(self._shapes[first], None, self.times[first])
+        drafter, shape = self.drafters[first], load_policy(policy)
+        steps = [ServerSteps.of(self.target, drafter, shape, task, self.most) for task in self.tasks]
+        yield self._row(link, ON_SERVER, first, policy, self._streamed(steps, link, self.times[first], server.chunk))
+        for role, burst in BURSTS.items():
+            for name in self.drafters:
+                policy = choose(self._shapes[name], link, self.times[name])
+                yield self._row(link, role, name, policy, self._split(name, policy, link, burst))
+
+    def _split(self, name: str, policy: str, link: Link, burst: int) -> list[Delivery]:
+        drafter, times = self.drafters[name], self.times[name]
+        server = Server.of(self.target, [drafter])
+        return [
+            deliver(server, self.target, drafter, load_policy(policy), task, self.most, link, times, burst=burst)
+            for task in self.tasks
+        ]
+
+    def _streamed(self, texts: Sequence[ServerSteps], link: Link, times: Times, chunk: int) -> list[Delivery]:
+        return [steps.stream(task, link, times, chunk) for steps, task in zip(texts, self.tasks, strict=True)]
+
+    def _row(self, link: Link, role: str, drafter: str, policy: str, found: Sequence[Delivery]) -> Row:
+        for plain, delivery in zip(self._plain, found, strict=True):
+            if delivery.tokens != tuple(token for step in plain.tokens for token in step):
+                raise SpecdecError(f"expected the text of plain decoding over {link.name}, got another from {drafter}")
+        return Row.of(link.name, role, drafter, policy, found)

@@ -1,0 +1,78 @@
+"""What was found, as tables for a terminal."""
+
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from specdec.bench.entry import PLAIN
+from specdec.bench.report import begin_table
+from specdec.bench.split.disconnect import AT, Alone, Disconnected
+from specdec.bench.split.link import LINKS
+from specdec.bench.split.rows import Row
+from specdec.bench.split.split import Measured
+
+ALONE_HEADINGS = ("drafter", "said", "prefix", *(f"agree {count}" for count in AT), "perplexity", "looping", "Python")
+LEAD_HEADINGS = ("drafter", "over", "prefix (95 %)", f"agree {AT[-1]} (95 %)")
+LINK_HEADINGS = (
+    *("", "drafter", "levels", "tokens/s", "first ms", "calls/100", "bytes up", "bytes down", "tokens/pass"),
+)
+REAL_HEADINGS = ("", "drafter", "pass ms", "level ms", "tokens/s", "computed", "of that")
+LEARNT = {True: "with what it had learnt", False: "without", None: ""}
+
+
+def show_disconnected(found: Disconnected, screen: Console) -> None:
+    """Print what each drafter said alone, and the leads."""
+    for made in _disconnected(found):
+        screen.print(made, "")
+    screen.print("[dim]docs/bench.md says what the columns mean[/]")
+
+
+def show_measured(found: Measured, screen: Console) -> None:
+    """Print a table for each link."""
+    levels = ", ".join(sorted({f"{level:g}" for level in found.level_ms.values()}))
+    screen.print(f"a pass of the target: {found.pass_ms:g} ms, a level of a drafter: {levels} ms", "")
+    for name in dict.fromkeys(row.link for row in found.rows):
+        link = LINKS[name]
+        made = begin_table(f"{name}: {link.rate:g} Mbit/s, {link.delay:g} ± {link.jitter:g} ms each way", LINK_HEADINGS)
+        for row in (row for row in found.rows if row.link == name):
+            made.add_row(*map(escape, _link_cells(row)))
+        screen.print(made, "")
+    if found.real:
+        made = begin_table(f"{found.real[0].link}, in real time", REAL_HEADINGS)
+        for one in found.real:
+            numbers = (f"{number:.1f}" for number in (one.pass_ms, one.level_ms, one.measured, one.computed))
+            share = f"{100 * one.measured / one.computed:.0f} %"
+            made.add_row(one.role, escape(one.drafter), *numbers, share)
+        screen.print(made, "")
+    screen.print("[dim]docs/bench.md says what the columns mean[/]")
+
+
+def _link_cells(row: Row) -> list[str]:
+    speeds = f"{row.tokens_per_second:.1f}", f"{1000 * row.first_token:.0f}", f"{row.calls:.1f}"
+    sizes = f"{row.up:.0f}", f"{row.down:.0f}", f"{row.acceptance_length:.2f}"
+    return [row.role, "" if row.drafter == PLAIN else row.drafter, row.depth, *speeds, *sizes]
+
+
+def _disconnected(found: Disconnected) -> Iterator[Table]:
+    for temperature in dict.fromkeys(row.temperature for row in found.rows):
+        rows = [row for row in found.rows if row.temperature == temperature]
+        target = [row for row in rows if row.learnt is None]
+        for learnt in (True, False):
+            title = f"alone, {LEARNT[learnt]}, temperature {temperature:g}: {rows[0].texts} texts"
+            made = begin_table(title, ALONE_HEADINGS)
+            for row in (*target, *(row for row in rows if row.learnt is learnt)):
+                made.add_row(*map(escape, _cells(row)))
+            yield made
+            made = begin_table(f"lead, {LEARNT[learnt]}, temperature {temperature:g}", LEAD_HEADINGS)
+            for lead in found.leads:
+                if lead.temperature == temperature and lead.learnt is learnt:
+                    made.add_row(escape(lead.drafter), escape(lead.other), str(lead.prefix), str(lead.agreement))
+            yield made
+
+
+def _cells(row: Alone) -> list[str]:
+    name = "the target" if row.drafter == PLAIN else row.drafter
+    numbers = [row.said, row.prefix, *(row.agreement[count] for count in AT), row.perplexity, row.looping, row.python]
+    return [name, *("-" if number is None else f"{number:.{1 if number >= 10 else 2}f}" for number in numbers)]

@@ -1,0 +1,111 @@
+"""A line to a server in virtual time: the protocol is the real one, and what takes time is added up."""
+
+from collections import deque
+from math import inf
+from random import Random
+
+from attrs import define, field
+
+from specdec.bench.split.link import Lane, Link
+from specdec.bench.split.pace import Passes
+from specdec.errors import TimedOut
+from specdec.interfaces import Transport
+from specdec.split import Connection, Server
+from specdec.split.messages import Verify, read_from_client
+
+
+@define
+class VirtualClock:
+    """Time that passes only where somebody waits."""
+
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += seconds
+
+
+@define
+class Traffic:
+    """Bytes each way, how many trees were sent, and how many passes the server made."""
+
+    up: int = 0
+    down: int = 0
+    calls: int = 0
+    passes: int = 0
+
+
+@define(eq=False)
+class VirtualLine(Transport):
+    """The client's end of a line to a server that has no other; a turn of it takes as long as its passes."""
+
+    server: Server
+    link: Link
+    clock: VirtualClock
+    passes: Passes
+    target_pass: float
+    seed: int = 0
+    traffic: Traffic = field(factory=Traffic, init=False)
+    _rising: deque[tuple[float, bytes]] = field(factory=deque, init=False)
+    _falling: deque[tuple[float, bytes]] = field(factory=deque, init=False)
+    _lanes: tuple[Lane, Lane] = field(init=False)
+    _free: float = field(init=False)
+    """When the server's last turn ended; within a turn, when it began."""
+    _before: int = field(init=False)
+    _connection: Connection = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._lanes = Lane(self.link, Random(2 * self.seed)), Lane(self.link, Random(2 * self.seed + 1))
+        self._free, self._before = self.clock.now, self.passes.count
+        self._connection = Connection(self._answer, "")
+        self.server.connect(self._connection)
+
+    def send(self, message: bytes) -> None:
+        self.traffic.up += len(message)
+        self.traffic.calls += isinstance(read_from_client(message), Verify)
+        self._rising.append((self._lanes[0].arrival(self.clock.now, len(message)), message))
+
+    def receive(self, timeout: float | None = None) -> bytes:
+        deadline = self.clock.now + (inf if timeout is None else timeout)
+        while True:
+            arrival, turn = self._falling[0][0] if self._falling else inf, self._next_turn
+            if min(arrival, turn) > deadline or arrival == turn == inf:
+                self.clock.now = self.clock.now if deadline == inf else deadline
+                raise TimedOut(f"expected a message by second {deadline:g}, got none")
+            if arrival <= turn:
+                self.clock.now = max(self.clock.now, arrival)
+                return self._falling.popleft()[1]
+            self._take_turn(turn)
+
+    def close(self) -> None:
+        """Break it, once the server has done what was asked of it."""
+        while (turn := self._next_turn) < inf:
+            self._take_turn(turn)
+        self.server.disconnect(self._connection)
+
+    @property
+    def _next_turn(self) -> float:
+        if self.server.busy:
+            return self._free
+        return max(self._free, self._rising[0][0]) if self._rising else inf
+
+    def _take_turn(self, start: float) -> None:
+        """Have the server take in what has arrived, and do its passes."""
+        self._free, self._before = start, self.passes.count
+        while self._rising and self._rising[0][0] <= start:
+            self.server.receive(self._connection, self._rising.popleft()[1])
+        self.server.tick()
+        self.traffic.passes += self.passes.count - self._before
+        self._free, self._before = self._now, self.passes.count
+
+    @property
+    def _now(self) -> float:
+        """The server's time: when its turn began, and the passes since."""
+        return self._free + (self.passes.count - self._before) * self.target_pass
+
+    def _answer(self, message: bytes) -> None:
+        self.traffic.down += len(message)
+        self._falling.append((self._lanes[1].arrival(self._now, len(message)), message))
