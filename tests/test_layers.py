@@ -46,7 +46,6 @@ PUBLIC = {
     "specdec.remote",
     "specdec.spec",
     "specdec.split",
-    "specdec.split.messages",
     "specdec.target",
     "specdec.training",
     "specdec.training.trainer",

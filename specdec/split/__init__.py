@@ -2,7 +2,8 @@
 
 from specdec.split.client import Client
 from specdec.split.limits import Limits
+from specdec.split.messages import Message, Opened, Refused
 from specdec.split.record import Connection
 from specdec.split.server import Server
 
-__all__ = ["Client", "Connection", "Limits", "Server"]
+__all__ = ["Client", "Connection", "Limits", "Message", "Opened", "Refused", "Server"]

@@ -13,8 +13,6 @@ from specdec.integers import Integers
 from specdec.split.messages import Array
 
 FLOATS = {"float32": torch.float32, "float16": torch.float16}
-
-
 INTEGERS = {"int8": Integers(8, 128), "int4": Integers(4, 32)}
 CODECS = (*FLOATS, *INTEGERS)
 

@@ -14,8 +14,6 @@ from msgspec.msgpack import Decoder
 
 from specdec.errors import ConnectionLost, ProtocolError
 
-__all__ = ["Code", "FromClient", "FromServer", "Message", "Opened", "Refused", "encode"]
-
 VERSION = 1
 ID = 16
 """Bytes of a session's id, which is random."""

@@ -32,15 +32,13 @@ def take_turn(server: "Server") -> bool:
 def _verify(server: "Server", now: float) -> bool:
     """Verify the trees that wait, but for those that come too late; prompts are read first."""
     ready = list[tuple[Record, Waiting]]()
-    for record in server.store:
-        if record.waiting is None:
-            continue
+    for record, waiting in [(one, one.waiting) for one in server.store if one.waiting is not None]:
         if record.session.unread:
-            record.waiting.begin(now)
-        elif record.waiting.until < now:
+            waiting.begin(now)
+        elif waiting.until < now:
             _refuse(server, record, Code.EXPIRED, "expected to be asked earlier")
         else:
-            ready.append((record, record.waiting))
+            ready.append((record, waiting))
     if ready:
         _pass(server, ready)
     return bool(ready)

@@ -2,8 +2,7 @@
 
 from attrs import define, field
 
-from specdec.split import Connection, Server
-from specdec.split.messages import Message, Opened, Refused
+from specdec.split import Connection, Message, Opened, Refused, Server
 from specdec_serve.metrics import Metrics
 
 BYTES = 4
