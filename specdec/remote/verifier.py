@@ -21,16 +21,13 @@ from specdec.remote.dialer import Dialer
 from specdec.remote.features import together
 from specdec.remote.journal import Journal
 from specdec.remote.link import Connect, Link
-from specdec.split.codecs import CODECS
+from specdec.remote.terms import check_terms
 from specdec.split.messages import ID, Open, Welcome, encode, pack_tokens
 from specdec.split.text import Part, RemoteText
 from specdec.target.checks import check_prompt, check_tree
 from specdec.target.loading import Name, load_generation_config, load_tokenizer
 from specdec.tree import Tree
 from specdec.vocabulary import vocabulary_hash
-
-LONGEST = 10**6
-"""Seconds that a step may be waited for, at most."""
 
 
 class Remote(Verifier):
@@ -72,18 +69,11 @@ class Remote(Verifier):
             OptionError: there is no such codec, or a number means nothing.
             ModelError: there is no tokenizer at `files`.
         """
-        if codec not in CODECS:
-            raise OptionError(f"expected a codec of {', '.join(CODECS)}, got {codec!r}")
-        if not isinstance(patience, int | float) or not 0 < patience <= LONGEST:
-            raise OptionError(f"expected a patience above 0 and at most {LONGEST} seconds, got {patience!r}")
-        if window is not None and (not isinstance(window, int) or window < 0):
-            raise OptionError(f"expected a window of 0 or more tokens, or None for all, got {window!r}")
+        check_terms(codec, window, patience, burst)
         if files is not None:
             self.files, self.generation_config = files, load_generation_config(files)
             tokenizer = tokenizer or load_tokenizer(files)
         self.tokenizer, self.journal = tokenizer, journal
-        if not isinstance(burst, int) or burst < 0:
-            raise OptionError(f"expected a burst of 0 or more answers, got {burst!r}")
         self.codec, self.window, self.patience, self.burst = codec, window, patience, burst
         self.link = Link(connect, clock, sleep, random or Random())
         if journal is not None:

@@ -102,7 +102,7 @@ def test_bytes_are_those_of_the_first_release(message: Message, data: str) -> No
 
 def test_a_tree_of_the_first_release_asks_for_no_burst() -> None:
     message, data = next((message, data) for message, data in GOLDEN if isinstance(message, Verify))
-    assert read_from_client(bytes.fromhex("98" + data[2:-2])) == message
+    assert read_from_client(seal(bytes.fromhex("98" + data[2:-2]))) == message
 
 
 def test_fields_that_a_later_release_appends_are_ignored() -> None:

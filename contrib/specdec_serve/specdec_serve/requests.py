@@ -4,6 +4,7 @@ What has no meaning here, such as tools or log probabilities, is refused and not
 """
 
 import secrets
+from reprlib import repr as brief
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -94,9 +95,12 @@ class CompletionRequest(Request, frozen=True, forbid_unknown_fields=True, kw_onl
     def prompts(self, tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
         """Encode what is to be continued, as it stands."""
         rows = self.prompt if self._is_several else [self.prompt]
-        prompts = [encode(list(tokenizer(row)["input_ids"]) if isinstance(row, str) else row, None) for row in rows]
-        if not prompts:
-            raise PromptError("expected a prompt, got none")
+        prompts = [list(tokenizer(row)["input_ids"]) if isinstance(row, str) else row for row in rows]
+        for prompt in prompts or [None]:
+            if not isinstance(prompt, list) or not prompt or not all(type(token) is int for token in prompt):
+                raise PromptError(
+                    f"expected text or token ids, at least one token for each prompt, got {brief(prompt)}"
+                )
         return prompts
 
     @property

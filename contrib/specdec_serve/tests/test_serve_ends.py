@@ -55,7 +55,7 @@ def test_nothing_is_left_of_a_client_who_goes_away(service: Service, stream: boo
 
 def test_overload_is_said_and_who_was_let_in_finishes(service: Service) -> None:
     service.turns.tenant_waiting = 1
-    expected, _ = plain(target(), BODY["prompt"], Sampling(temperature=1, seed=3), Stop(400))
+    expected, _ = plain(target(), BODY["prompt"], Sampling(temperature=1.0, seed=3), Stop(400))
     with listening(service) as server, ThreadPoolExecutor(12) as pool:
         replies = list(
             pool.map(lambda _: httpx.post(f"http://{server.address}/v1/completions", json=BODY, timeout=60), range(12))
@@ -69,8 +69,8 @@ def test_overload_is_said_and_who_was_let_in_finishes(service: Service) -> None:
 
 
 def test_a_server_that_stops_lets_answers_finish(service: Service) -> None:
-    expected, _ = plain(target(), BODY["prompt"], Sampling(temperature=1, seed=3), Stop(400))
-    with listening(service, grace=60) as server, httpx.Client(base_url=f"http://{server.address}") as client:
+    expected, _ = plain(target(), BODY["prompt"], Sampling(temperature=1.0, seed=3), Stop(400))
+    with listening(service, grace=60.0) as server, httpx.Client(base_url=f"http://{server.address}") as client:
         remote = Remote(partial(WebSocket.to, f"ws://{server.address}"), patience=2.0)
         with client.stream("POST", "/v1/completions", json={**BODY, "stream": True}) as reply:
             lines = reply.iter_lines()
@@ -92,7 +92,7 @@ def test_a_server_that_stops_lets_answers_finish(service: Service) -> None:
 
 def test_a_second_signal_ends_it_at_once(service: Service) -> None:
     with (
-        listening(service, grace=600) as server,
+        listening(service, grace=600.0) as server,
         httpx.stream("POST", f"http://{server.address}/v1/completions", json={**BODY, "stream": True}) as reply,
     ):
         next(reply.iter_lines())

@@ -44,7 +44,8 @@ def chat_prompt(model: Target) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    "options", [{"temperature": 0}, {"temperature": 1, "seed": 4}, {"temperature": 0.7, "top_p": 0.9, "seed": 2**40}]
+    "options",
+    [{"temperature": 0.0}, {"temperature": 1.0, "seed": 4}, {"temperature": 0.7, "top_p": 0.9, "seed": 2**40}],
 )
 def test_a_chat_is_plain_decoding(model: Target, client: openai.OpenAI, options: dict[str, float]) -> None:
     text, count = plain(model, chat_prompt(model), Sampling(**options), Stop(60))
@@ -70,7 +71,7 @@ def test_several_prompts_have_several_answers_each(model: Target, client: openai
     found = client.completions.create(model=NAME, prompt=["abc", "xy z"], n=2, temperature=1, seed=9, max_tokens=20)
 
     prompts = [model.tokenizer(text)["input_ids"] for text in ("abc", "abc", "xy z", "xy z")]
-    expected = [plain(model, row, Sampling(temperature=1, seed=9 + i), Stop(20))[0] for i, row in enumerate(prompts)]
+    expected = [plain(model, row, Sampling(temperature=1.0, seed=9 + i), Stop(20))[0] for i, row in enumerate(prompts)]
     assert [choice.text for choice in found.choices] == expected
     assert found.usage.prompt_tokens == len(prompts[0]) + len(prompts[2])
 
@@ -82,7 +83,7 @@ def test_a_prompt_may_be_tokens(model: Target, client: openai.OpenAI) -> None:
 
 
 def test_a_stop_string_is_no_part_of_the_text(model: Target, client: openai.OpenAI) -> None:
-    text, _ = plain(model, [5, 6, 7], Sampling(temperature=1, seed=3), Stop(40))
+    text, _ = plain(model, [5, 6, 7], Sampling(temperature=1.0, seed=3), Stop(40))
     stop = text[10:13]
 
     pieces = client.completions.create(
@@ -117,7 +118,7 @@ WRONG = {
     "a penalty": ({"presence_penalty": 0.5}, 400, "presence_penalty"),
     "no answers": ({"n": 0}, 400, "1 to 64 answers"),
     "many answers": ({"n": 65}, 400, "1 to 64 answers"),
-    "no prompt": ({"prompt": []}, 400, "a prompt"),
+    "no prompt": ({"prompt": []}, 400, "at least one token"),
     "an empty prompt": ({"prompt": ""}, 400, "at least one token"),
     "a prompt of several kinds": ({"prompt": [1, "a"]}, 400, "token ids"),
     "unknown tokens": ({"prompt": [10**9]}, 400, "ids of prompt 0"),

@@ -72,7 +72,7 @@ def test_sixteen_clients_at_once(model: Target, address: str) -> None:
         ) as decoder:
             return decoder.generate(prompts[number], samplings[number], Stop(24)).tokens[0]
 
-    prompts, samplings = [[number, 2, 3] for number in range(16)], [Sampling(n % 2, seed=n) for n in range(16)]
+    prompts, samplings = [[number, 2, 3] for number in range(16)], [Sampling(float(n % 2), seed=n) for n in range(16)]
     with ThreadPoolExecutor(16) as pool:
         found = tuple(pool.map(generate, range(16)))
 
