@@ -15,11 +15,12 @@ from specdec.bench.split.rows import BURST, ON_SERVER, SPLIT, STREAMING, Row
 from specdec.bench.split.shapes import Shape, choose, try_shapes
 from specdec.drafters import NoDrafter
 from specdec.errors import SpecdecError
-from specdec.interfaces import Drafter
+from specdec.interfaces import Drafter, TreePolicy
 from specdec.plugins import load_policy
 from specdec.policies import Chain
 from specdec.split import Server
 from specdec.target import Target
+from specdec.target.sessions import CHUNK
 
 BURSTS = {SPLIT: 0, BURST: 64}
 """Answers that the server may give without a tree."""
@@ -52,6 +53,7 @@ class Experiment:
     times: Mapping[str, Times]
     _shapes: dict[str, list[Shape]] = field(factory=dict, init=False)
     _plain: list[ServerSteps] = field(factory=list, init=False)
+    _on_server: list[ServerSteps] = field(factory=list, init=False)
 
     def rows(self, links: Sequence[Link], on_row: Callable[[str], None] = lambda name: None) -> list[Row]:
         """Make all rows of these links.
@@ -59,10 +61,13 @@ class Experiment:
         Raises:
             SpecdecError: a text is not plain decoding's, which no link may change.
         """
-        self._plain = [ServerSteps.of(self.target, NoDrafter(), Chain(1), task, self.most) for task in self.tasks]
+        self._plain = self._steps(NoDrafter(), Chain(1))
         self._shapes = {
             name: try_shapes(self.target, drafter, self.tuning, self.most) for name, drafter in self.drafters.items()
         }
+        first = next(iter(self.drafters))
+        policy = choose(self._shapes[first], None, self.times[first])
+        self._on_server = self._steps(self.drafters[first], load_policy(policy))
         made = list[Row]()
         for link in links:
             for row in self._over(link):
@@ -80,16 +85,16 @@ class Experiment:
 
     def _over(self, link: Link) -> Iterator[Row]:
         first = next(iter(self.drafters))
-        server = Server.of(self.target)
-        yield self._row(link, STREAMING, PLAIN, "", self._streamed(self._plain, link, self.times[first], server.chunk))
         policy = choose(self._shapes[first], None, self.times[first])
-        drafter, shape = self.drafters[first], load_policy(policy)
-        steps = [ServerSteps.of(self.target, drafter, shape, task, self.most) for task in self.tasks]
-        yield self._row(link, ON_SERVER, first, policy, self._streamed(steps, link, self.times[first], server.chunk))
+        yield self._row(link, STREAMING, PLAIN, "", self._streamed(self._plain, link))
+        yield self._row(link, ON_SERVER, first, policy, self._streamed(self._on_server, link))
         for role, burst in BURSTS.items():
             for name in self.drafters:
                 policy = choose(self._shapes[name], link, self.times[name])
                 yield self._row(link, role, name, policy, self._split(name, policy, link, burst))
+
+    def _steps(self, drafter: Drafter, policy: TreePolicy) -> list[ServerSteps]:
+        return [ServerSteps.of(self.target, drafter, policy, task, self.most) for task in self.tasks]
 
     def _split(self, name: str, policy: str, link: Link, burst: int) -> list[Delivery]:
         drafter, times = self.drafters[name], self.times[name]
@@ -99,8 +104,9 @@ class Experiment:
             for task in self.tasks
         ]
 
-    def _streamed(self, texts: Sequence[ServerSteps], link: Link, times: Times, chunk: int) -> list[Delivery]:
-        return [steps.stream(task, link, times, chunk) for steps, task in zip(texts, self.tasks, strict=True)]
+    def _streamed(self, texts: Sequence[ServerSteps], link: Link) -> list[Delivery]:
+        times, pairs = next(iter(self.times.values())), zip(texts, self.tasks, strict=True)
+        return [steps.stream(task, link, times, CHUNK) for steps, task in pairs]
 
     def _row(self, link: Link, role: str, drafter: str, policy: str, found: Sequence[Delivery]) -> Row:
         for plain, delivery in zip(self._plain, found, strict=True):
