@@ -210,6 +210,10 @@ class Remote(Verifier):
         text = self.texts[number]
         if text is not None and tokens:
             text.asked, text.answered = None, []
+            beyond = [part for part in text.parts if part.start + part.features.count > len(text.tokens)]
+            for part in beyond:  # of a burst, which the text does not follow
+                text.parts.remove(part)
+                text.known &= ~(((1 << part.features.count) - 1) << part.start)
             text.append(list(tokens))
             self.link.join(text)
             if self.journal is not None:

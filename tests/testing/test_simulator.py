@@ -24,6 +24,11 @@ def test_nothing_is_found(first: int) -> None:
     check_split(first=first, seeds=75)
 
 
+@pytest.mark.parametrize("seed", [9945, 17915, 200203])
+def test_what_was_found_once_stays_mended(seed: int) -> None:
+    assert simulate(seed).violation is None
+
+
 @pytest.mark.parametrize("mechanism", MECHANISMS)
 def test_each_mechanism_is_missed(mechanism: str) -> None:
     with without(mechanism):
