@@ -101,7 +101,7 @@ def test_sixteen_clients_get_the_target_s_own_texts(target: Target, host: Host, 
     assert [found[number] for number in range(16)] == [wanted(target, *job) for job in jobs]
 
 
-@pytest.mark.parametrize("token", ["none", "wrong", "righ", "rightt"])
+@pytest.mark.parametrize("token", ["none", "wrong", "other!", "right!"])
 def test_who_has_no_token_is_not_let_in(host: Host, address: str, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
     handed = list[object]()
     monkeypatch.setattr(Host, "submit", lambda _, work: handed.append(work))
