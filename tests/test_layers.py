@@ -40,6 +40,7 @@ PUBLIC = {
     "specdec.bench",
     "specdec.cli.options",
     "specdec.cli.parts",
+    "specdec.cli.spread",
     "specdec.errors",
     "specdec.heads",
     "specdec.plugins",

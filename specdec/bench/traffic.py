@@ -12,7 +12,7 @@ from typing import Annotated
 
 import torch
 import typer
-from attrs import asdict, define, field, frozen
+from attrs import asdict, frozen
 from rich.console import Console
 from rich.table import Table
 from transformers.utils import logging
@@ -29,37 +29,25 @@ from specdec.split import Server
 from specdec.split.codecs import CODECS
 from specdec.split.messages import Read, read_from_server
 from specdec.target import Target
+from specdec.transports import Counting, Traffic
 
 DRAFTERS = "moa:zoo-moa,moa:zoo-moa-tli1,eagle:zoo-eagle,eagle3:zoo-eagle3,medusa:zoo-medusa,small_model:zoo-draft"
 
 
-@define(eq=False)
-class Counted(Transport):
-    """Counts the bytes of a line, those of prompts' features apart."""
+class Counted(Counting):
+    """Counts the bytes of prompts' features by themselves, too."""
 
-    line: Transport
-    up: int = field(default=0, init=False)
-    down: int = field(default=0, init=False)
-    prompt: int = field(default=0, init=False)
-
-    def send(self, message: bytes) -> None:
-        self.up += len(message)
-        self.line.send(message)
+    prompt = 0
 
     def receive(self, timeout: float | None = None) -> bytes:
-        message = self.line.receive(timeout)
+        message = super().receive(timeout)
         if isinstance(read_from_server(message), Read):
             self.prompt += len(message)
-        else:
-            self.down += len(message)
         return message
-
-    def close(self) -> None:
-        self.line.close()
 
 
 @frozen
-class Traffic:
+class Row:
     """Bytes per decided token each way, of the features per token of the prompts, and tokens per step."""
 
     drafter: str
@@ -71,12 +59,12 @@ class Traffic:
     equal: bool
 
 
-def measure(target: Target, drafter: Drafter, name: str, codec: str, texts: Sequence[str], tokens: int) -> Traffic:
+def measure(target: Target, drafter: Drafter, name: str, codec: str, texts: Sequence[str], tokens: int) -> Row:
     """Decode each prompt through a server, and compare with the target alone."""
-    host, lines = Host(Server.of(target, [drafter])), list[Counted]()
+    host, traffic, lines = Host(Server.of(target, [drafter])), Traffic(), list[Counted]()
 
     def connect() -> Transport:
-        lines.append(Counted(host.connect()))
+        lines.append(Counted(host.connect(), traffic))
         return lines[-1]
 
     stop, length = Stop(tokens), sum(len(target.tokenizer(text)["input_ids"]) for text in texts)  # type: ignore[misc]
@@ -85,14 +73,15 @@ def measure(target: Target, drafter: Drafter, name: str, codec: str, texts: Sequ
     host.close()
     wanted = [Decoder(NoDrafter(), target).generate(text, Sampling(), stop).tokens for text in texts]
     count = sum(one.metrics.tokens for one in found)
-    up, down, prompt = (sum(getattr(line, part) for line in lines) for part in ("up", "down", "prompt"))
+    prompt = sum(line.prompt for line in lines)
+    up, down = traffic.bytes_up, traffic.bytes_down - prompt
     accepted = count / sum(one.metrics.steps for one in found)
-    return Traffic(
+    return Row(
         name, codec, up / count, down / count, prompt / length, accepted, [one.tokens for one in found] == wanted
     )
 
 
-def report(rows: Sequence[Traffic]) -> Table:
+def report(rows: Sequence[Row]) -> Table:
     """Lay out the figures."""
     table = Table("drafter", "codec", "up", "down", "prompt", "tokens per step", "same text", box=None)
     for row in rows:
@@ -113,7 +102,7 @@ def main(
     logging.disable_progress_bar()
     torch.set_num_threads(1)
     model, texts = Target.from_pretrained(plugins().folder(target)), prompts(None, count)
-    rows = list[Traffic]()
+    rows = list[Row]()
     for text, codec in product(split(drafters), codecs.split(",")):
         spec = Spec.parse(text)
         drafter = load_drafter(text, target=model)

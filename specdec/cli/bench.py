@@ -4,14 +4,14 @@ from pathlib import Path
 from time import perf_counter, thread_time
 from typing import Annotated
 
-from attrs import asdict
+from attrs import asdict, fields
 from typer import Context, Exit, Option
 
 from specdec.bench.columns import DEFINITIONS
 from specdec.cli import options
+from specdec.cli.split_options import SplitOptions, given
+from specdec.cli.spread import spread
 
-SPLIT = "A split target"
-"""The options that are for experiments of its own."""
 Drafters = Annotated[
     str | None,
     Option(
@@ -38,42 +38,13 @@ Html = Annotated[Path | None, Option(metavar="OUT.html", help="Write one page wi
 Answers = Annotated[Path | None, Option(metavar="FOLDER", help="Write the texts as FastChat and Spec-Bench keep them.")]
 Restart = Annotated[bool, Option("--restart", help="Replace what this command wrote with other options or inputs.")]
 Cpu = Annotated[bool, Option("--cpu", help="Count the thread's processor time, for a machine busy with other things.")]
-Disconnect = Annotated[
-    bool,
-    Option(
-        "--disconnect",
-        rich_help_panel=SPLIT,
-        help="Cut the line after 50 tokens: what does each drafter say alone? At temperatures 0,1 unless given.",
-    ),
-]
-Split = Annotated[
-    bool,
-    Option(
-        "--split",
-        rich_help_panel=SPLIT,
-        help="Count tokens, trees and bytes on the real protocol, and compute what each drafter makes of them over "
-        "links. 64 tokens of each prompt unless given.",
-    ),
-]
-Links = Annotated[str, Option(metavar="NAME,...", rich_help_panel=SPLIT, help="Links from near to far.")]
-PassMs = Annotated[
-    float | None,
-    Option(metavar="MS", rich_help_panel=SPLIT, help="Milliseconds of a pass of the target; else measured here."),
-]
-LevelMs = Annotated[
-    float | None,
-    Option(metavar="MS", rich_help_panel=SPLIT, help="Milliseconds of a level of a drafter; else each measured here."),
-]
-Real = Annotated[
-    str | None,
-    Option(metavar="NAME", rich_help_panel=SPLIT, help="Decode over one of the links in real time too."),
-]
 
 COLUMNS = "\n\n".join(DEFINITIONS)
 DYNAMIC = "dynamic:depth=6,width=8,size=62"
 """The tree of the comparisons that the literature has: EAGLE-2's and Mixture of Attentions' own."""
 
 
+@spread
 def bench(
     context: Context,
     drafters: Drafters = None,
@@ -96,21 +67,17 @@ def bench(
     answers: Answers = None,
     cpu: Cpu = False,
     restart: Restart = False,
-    disconnect: Disconnect = False,
-    split: Split = False,
-    links: Links = "wifi,cities,5g,4g,weak",
-    pass_ms: PassMs = None,
-    level_ms: LevelMs = None,
-    real: Real = None,
+    experiment: SplitOptions = SplitOptions(),  # noqa: B008  (frozen)
 ) -> None:
     """Compare drafters on the same prompts, in one process, in turn.
 
     Plain decoding is always measured too. A drafter whose text differs from it gets no speed-up,
     is told where, and the exit code is 1.
     """
-    from specdec.cli import split_bench
+    if given(context) & {one.name for one in fields(SplitOptions)}:
+        from specdec.cli import split_bench
 
-    if split_bench.run(context):
+        split_bench.run(context)
         return
     from specdec.bench import Plan, questions
     from specdec.bench.report import console, show

@@ -20,6 +20,7 @@ from specdec.bench.split.tables import show_disconnected, show_measured
 from specdec.bounds import bounds
 from specdec.cli.benchmark import DRAFTERS, SETS, TUNING_PROMPTS, Outputs, progress, read_drafters, temperatures
 from specdec.cli.parts import TARGET, find_target, is_zoo, load_target, spec_paths, target_hash
+from specdec.cli.split_options import given
 from specdec.errors import OptionError
 from specdec.interfaces import Drafter
 from specdec.outputs import input_hash
@@ -67,31 +68,28 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {"disconnect": {"temperature": TEMPE
 """Where an experiment has other defaults than a comparison."""
 
 
-def run(context: Context) -> bool:
-    """Do the experiment that is asked for, with the options that were given; say whether there was one.
+def run(context: Context) -> None:
+    """Do the experiment that is asked for, with the options that were given.
 
     Raises:
         OptionError: two are asked for, or there is an option that is of no use.
     """
-    params, shared = context.params, {one.name for one in fields(Shared)}
-    given = {name for name in params if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"}
-    chosen = sorted(given & OWN.keys())
+    params, shared, named = context.params, {one.name for one in fields(Shared)}, given(context)
+    chosen = sorted(named & OWN.keys())
     if len(chosen) > 1:
         raise OptionError(f"expected one of {' and '.join(f'--{name}' for name in chosen)}, got both")
     if not chosen:
-        if strange := sorted(given & ELSEWHERE):
-            raise OptionError(f"expected --{strange[0].replace('_', '-')} with --split, got it alone")
-        return False
-    if strange := sorted(given - shared - OWN[chosen[0]] - {chosen[0]}):
+        strange = sorted(named & ELSEWHERE)
+        raise OptionError(f"expected --{strange[0].replace('_', '-')} with --split, got it alone")
+    if strange := sorted(named - shared - OWN[chosen[0]] - {chosen[0]}):
         raise OptionError(f"expected --{chosen[0]} without --{strange[0].replace('_', '-')}, which it has no use for")
-    values = params | {name: value for name, value in DEFAULTS[chosen[0]].items() if name not in given}
+    values = params | {name: value for name, value in DEFAULTS[chosen[0]].items() if name not in named}
     values["drafters"] = values["drafters"] or (ZOO_DRAFTERS if is_zoo(values["target"]) else DRAFTERS)
     asked = Shared(**{name: values[name] for name in shared})
     if chosen[0] == "split":
         _split(asked, Network(**{one.name: values[one.name] for one in fields(Network)}))
     else:
         _disconnect(asked)
-    return True
 
 
 @frozen(eq=False)

@@ -7,6 +7,8 @@ from typing import Any, get_type_hints
 
 from attrs import fields, has
 
+__all__ = ["spread"]
+
 
 def spread(command: Callable[..., None]) -> Callable[..., None]:
     """Make the fields of each parameter that is an attrs class parameters of the command, for typer to read."""

@@ -12,7 +12,7 @@ class Curve:
     """Seconds by a whole number: straight lines through the places that were measured.
 
     Places are powers of the square root of two, and 0: a measurement counts for the nearest. Beyond them the last line
-    goes on, level if there is but one place: what was never tried is cheap, until it was.
+    is extended, level if there is but one place: what was never tried is cheap, until it was.
     """
 
     def __init__(self) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Semaphore, Thread
 
 from attrs import define, field
 
@@ -14,6 +14,9 @@ from specdec.transports.local import pipe
 
 IDLE = 1.0
 """Seconds after which a server without work looks for sessions that nobody uses."""
+
+AHEAD = 16
+"""Messages of a line that may wait for the server's thread; then no more of them are read."""
 
 Work = Callable[[], object]
 
@@ -66,14 +69,33 @@ class Host:
         if self._closed:
             transport.close()
         self.submit(lambda: self.server.connect(connection))
+        hand = self.hand(connection)
         try:
             while True:
-                data = transport.receive()
-                self.submit(lambda data=data: self.server.receive(connection, data))  # type: ignore[misc]
+                hand(transport.receive())
         except ConnectionLost:
             self.submit(lambda: self.server.disconnect(connection))
         finally:
             del self._lines[transport]
+
+    def hand(self, connection: Connection) -> Callable[[bytes], None]:
+        """Give what hands a line's messages to the server's thread, and waits while too many of them do.
+
+        It raises `ConnectionLost` once the server was stopped.
+        """
+        room = Semaphore(AHEAD)
+
+        def take(data: bytes) -> None:
+            room.release()
+            self.server.receive(connection, data)
+
+        def put(data: bytes) -> None:
+            while not room.acquire(timeout=IDLE):
+                if self._closed:
+                    raise ConnectionLost("the server was stopped")
+            self.submit(lambda: take(data))
+
+        return put
 
     def connect(self, tenant: str = "") -> Transport:
         """Make a line to the server inside this process.

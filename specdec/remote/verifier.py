@@ -76,21 +76,26 @@ class Remote(Verifier):
         self.tokenizer, self.journal = tokenizer, journal
         self.codec, self.window, self.patience, self.burst = codec, window, patience, burst
         self.link = Link(connect, clock, sleep, random or Random())
-        if journal is not None:
-            self.link.client.welcome = journal.welcome
-        self.link.until(lambda: self.link.client.welcome is not None, patience)
-        welcome = self._welcome
-        if journal is not None:
-            journal.meet(welcome)
-        self.vocab_size, self.max_length = welcome.vocab_size, welcome.max_length
-        self.length_advice, self.end_tokens = welcome.length_advice, tuple(welcome.end_tokens)
-        if tokenizer is not None and welcome.tokenizer and vocabulary_hash(tokenizer) != welcome.tokenizer:
-            self.link.drop()
-            raise VocabularyMismatch("expected the tokenizer of the server's target, got one with another vocabulary")
+        self._greet()
         self.texts: list[RemoteText | None] = []
         self._is_view = False
         self.restored: dict[int, list[int]] = {}
         """By sequence, what the journal had of it, until it was given."""
+
+    def _greet(self) -> None:
+        """Hear what the server's target is, from itself or from the journal, and compare it with what is here."""
+        if self.journal is not None:
+            self.link.client.welcome = self.journal.welcome
+        self.link.until(lambda: self.link.client.welcome is not None, self.patience)
+        welcome = self._welcome
+        if self.journal is not None:
+            self.journal.meet(welcome)
+        self.vocab_size, self.max_length = welcome.vocab_size, welcome.max_length
+        self.length_advice, self.end_tokens = welcome.length_advice, tuple(welcome.end_tokens)
+        own = vocabulary_hash(self.tokenizer) if self.tokenizer is not None and welcome.tokenizer else ""
+        if own and own != welcome.tokenizer:
+            self.link.drop()
+            raise VocabularyMismatch("expected the tokenizer of the server's target, got one with another vocabulary")
 
     @classmethod
     def to(cls, address: str, tokenizer: PreTrainedTokenizerBase | None = None, **options: Any) -> "Remote":

@@ -206,7 +206,7 @@ class Server:
         return Needs(message.hidden_states, message.keys_values, encoder, message.only_last)
 
     def may_continue(self, record: Record, tokens: Sequence[int]) -> bool:
-        """Say whether a session may go on without a tree, now that these tokens were decided."""
+        """Say whether a session may continue without a tree, now that these tokens were decided."""
         most, heard = self.sessions.engine.max_length, record.connection in self.connections and not self.draining
         return heard and (most is None or record.base < most) and not {*tokens} & {*self.end_tokens}
 

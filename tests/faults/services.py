@@ -1,4 +1,4 @@
-"""Targets behind a real port of this machine, by each transport that there is."""
+"""Targets at a real port of this machine, by each transport that there is."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -6,7 +6,6 @@ from threading import Thread
 from typing import Any
 
 import pytest
-import uvicorn
 
 from specdec import Decoder, Sampling, Stop, Target, Transport, load_drafter
 from specdec.remote import Host, Remote
@@ -19,12 +18,10 @@ PROMPTS, SAMPLING, STOP = [[5, 6, 7, 5, 6]], Sampling(temperature=0.8, seed=11),
 
 @contextmanager
 def by_websocket(target: Target, limits: Limits) -> Iterator[tuple[Host, int]]:
-    from specdec_serve.app import app
-    from specdec_serve.service import Service
+    from specdec_serve import Draining, Service
 
     service = Service.of(target, limits=limits)
-    options: dict[str, Any] = {"ws": "websockets-sansio", "ws_per_message_deflate": False, "log_level": "error"}
-    server = uvicorn.Server(uvicorn.Config(app(service), port=0, **options))
+    server = Draining(service, 0.0, port=0)
     thread = Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
@@ -76,7 +73,7 @@ def wanted(target: Target) -> object:
 
 
 def decode(kind: str, address: str, **options: Any) -> object:
-    """Generate the text with a target behind an address."""
+    """Generate the text with the target at an address."""
     remote = Remote(lambda: CONNECT[kind](address), **{"patience": 60.0, **options})
     with Decoder(load_drafter("ngram"), remote) as decoder:
         return decoder.generate(PROMPTS, SAMPLING, STOP).tokens

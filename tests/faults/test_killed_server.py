@@ -20,7 +20,7 @@ PROCESSES.set_forkserver_preload(["transformers", "uvicorn", "specdec.remote", "
 
 
 class Servers:
-    """Processes, one after the other, behind a proxy."""
+    """Processes, one after the other, with a proxy in front."""
 
     def __init__(self, kind: str) -> None:
         self.kind, self.processes = kind, list[BaseProcess]()

@@ -3,6 +3,8 @@
 import gc
 import threading
 from pathlib import Path
+from threading import Event
+from time import sleep
 from typing import Any
 
 import attrs
@@ -21,7 +23,7 @@ from specdec.errors import (
     ProtocolError,
     VocabularyMismatch,
 )
-from specdec.remote import DraftOnly, Failover, Journal, Remote
+from specdec.remote import AHEAD, DraftOnly, Failover, Journal, Remote
 from specdec.split import Limits, Server
 from specdec.tree import Tree
 from tests.remote.hosts import Lines, hosting, toy
@@ -264,3 +266,20 @@ def test_the_command_samples_as_the_target_says_of_itself() -> None:
 
     assert verifier.generation_config is target.generation_config is not None
     assert verifier.view().generation_config is target.generation_config
+
+
+def test_a_client_that_floods_fills_no_memory() -> None:
+    """While the server's thread is busy, few messages of a line wait for it; the others are left to the line."""
+    free, target = Event(), toy()
+    with hosting(target) as host:
+        host.submit(free.wait)
+        line = host.connect()
+        for _ in range(1000):
+            line.send(b"")
+        while host._work.qsize() < AHEAD:
+            sleep(0.01)
+        sleep(0.1)
+        waiting = host._work.qsize()
+        free.set()
+
+    assert waiting <= AHEAD + 1  # and the line itself

@@ -1,9 +1,8 @@
 """The server's side: streams from a port to a host."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from hmac import compare_digest
 from threading import Thread
 from typing import Any
 
@@ -11,7 +10,7 @@ import grpc
 
 from specdec import OptionError
 from specdec.errors import ConnectionLost
-from specdec.remote import Host
+from specdec.remote import Admit, Host, Tenants
 from specdec.split import Connection
 from specdec_grpc.box import Box
 from specdec_grpc.pem import read_pem
@@ -19,26 +18,7 @@ from specdec_grpc.wire import ADMITTED, ALIVE, METHOD, SERVICE, sizes, unchanged
 
 OPTIONS = (*ALIVE, ("grpc.so_reuseport", 0), ("grpc.http2.max_ping_strikes", 0))
 """A port is of one server, and clients may look as often as they like whether it is there."""
-
-
-Admit = Callable[[str | None], str | None]
-"""Finds the tenant by what a client says as its authorization; None if it may not come."""
-
-
-def anyone(authorization: str | None) -> str | None:
-    """Admit whoever comes, as the tenant without a name."""
-    return ""
-
-
-def by_token(tokens: Mapping[str, str]) -> Admit:
-    """Admit tenants by their bearer tokens. All of them are compared, and each in constant time."""
-
-    def admit(authorization: str | None) -> str | None:
-        scheme, _, given = (authorization or "").partition(" ")
-        found = [tenant for token, tenant in tokens.items() if compare_digest(token.encode(), given.strip().encode())]
-        return found[0] if found and scheme.lower() == "bearer" else None
-
-    return admit
+ANYONE: Admit = Tenants().find
 
 
 class Listener:
@@ -52,15 +32,15 @@ class Listener:
         self,
         host: Host,
         address: str = "127.0.0.1:0",
-        admit: Admit = anyone,
+        admit: Admit = ANYONE,
         credentials: Any = None,
         streams: int = 256,
     ) -> None:
         """Listen at `HOST:PORT`; port 0 is a free one, and `port` says which.
 
         `admit` is given what a client says as its authorization, `Bearer TOKEN` or None, and gives its tenant, or None
-        if it may not come: `by_token` makes one. `credentials` are those of `grpc.ssl_server_credentials`, without
-        which lines are not encrypted. `streams` are the most at a time.
+        if it may not come, as `Tenants.find` does; by default anyone may. `credentials` are those of
+        `grpc.ssl_server_credentials`, without which lines are not encrypted. `streams` are the most at a time.
 
         Raises:
             OptionError: it is not possible to listen there.
@@ -104,9 +84,10 @@ class Listener:
 
     def _read(self, requests: Iterator[bytes], connection: Connection, leaving: Box) -> None:
         """Hand on what a client says, until it says no more or is gone."""
+        hand = self._host.hand(connection)
         try:
             for data in requests:
-                self._host.submit(lambda data=data: self._host.server.receive(connection, data))  # type: ignore[misc]
+                hand(data)
         except Exception:  # an error of grpc's own without a type: the client is gone
             pass
         finally:
@@ -114,7 +95,7 @@ class Listener:
             leaving.close("the client has ended the stream")
 
 
-def listen(host: Host, address: str, admit: Admit = anyone, tls: Any = None) -> Listener:
+def listen(host: Host, address: str, admit: Admit = ANYONE, tls: Any = None) -> Listener:
     """Listen as `specdec serve --also` does; `tls` has the names of PEM files, `cert`, `key` and perhaps `client_ca`.
 
     Raises:

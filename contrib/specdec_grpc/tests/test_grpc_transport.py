@@ -11,7 +11,7 @@ import grpc
 import pytest
 import trustme
 from attrs import evolve, frozen
-from specdec_grpc import Listener, Stream, by_token
+from specdec_grpc import Listener, Stream
 from specdec_grpc.box import Box
 from specdec_grpc.listener import handlers
 from specdec_grpc.wire import ADMITTED, sizes
@@ -19,7 +19,7 @@ from specdec_grpc.wire import ADMITTED, sizes
 from specdec import Decoder, OptionError, Sampling, Stop, Target, Transport, load_drafter, load_transport
 from specdec.errors import AccessDenied, ConnectionLost
 from specdec.plugins import plugins
-from specdec.remote import Host, Remote
+from specdec.remote import Host, Remote, Tenants
 from specdec.split import Limits, Server
 from specdec.split.messages import Hello, Welcome, encode, read_from_server
 from specdec.testing import check_transport
@@ -64,7 +64,7 @@ def host(target: Target) -> Iterator[Host]:
 
 @pytest.fixture(scope="module")
 def address(host: Host) -> Iterator[str]:
-    listener = Listener(host, admit=by_token({"right": "one", "other": "two"}))
+    listener = Listener(host, admit=Tenants.of({"right": "one", "other": "two"}).find)
     yield f"grpc://127.0.0.1:{listener.port}"
     listener.close()
 
@@ -140,7 +140,7 @@ def test_lines_may_be_encrypted_and_each_side_looks_who_the_other_is(
     trusted = {"root_certificates": str(files.client_ca)}
     known = {"certificate": str(files.cert), "key": str(files.key)} if mutual else {}
     with hosting(Target(target.model)) as host:
-        parts = {"host": host, "address": "localhost:0", "admit": by_token({"right": "one"}), "tls": tls}
+        parts = {"host": host, "address": "localhost:0", "admit": Tenants.of({"right": "one"}).find, "tls": tls}
         listener = plugins().make("listener", "grpc", parts, {})
         address = f"grpcs://localhost:{listener.port}"
         remote = Remote(lambda: Stream.to(address, token="right", **trusted, **known))

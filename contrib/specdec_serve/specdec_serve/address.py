@@ -85,5 +85,5 @@ class Address:
         if not secure and not self.is_local:
             raise OptionError(
                 f"expected --tls-cert, --tls-key and --token-file to listen at {self.host}, beyond this machine; "
-                f"--insecure does without, behind a proxy that has them"
+                f"--insecure does without, where a proxy has them"
             )

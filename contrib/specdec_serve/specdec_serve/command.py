@@ -1,11 +1,15 @@
 """`specdec serve`: a target for drafters elsewhere, and for OpenAI's clients."""
 
 import os
+from contextlib import closing
 from typing import Annotated
 
 from typer import Option
 
 from specdec.cli import options
+from specdec.cli.spread import spread
+from specdec_serve.address import Address
+from specdec_serve.protection import Protection
 
 Drafters = Annotated[
     list[str] | None,
@@ -22,21 +26,15 @@ Also = Annotated[
     Option(metavar="KIND://HOST:PORT", help="Listen there too, in another way that a plugin brings, such as grpc."),
 ]
 Name = Annotated[str | None, Option(metavar="NAME", help="What clients call the model; else the target's name.")]
-TokenFile = Annotated[
-    str | None, Option(metavar="FILE", help="TOML: a table for each tenant, with token and perhaps expires.")
-]
 Limit = Annotated[
     list[str] | None,
     Option(metavar="NAME=N", help="A limit of specdec.split.Limits, such as tenant_sessions=4. More than once."),
 ]
 AtOnce = Annotated[int, Option(metavar="N", min=1, help="Requests for completions that are answered at a time.")]
 Grace = Annotated[float, Option(metavar="SECONDS", min=0, help="How long SIGTERM lets answers finish.")]
-Insecure = Annotated[bool, Option("--insecure", help="Listen beyond this machine without TLS or without tokens.")]
-Certificate = Annotated[str | None, Option(metavar="FILE", help="TLS: the certificate, with its chain.")]
-Key = Annotated[str | None, Option(metavar="FILE", help="TLS: the certificate's key.")]
-ClientCa = Annotated[str | None, Option(metavar="FILE", help="TLS: clients need a certificate of this authority.")]
 
 
+@spread
 def serve(
     target: options.Target = None,
     drafters: Drafters = None,
@@ -44,16 +42,12 @@ def serve(
     also: Also = None,
     name: Name = None,
     policy: Annotated[str, Option(metavar="NAME[:k=v,...]", help="The shape of what is drafted here.")] = "auto",
-    token_file: TokenFile = None,
-    tls_cert: Certificate = None,
-    tls_key: Key = None,
-    tls_client_ca: ClientCa = None,
-    insecure: Insecure = False,
     at_once: AtOnce = 4,
     limit: Limit = None,
     grace: Grace = 30.0,
     device: options.Device = None,
     weights: options.Weights = "auto",
+    protection: Protection = Protection(),  # noqa: B008  (frozen)
 ) -> None:
     """Serve a target: to drafters elsewhere (`specdec generate --remote`), and to OpenAI's clients.
 
@@ -61,34 +55,24 @@ def serve(
     /metrics. SIGTERM lets answers finish and sends drafters away, who continue elsewhere.
     """
     from specdec.plugins import load_policy
-    from specdec_serve.address import Address, Tls
     from specdec_serve.limits import read_limits
     from specdec_serve.listening import Listening, listening
-    from specdec_serve.tenants import Tenants
 
-    tenants = Tenants() if token_file is None else Tenants.read(token_file)
-    tls = Tls.of(tls_cert, tls_key, tls_client_ca)
     address, others = Address.parse(listen), [Listening.parse(text) for text in also or ()]
-    for one in (address, *(other.address for other in others)):
-        one.check(secure=insecure or bool(tls and tenants.tickets))
-    limits = read_limits(limit or ())
-    shape = load_policy(policy)
+    tenants, tls = protection.read([address, *(other.address for other in others)])
+    limits, shape = read_limits(limit or ()), load_policy(policy)
 
     from specdec.cli.parts import find_target, load_target, read_drafter, usual_drafter
     from specdec_serve.draining import Draining
     from specdec_serve.service import Service
 
     folder = find_target(target)
-    names = drafters or [usual_drafter(target)]
-    specs = [read_drafter(spec, target) for spec in names]
+    specs = [read_drafter(spec, target) for spec in drafters or [usual_drafter(target)]]
     model = load_target(folder, "match", device, weights)
     name = name or _name(target)
     service = Service.of(model, specs, name=name, policy=shape, at_once=at_once, limits=limits, tenants=tenants)
-    try:
-        with listening(others, service, tls):
-            Draining(service, grace, host=address.host, port=address.port, **({} if tls is None else tls.options)).run()
-    finally:
-        service.close()
+    with closing(service), listening(others, service, tls):
+        Draining(service, grace, host=address.host, port=address.port, **(tls.options if tls else {})).run()
 
 
 def _name(target: str | None) -> str:

@@ -8,13 +8,11 @@ from typing import Any
 from attrs import define, field
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from specdec.remote import Host
+from specdec.remote import AHEAD, Host
 from specdec.split import Connection
 
 WAITING = 2**24
 """Bytes that may wait for a client who does not read; then the line is cut, and its sessions stay for a while."""
-AHEAD = 16
-"""Messages of a client that may wait for the server's thread; then no more of them are read."""
 
 
 @define(eq=False)

@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import aclosing
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import msgspec
@@ -21,6 +21,9 @@ from specdec_serve.requests import ChatRequest, CompletionRequest, Job, read_job
 from specdec_serve.service import Service
 from specdec_serve.turns import Overloaded
 
+T = TypeVar("T")
+GONE = 499
+"""The status, for the metrics alone, of a client who went away."""
 logger = logging.getLogger(__name__)
 Body = CompletionRequest | ChatRequest
 
@@ -82,8 +85,10 @@ class OpenAI:
             reply, pieces = Reply(name, self.service.name, asked, len(job.prompts)), self._pieces(job, tenant)
             if not body.stream:
                 whole = await _unless_gone(request, _collect(pieces, reply))
-                return self._json(whole) if whole is not None else Response(status_code=499)
-            first = await anext(pieces)
+                return self._json(whole) if whole is not None else Response(status_code=GONE)
+            first = await _unless_gone(request, _next(pieces))
+            if first is None:
+                return Response(status_code=GONE)
         except Exception as error:
             return self._refused(refusal(error))
         self.service.metrics["requests"](status=200).inc()
@@ -179,7 +184,11 @@ def _event(content: dict[str, Any]) -> bytes:
     return b"data: " + msgspec.json.encode(content) + b"\n\n"
 
 
-async def _unless_gone(request: Request, work: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any] | None:
+async def _next(pieces: AsyncIterator[Piece]) -> Piece:
+    return await anext(pieces)
+
+
+async def _unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T | None:
     """Do some work unless the client goes away first; then end it."""
 
     async def gone() -> None:

@@ -17,8 +17,6 @@ from specdec.text import encode
 
 SHORT = 16
 """Tokens of a completion where the request does not say."""
-
-
 Zero = Annotated[float, msgspec.Meta(ge=0, le=0)] | None
 """An option of which only that value means something here which changes nothing."""
 
@@ -36,7 +34,7 @@ class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     text: str
 
 
-class Said(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ChatMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A message of a chat."""
 
     role: str
@@ -44,7 +42,7 @@ class Said(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str | None = None
 
     @property
-    def message(self) -> dict[str, str]:
+    def template(self) -> dict[str, str]:
         """The message as templates read it."""
         whole = self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
         return {"role": self.role, "content": whole} | ({} if self.name is None else {"name": self.name})
@@ -117,12 +115,12 @@ class CompletionRequest(Request, frozen=True, forbid_unknown_fields=True, kw_onl
 class ChatRequest(Request, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The body of `/v1/chat/completions`."""
 
-    messages: list[Said]
+    messages: list[ChatMessage]
     max_completion_tokens: int | None = None
 
     def prompts(self, tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
         """Encode the chat by the model's template."""
-        return [encode([said.message for said in self.messages], tokenizer)]
+        return [encode([one.template for one in self.messages], tokenizer)]
 
     @property
     def limit(self) -> int | None:

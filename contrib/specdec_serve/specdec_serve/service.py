@@ -6,13 +6,12 @@ from queue import SimpleQueue
 from attrs import define, field
 
 from specdec import Drafter, Target, TreePolicy, load_drafter, load_policy
-from specdec.remote import Host
+from specdec.remote import Host, Tenants
 from specdec.spec import Spec
 from specdec.split import Limits
 from specdec_serve.generation import Drafting
 from specdec_serve.metered import MeteredServer
 from specdec_serve.metrics import Metrics
-from specdec_serve.tenants import Tenants
 from specdec_serve.turns import Turns
 
 

@@ -1,16 +1,17 @@
 """Servers in this process, for tests."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from threading import Thread
 from typing import Any
 
 import torch
-from specdec_serve import Draining, Service, Tenants
+from specdec_serve import Draining, Service
 from transformers import PreTrainedTokenizerFast
 
 from specdec import Decoder, Sampling, Stop, Target, load_drafter
+from specdec.remote import Tenants
 from specdec.spec import Spec
 from tests.toys import build, byte_tokenizer
 
@@ -34,9 +35,9 @@ def target() -> Target:
 
 
 @contextmanager
-def serving(model: Target, **options: Any) -> Iterator[Service]:
-    """Serve a target with `ngram`."""
-    service = Service.of(model, [Spec.parse("ngram")], name=NAME, **options)
+def serving(model: Target, drafters: Sequence[Spec] = (Spec.parse("ngram"),), **options: Any) -> Iterator[Service]:
+    """Serve a target, with `ngram` unless other drafters are named."""
+    service = Service.of(model, drafters, name=NAME, **options)
     try:
         yield service
     finally:

@@ -2,39 +2,23 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import specdec_zoo
-from sockets import TOKEN, listening
+from serving import RIGHT
 
 from specdec import Decoder, Sampling, Stop, Target, load_drafter
-from specdec.remote import Host
-from specdec.split import Server
 
 NOBODY = "ws://127.0.0.1:9"
 PROMPT = specdec_zoo.prompts("classes")[1]
 LENGTH = 80
 
 
-@pytest.fixture(scope="module")
-def target() -> Target:
-    return Target.from_pretrained(specdec_zoo.path("target"))
-
-
-@pytest.fixture(scope="module")
-def address(target: Target) -> Iterator[str]:
-    host = Host(Server.of(target, [load_drafter("moa", specdec_zoo.path("moa"), target)]))
-    with listening(host) as found:
-        yield found
-    host.close()
-
-
 def client(address: str, journal: Path, patience: float = 60.0) -> subprocess.Popen[str]:
     options = ["--max-tokens", LENGTH, "--temperature", 1, "--seed", 5, "--policy", "chain:length=3"]
     line = ["--remote", address, "--journal", journal, "--patience", patience, "--token-file", journal.parent / "token"]
-    (journal.parent / "token").write_text(TOKEN)
+    (journal.parent / "token").write_text(RIGHT)
     command = [sys.executable, "-m", "specdec.cli.main", "generate", PROMPT, *map(str, [*options, *line])]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -46,9 +30,9 @@ def kill(process: subprocess.Popen[str]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("characters", [1, 90])
-def test_the_text_is_the_same(target: Target, address: str, tmp_path: Path, characters: int) -> None:
+def test_the_text_is_the_same(zoo: Target, zoo_address: str, tmp_path: Path, characters: int) -> None:
     journal = tmp_path / "journal"
-    with client(address, journal) as process:
+    with client(zoo_address, journal) as process:
         assert process.stdout is not None
         shown = process.stdout.read(characters)
         kill(process)
@@ -59,11 +43,11 @@ def test_the_text_is_the_same(target: Target, address: str, tmp_path: Path, char
         kill(process)
     with client(NOBODY, journal, patience=0.5) as process:
         alone, _ = process.communicate()
-    with client(address, journal) as again:
+    with client(zoo_address, journal) as again:
         text, _ = again.communicate()
 
     sampling, stop = Sampling(1.0, seed=5), Stop(max_tokens=LENGTH)
-    plain = (Decoder(load_drafter("none"), target).generate(PROMPT, sampling, stop).text or ("",))[0]
+    plain = (Decoder(load_drafter("none"), zoo).generate(PROMPT, sampling, stop).text or ("",))[0]
     assert text == plain + "\n"
     assert plain.startswith(shown)
     assert alone.startswith(shown)

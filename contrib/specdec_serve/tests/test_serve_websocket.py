@@ -1,4 +1,4 @@
-"""The transport keeps its promises, and a target behind it says what it says here."""
+"""The transport keeps its promises, and a target reached by it says what it says here."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

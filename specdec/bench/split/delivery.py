@@ -47,18 +47,18 @@ def deliver(
     *,
     burst: int = 0,
 ) -> Delivery:
-    """Decode a text with the target behind a link, on the real protocol in virtual time."""
+    """Decode a text with the target at the other end of a link, on the real protocol in virtual time."""
     clock = VirtualClock()
     with Passes().of(target) as passes:
         line = VirtualLine(server, link, clock, passes, times.target_pass, task.sampling.seed)
         remote = Remote(lambda: line, clock=clock, sleep=clock.sleep, patience=3600.0, burst=burst)
-        traffic, up, down = line.traffic, line.traffic.up, line.traffic.down
+        greeting = line.traffic.copy()
         tokens, first, seconds = read(
             remote, PacedDrafter(drafter, policy, times.level, clock, clock.sleep), task, most, clock
         )
         remote.close()
-    decided = traffic.passes - prompt_passes(task, server.chunk)
-    return Delivery(tokens, first, seconds, traffic.calls, decided, traffic.up - up, traffic.down - down)
+    traffic, decided = line.traffic.since(greeting), line.made - prompt_passes(task, server.chunk)
+    return Delivery(tokens, first, seconds, line.calls, decided, traffic.bytes_up, traffic.bytes_down)
 
 
 def read(

@@ -17,7 +17,7 @@ from specdec.interfaces import Drafter
 from specdec.policies import Chain
 from specdec.target import Target
 
-AT = (10, 20, 50)
+PLACES = (10, 20, 50)
 """Tokens after the cut within which agreement is counted."""
 POLICY = Chain(10)
 
@@ -119,7 +119,7 @@ def _row(drafter: str, learnt: bool | None, temperature: float, found: Sequence[
         texts=len(found),
         said=count / len(found),
         prefix=mean([each.prefix for each in found]),
-        agreement={places: mean([each.agreement(places) for each in found]) for places in AT},
+        agreement={places: mean([each.agreement(places) for each in found]) for places in PLACES},
         perplexity=exp(sum(each.surprise for each in found) / count) if count else None,
         looping=mean([each.looping for each in found]),
         python=mean(python) if python else None,

@@ -8,13 +8,21 @@ from rich.table import Table
 
 from specdec.bench.entry import PLAIN
 from specdec.bench.report import begin_table
-from specdec.bench.split.disconnect import AT, Alone, Disconnected
+from specdec.bench.split.disconnect import PLACES, Alone, Disconnected
 from specdec.bench.split.link import LINKS
 from specdec.bench.split.rows import Row
 from specdec.bench.split.split import Measured
 
-ALONE_HEADINGS = ("drafter", "said", "prefix", *(f"agree {count}" for count in AT), "perplexity", "looping", "Python")
-LEAD_HEADINGS = ("drafter", "over", "prefix (95 %)", f"agree {AT[-1]} (95 %)")
+ALONE_HEADINGS = (
+    "drafter",
+    "said",
+    "prefix",
+    *(f"agree {count}" for count in PLACES),
+    "perplexity",
+    "looping",
+    "Python",
+)
+LEAD_HEADINGS = ("drafter", "over", "prefix (95 %)", f"agree {PLACES[-1]} (95 %)")
 LINK_HEADINGS = (
     *("", "drafter", "levels", "tokens/s", "first ms", "calls/100", "bytes up", "bytes down", "tokens/pass"),
 )
@@ -74,5 +82,12 @@ def _disconnected(found: Disconnected) -> Iterator[Table]:
 
 def _cells(row: Alone) -> list[str]:
     name = "the target" if row.drafter == PLAIN else row.drafter
-    numbers = [row.said, row.prefix, *(row.agreement[count] for count in AT), row.perplexity, row.looping, row.python]
+    numbers = [
+        row.said,
+        row.prefix,
+        *(row.agreement[count] for count in PLACES),
+        row.perplexity,
+        row.looping,
+        row.python,
+    ]
     return [name, *("-" if number is None else f"{number:.{1 if number >= 10 else 2}f}" for number in numbers)]

@@ -12,6 +12,7 @@ from specdec.errors import TimedOut
 from specdec.interfaces import Transport
 from specdec.split import Connection, Server
 from specdec.split.messages import Verify, read_from_client
+from specdec.transports import Traffic
 
 
 @define
@@ -28,19 +29,12 @@ class VirtualClock:
         self.now += seconds
 
 
-@define
-class Traffic:
-    """Bytes each way, how many trees were sent, and how many passes the server made."""
-
-    up: int = 0
-    down: int = 0
-    calls: int = 0
-    passes: int = 0
-
-
 @define(eq=False)
 class VirtualLine(Transport):
-    """The client's end of a line to a server that has no other; a turn of it takes as long as its passes."""
+    """The client's end of a line to a server that has no other; a turn of it takes as long as its passes.
+
+    `calls` counts the trees that were sent, `made` the passes of the server for this line.
+    """
 
     server: Server
     link: Link
@@ -49,6 +43,8 @@ class VirtualLine(Transport):
     target_pass: float
     seed: int = 0
     traffic: Traffic = field(factory=Traffic, init=False)
+    calls: int = field(default=0, init=False)
+    made: int = field(default=0, init=False)
     _rising: deque[tuple[float, bytes]] = field(factory=deque, init=False)
     _falling: deque[tuple[float, bytes]] = field(factory=deque, init=False)
     _lanes: tuple[Lane, Lane] = field(init=False)
@@ -64,8 +60,8 @@ class VirtualLine(Transport):
         self.server.connect(self._connection)
 
     def send(self, message: bytes) -> None:
-        self.traffic.up += len(message)
-        self.traffic.calls += isinstance(read_from_client(message), Verify)
+        self.traffic.up(message)
+        self.calls += isinstance(read_from_client(message), Verify)
         self._rising.append((self._lanes[0].arrival(self.clock.now, len(message)), message))
 
     def receive(self, timeout: float | None = None) -> bytes:
@@ -98,7 +94,7 @@ class VirtualLine(Transport):
         while self._rising and self._rising[0][0] <= start:
             self.server.receive(self._connection, self._rising.popleft()[1])
         self.server.tick()
-        self.traffic.passes += self.passes.count - self._before
+        self.made += self.passes.count - self._before
         self._free, self._before = self._now, self.passes.count
 
     @property
@@ -107,5 +103,5 @@ class VirtualLine(Transport):
         return self._free + (self.passes.count - self._before) * self.target_pass
 
     def _answer(self, message: bytes) -> None:
-        self.traffic.down += len(message)
+        self.traffic.down(message)
         self._falling.append((self._lanes[1].arrival(self._now, len(message)), message))

@@ -1,7 +1,7 @@
 """Who may come, by bearer token."""
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, time
 from hmac import compare_digest
 from pathlib import Path
@@ -9,8 +9,10 @@ from typing import Any
 
 from attrs import frozen
 
-from specdec import OptionError
+from specdec.errors import OptionError
 
+Admit = Callable[[str | None], str | None]
+"""Finds the tenant by what a client says as its authorization, `Bearer TOKEN` or None; None if it may not come."""
 SHORTEST = 16
 """Characters of a token, at least: shorter ones can be guessed."""
 EXPECTED = "expected tables such as [alice], each with a token and perhaps a time, as expires = 2027-01-31, got"
