@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from os import urandom
 from random import Random
 from typing import Any
 from weakref import finalize
@@ -16,13 +15,13 @@ from specdec.features import Needs
 from specdec.interfaces import Verifier
 from specdec.options import Sampling
 from specdec.plugins import load_transport
-from specdec.portable_sampling import pack_sampling
 from specdec.remote.dialer import Dialer
 from specdec.remote.features import together
 from specdec.remote.journal import Journal
 from specdec.remote.link import Connect, Link
+from specdec.remote.opening import make_opening
 from specdec.remote.terms import check_terms
-from specdec.split.messages import ID, Open, Welcome, encode, pack_tokens
+from specdec.split.messages import Open, Welcome
 from specdec.split.text import Part, RemoteText
 from specdec.target.checks import check_prompt, check_tree
 from specdec.target.loading import Name, load_generation_config, load_tokenizer
@@ -121,7 +120,8 @@ class Remote(Verifier):
             )
         for number, prompt in enumerate(prompts):
             check_prompt(prompt, self.vocab_size, self.max_length, f"prompt {number}")
-        openings = [self._opening(prompt, needs, one) for prompt, one in zip(prompts, sampling, strict=True)]
+        terms = self._welcome, self.codec, self.window
+        openings = [make_opening(prompt, needs, one, *terms) for prompt, one in zip(prompts, sampling, strict=True)]
         self._end_batch()
         for number, (prompt, opening) in enumerate(zip(prompts, openings, strict=True)):
             self._join(number, list(prompt), opening)
@@ -242,23 +242,6 @@ class Remote(Verifier):
             for number, (new, learnt) in enumerate(zip(tokens, parts, strict=True)):
                 self.journal.note(number, new, learnt)
         return tokens, together(parts)
-
-    def _opening(self, prompt: Sequence[int], needs: Needs, sampling: Sampling) -> Open:
-        digest = "" if needs.encoder is None else needs.encoder.digest
-        if needs.encoder is not None and digest not in self.encoders:
-            raise OptionError(
-                f"expected an encoder that the server has as well, as `specdec serve --drafter` loads it; "
-                f"got {needs.encoder!r} with digest {digest or 'none'}"
-            )
-        options, processors = pack_sampling(sampling)
-        read = needs.hidden_states, needs.keys_values, needs.only_last, digest
-        opening = Open(urandom(ID), 0, pack_tokens(list(prompt)), options, processors, *read, self.codec, self.window)
-        if (size := len(encode(opening))) > self._welcome.most_bytes:
-            raise PromptError(
-                f"expected a prompt and sampling that fit the server's messages of {self._welcome.most_bytes} bytes, "
-                f"got {len(prompt)} tokens and {size} bytes"
-            )
-        return opening
 
     def _join(self, number: int, prompt: list[int], opening: Open) -> None:
         chapter = None if self.journal is None else self.journal.begin(number, opening)

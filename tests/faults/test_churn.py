@@ -2,8 +2,7 @@
 
 import gc
 import threading
-from collections.abc import Callable, Iterator
-from time import monotonic, sleep
+from collections.abc import Iterator
 
 import pytest
 
@@ -15,12 +14,12 @@ from specdec.split.prefix_hash import PrefixHash
 from specdec.testing import FaultProxy
 from tests.faults.services import CONNECT, serving
 from tests.remote.hosts import toy
+from tests.waiting import PATIENCE, wait_for
 
 psutil = pytest.importorskip("psutil")
 
 PROMPT = [5, 6, 7]
 PHASES = ("connected", "opened", "asked", "answered")
-PATIENCE = 60.0
 SLACK = 16
 """Threads and descriptors by which a pool may have grown since it was looked at first."""
 
@@ -65,11 +64,3 @@ def test_nothing_is_left(service: tuple[str, Host, FaultProxy], count: int) -> N
     wait_for(lambda: not host.server.store.records)
     assert host.server.sessions.engine._slots == []
     assert max(memory, default=0) - min(memory, default=0) <= 2**23, memory  # two kilobytes of each client
-
-
-def wait_for(true: Callable[[], bool]) -> None:
-    """Wait for what other threads do."""
-    until = monotonic() + PATIENCE
-    while not true():
-        assert monotonic() < until
-        sleep(0.01)

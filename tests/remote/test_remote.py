@@ -31,6 +31,7 @@ from specdec.split import Limits, Server
 from specdec.testing import check_verifier
 from specdec.text import encode
 from tests.remote.hosts import KINDS, Lines, drafter, hosting, toy
+from tests.waiting import wait_for
 
 STOP = Stop(max_tokens=24)
 
@@ -60,11 +61,11 @@ def test_sixteen_clients_with_all_kinds_of_drafters_get_the_target_s_own_texts(z
             thread.start()
         for thread in threads:
             thread.join()
+        wait_for(lambda: len(host.server.store) == 0)
 
     wanted = [Decoder(NoDrafter(), zoo).generate(*job, STOP) for job in jobs]
     assert [found[number].tokens for number in range(16)] == [one.tokens for one in wanted]
     assert [found[number].text for number in range(16)] == [one.text for one in wanted]
-    assert len(host.server.store) == 0
 
 
 def _sampling(number: int) -> Sampling:

@@ -1,8 +1,7 @@
 """Nothing is left of those who leave, and nobody is cut off by a server that stops."""
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -17,6 +16,7 @@ from specdec import Decoder, Sampling, Stop
 from specdec.drafters import NoDrafter
 from specdec.errors import ConnectionLost, TransportError
 from specdec.remote import Remote
+from tests.waiting import wait_for
 
 BODY = {"model": NAME, "prompt": [5, 6, 7], "temperature": 1, "seed": 3, "max_tokens": 400}
 
@@ -25,12 +25,6 @@ BODY = {"model": NAME, "prompt": [5, 6, 7], "temperature": 1, "seed": 3, "max_to
 def service() -> Iterator[Service]:
     with serving(target(), at_once=2) as service:
         yield service
-
-
-def until(done: Callable[[], bool]) -> None:
-    """Wait for what another thread is about to do."""
-    while not done():
-        time.sleep(0.01)
 
 
 def idle(service: Service) -> bool:
@@ -50,7 +44,7 @@ def test_nothing_is_left_of_a_client_who_goes_away(service: Service, stream: boo
             else:
                 with pytest.raises(httpx.ReadTimeout):
                     client.post("/v1/completions", json=BODY, timeout=0.02)  # hundreds of passes take longer
-        until(lambda: idle(service))
+        wait_for(lambda: idle(service))
 
 
 def test_overload_is_said_and_who_was_let_in_finishes(service: Service) -> None:
@@ -100,4 +94,4 @@ def test_a_second_signal_ends_it_at_once(service: Service) -> None:
         server.handle_exit(SIGTERM, None)
         with suppress(httpx.TransportError, httpx.StreamConsumed):
             reply.read()
-    until(lambda: idle(service))
+    wait_for(lambda: idle(service))
