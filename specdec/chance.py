@@ -18,7 +18,10 @@ from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 import numpy as np
+import torch
 from attrs import field, frozen
+from jaxtyping import Float
+from torch import Tensor
 
 from specdec.canonical import Floats, Words, exponentials, gumbels
 
@@ -64,6 +67,12 @@ class Chance(ABC):
 
     def noise(self, key: Key, size: int) -> Floats | None:
         """Give the Gumbel noise by which `draw` decides under this key, or None if there is none to share."""
+        return None
+
+    def noise_on(
+        self, device: torch.device, keys: Sequence[Key], scales: Sequence[float], size: int
+    ) -> Float[Tensor, "K V"] | None:
+        """Make the noise of some keys on a device, each times its scale; None if the host makes it, as by default."""
         return None
 
     def pick(self, weights: Probs, key: Key) -> int:
@@ -136,9 +145,13 @@ class Dice:
     root: int
     _noise: Noise | None = field(default=None, eq=False, repr=False)
 
+    def key(self, depth: int) -> Key:
+        """Name the chance of the token after a node at this depth."""
+        return Key(self.seed, self.root + depth + 1, Purpose.TARGET)
+
     def target(self, weights: Probs, depth: int) -> int:
         """Pick the token after a node at this depth, with the noise that belongs to its position."""
-        return self.chance.pick(weights, Key(self.seed, self.root + depth + 1, Purpose.TARGET))
+        return self.chance.pick(weights, self.key(depth))
 
     def draft(self, weights: Probs, count: int, node: int) -> list[int]:
         """Draw tokens for new children, of which `node` will be the first."""

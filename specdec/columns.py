@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from specdec.upload import upload
+
 
 class Columns:
     """The tokens of a drafter that knows a few only, in rising order; without any, columns are ids.
@@ -16,6 +18,7 @@ class Columns:
 
     def __init__(self, vocabulary: Sequence[int] | Int[Tensor, " K"] | None) -> None:
         self._vocabulary = vocabulary
+        self._copies = dict[torch.device, Int[Tensor, " K"]]()
 
     @cached_property
     def _tokens(self) -> Int[Tensor, " K"] | None:
@@ -40,7 +43,7 @@ class Columns:
 
     def pick(self, values: Float[Tensor, "*N V"]) -> Float[Tensor, "*N C"]:
         """Pick the columns out of what there is for each id; those of tokens only."""
-        return values if self._tokens is None else values[..., self._tokens]
+        return values if self._tokens is None else values[..., self._on(values.device)]
 
     def known(self, values: Float[Tensor, "*N C"]) -> Float[Tensor, "*N K"]:
         """Leave out the column of all other tokens."""
@@ -51,5 +54,11 @@ class Columns:
         if self._tokens is None:
             return values
         wide = values.new_zeros(*values.shape[:-1], int(self._tokens[-1]) + 1)
-        wide[..., self._tokens] = self.known(values)
+        wide[..., self._on(values.device)] = self.known(values)
         return wide
+
+    def _on(self, device: torch.device) -> Int[Tensor, " K"]:
+        """Give the tokens on a device."""
+        if device not in self._copies and self._tokens is not None:
+            (self._copies[device],) = upload(device, self._tokens)
+        return self._copies[device]

@@ -79,7 +79,8 @@ class Decoder:
         self.metrics = Metrics()
         self._clock, self._learns = clock, verifier.repeatable and _learns(self.policy)
         self._alone = load_policy(drafter.policy) if self._learns else self.policy
-        self._chance, self._observers, self._warned = chance or Keyed(), observe(observers), False
+        self._chance = chance or verifier.chance or Keyed()
+        self._observers, self._warned = observe(observers), False
 
     def generate(
         self,

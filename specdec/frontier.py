@@ -11,6 +11,7 @@ from torch.nn.functional import pad as pad_columns
 
 from specdec.pack import PADDING, pad
 from specdec.tree import Tree
+from specdec.upload import upload
 
 
 @frozen(eq=False, slots=False)
@@ -126,4 +127,6 @@ class Scores:
         if new == nodes or self.frontier is None:
             return self._logits[-1]
         columns = [[old[node] for node in row] for row, old in zip(nodes, self.frontier.columns, strict=True)]
-        return torch.cat(self._logits, 1)[torch.arange(len(nodes))[:, None], pad(columns, 0)]
+        logits = torch.cat(self._logits, 1)
+        places = upload(logits.device, torch.arange(len(nodes))[:, None], pad(columns, 0))
+        return logits[places[0], places[1]]

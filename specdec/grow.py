@@ -16,6 +16,7 @@ from specdec.frontier import Score, Scores
 from specdec.interfaces import TreePolicy
 from specdec.largest import largest
 from specdec.tree import Child, Tree
+from specdec.upload import upload
 
 Widths = list[tuple[int, int]]
 """Nodes of a tree, and how many children each is to get."""
@@ -49,7 +50,7 @@ def grow(
         else:
             if any(temperatures):
                 size = columns.size(logits, context.vocab_size)
-                noise = columns.pick(_noise(trees, nodes, dice, temperatures, size)).to(logits)
+                noise = columns.pick(_noise(trees, nodes, dice, temperatures, size, logits.device)).to(logits.dtype)
                 logits = logits + pad_columns(noise, (0, logits.shape[-1] - noise.shape[-1]))
             sharp = logits * policy.sharpness if policy.sharpness != 1 else logits
             children = _promising(columns, trees, widths, sharp)
@@ -115,15 +116,26 @@ def _draw(
 
 
 def _noise(
-    trees: list[Tree], nodes: list[list[int]], dice: list[Dice], temperatures: list[float], size: int
+    trees: list[Tree],
+    nodes: list[list[int]],
+    dice: list[Dice],
+    temperatures: list[float],
+    size: int,
+    device: torch.device,
 ) -> Float[Tensor, "R _ V"]:
     """Scale the noise that the target adds after these nodes; once per sequence where all have one depth."""
     depths = [[tree.depths[node] for node in row] for tree, row in zip(trees, nodes, strict=True)]
     if all(depth == row[0] for row in depths for depth in row):
         depths = [row[:1] for row in depths]
-    noise = torch.zeros(len(trees), max(map(len, depths)), size)
+    count = max(map(len, depths))
+    padded = [[*row, *[0] * (count - len(row))] for row in depths]
+    keys = [one.key(depth) for one, row in zip(dice, padded, strict=True) for depth in row]
+    scales = [temperature for temperature in temperatures for _ in range(count)]
+    if (made := dice[0].chance.noise_on(device, keys, scales, size)) is not None:
+        return made.view(len(trees), count, size)
+    noise = torch.zeros(len(trees), count, size)
     for row, temperature in enumerate(temperatures):
         scaled = dice[row].scaled_noise(depths[row], size, temperature) if temperature > 0 else None
         if scaled is not None:
             noise[row, : len(scaled)] = torch.from_numpy(scaled)
-    return noise
+    return upload(device, noise)[0]

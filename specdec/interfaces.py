@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
-from specdec.chance import Dice, Probs
+from specdec.chance import Chance, Dice, Probs
 from specdec.context import Context, Step
 from specdec.features import Needs
 from specdec.options import Sampling
@@ -109,6 +109,8 @@ class Verifier(ABC):
     """A folder or a name on the hub with the files of a target that is elsewhere; heads read parts of it from there."""
     repeatable: bool = False
     """Whether the text is the same for every tree, as its rule's `repeatable` says."""
+    chance: Chance | None = None
+    """Where its noise comes from, for drafters to share; None for the usual, `Keyed`."""
 
     def view(self) -> "Verifier":
         """Give a verifier of the same target for one more batch, whose batches do not end this one's.

@@ -17,6 +17,7 @@ from specdec.pack import pack_chains
 from specdec.target.engine import Engine, Slot
 from specdec.target.loading import Name, load_model, load_tokenizer
 from specdec.tree import Tree
+from specdec.upload import upload
 
 
 class SmallModel(Drafter):
@@ -120,7 +121,8 @@ class SmallModel(Drafter):
         logits = self._read(frontier.sequences, packed.tokens, packed.depths, packed.ancestors)
         for number, chain in zip(frontier.sequences, chains, strict=True):
             self._engine.keep(self._slots[number], range(len(chain) - 1))
-        return logits[range(len(chains)), [len(chain) - 1 for chain in chains]][:, None]
+        (last,) = upload(logits.device, torch.tensor([len(chain) - 1 for chain in chains]))
+        return logits[torch.arange(len(chains), device=logits.device), last][:, None]
 
     def _read(
         self, sequences: Sequence[int], tokens: Tensor, depths: Tensor, visible: Tensor
@@ -135,7 +137,11 @@ class SmallModel(Drafter):
         if logits is None:
             raise RuntimeError("a pass over a tree gives logits")
         logits = logits[..., : self.vocab_size]
-        return logits if order == list(range(len(slots))) else logits[torch.tensor(order).argsort()]
+        return (
+            logits
+            if order == list(range(len(slots)))
+            else logits[upload(logits.device, torch.tensor(order).argsort())[0]]
+        )
 
 
 def check_same_tokens(own: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase, name: str) -> None:

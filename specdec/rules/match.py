@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from specdec.chance import Dice
@@ -11,6 +11,7 @@ from specdec.interfaces import Rule, TargetProbs, Walk
 from specdec.prefix import Prefix
 from specdec.sampling import plain, require_finite
 from specdec.tree import Tree
+from specdec.upload import upload
 
 
 class Match(Rule):
@@ -78,7 +79,7 @@ def _noise(tree: Tree, prefix: Prefix, logits: Float[Tensor, "R N V"]) -> Float[
     if temperature == 0:
         return logits.new_zeros(len(depths), 1, dtype=torch.float32)
     noise = prefix.dice.scaled_noise(depths, logits.shape[-1], temperature)
-    return None if noise is None else torch.from_numpy(noise).to(logits.device)
+    return None if noise is None else upload(logits.device, torch.from_numpy(noise))[0]
 
 
 def _choose_all(
@@ -91,12 +92,17 @@ def _choose_all(
     if not rows:
         return []
     wide = torch.promote_types(logits.dtype, torch.float32)
-    chosen_from = logits[rows] if len(rows) < len(logits) else logits
+    chosen_from = logits[_index(logits, rows)] if len(rows) < len(logits) else logits
     chosen_from = chosen_from.to(wide, copy=True)
     for place, row in enumerate(rows):
         noise, depths = noises[row], trees[row].depths
         if noise is not None and noise.shape[-1] > 1:
-            chosen_from[place, : len(depths)] += noise[depths]
+            chosen_from[place, : len(depths)] += noise[_index(noise, depths)]
     best, tokens = chosen_from.max(-1)  # the lowest id of equal ones, and that of a NaN if there is any
     choices: list[list[int]] = tokens.where(best.isfinite(), -1).tolist()
     return choices
+
+
+def _index(tensor: Tensor, numbers: Sequence[int]) -> Int[Tensor, " _"]:
+    """Make an index of a tensor, where it is."""
+    return upload(tensor.device, torch.tensor(numbers))[0]

@@ -11,6 +11,7 @@ from specdec.features import Features, Needs
 from specdec.pack import pad
 from specdec.prefix import Prefix
 from specdec.target.engine import Engine, Reading, Slot
+from specdec.upload import upload
 
 
 @define(eq=False)
@@ -51,13 +52,15 @@ def gather_features(engine: Engine, decisions: Sequence[Decision]) -> Features |
         return None
     skipped = [len(decision.nodes) - 1 if needs.only_last else 0 for decision in decisions]
     pairs = zip(decisions, skipped, strict=True)
-    places = pad([[one.row, one.start + skip, *one.nodes[skip:]] for one, skip in pairs], 0)
+    (places,) = upload(engine.device, pad([[one.row, one.start + skip, *one.nodes[skip:]] for one, skip in pairs], 0))
     rows, starts, nodes = places[:, 0], places[:, 1], places[:, 2:]
     states = [_pick(reading.hidden_states[index], rows, nodes) for index in needs.hidden_states]
     keys, values = None, None
     if needs.keys_values:
         slots = [decision.session.slot for decision in decisions]
-        keys, values = engine.keys_values(needs.keys_values, slots, starts[:, None] + torch.arange(nodes.shape[1]))
+        keys, values = engine.keys_values(
+            needs.keys_values, slots, starts[:, None] + torch.arange(nodes.shape[1], device=engine.device)
+        )
     raw = Features(torch.stack(states, 2) if states else None, keys, values)
     if needs.encoder is None:
         return raw
@@ -66,4 +69,4 @@ def gather_features(engine: Engine, decisions: Sequence[Decision]) -> Features |
 
 
 def _pick(states: Float[Tensor, "R M E"], rows: Int[Tensor, " B"], nodes: Int[Tensor, "B K"]) -> Tensor:
-    return states[rows.to(states.device)[:, None], nodes.to(states.device)]
+    return states[rows[:, None], nodes]

@@ -17,6 +17,7 @@ from specdec.target.requirements import first_reading, refuse_unsupported, unwra
 from specdec.target.slot_mapping import SlotMapping
 from specdec.target.support import capture, decoder_layers, evaluating, layer_windows, text_config
 from specdec.target.tree_pass import TreePass
+from specdec.upload import upload
 
 BUCKET = 32
 """Columns to a multiple of which the end of a pass is rounded up: more cost time on a CPU, fewer make more shapes."""
@@ -107,8 +108,10 @@ class Engine:
         the order of their indices, are read in place; others are gathered.
         """
         self._check_unchanged()
-        tree = self._begin(slots, depths, visible)
-        tokens = self._to(tokens)
+        stops = self._make_room(slots, depths.shape[1])
+        numbers = torch.tensor([[slot.length for slot in slots], [slot.index for slot in slots]])
+        tokens, depths, visible, numbers = upload(self.device, tokens, depths, visible, numbers)
+        tree = self._begin(slots, depths, visible, numbers, self._rounded(max(stops)))
         with (
             torch.inference_mode(),
             evaluating(self.model),
@@ -136,7 +139,7 @@ class Engine:
             if node != place
         ]
         if moves:
-            self.cache.move(*self._to(torch.tensor(moves).T))
+            self.cache.move(*upload(self.device, torch.tensor(moves).T)[0])
         for slot, path in zip(slots, paths, strict=True):
             slot.length += len(path)
 
@@ -149,23 +152,32 @@ class Engine:
             UnsupportedModel: the layers differ in their head shapes.
         """
         every = range(len(self.layers))
-        indices = self._to(torch.tensor([slot.index for slot in slots]))
-        return self.cache.columns([every[layer] for layer in layers], indices, self._to(columns))
+        indices, columns = upload(self.device, torch.tensor([slot.index for slot in slots]), columns)
+        return self.cache.columns([every[layer] for layer in layers], indices, columns)
 
-    def _begin(self, slots: Sequence[Slot], depths: Int[Tensor, "R C"], visible: Bool[Tensor, "R M C"]) -> TreePass:
-        """Make room, and tell the cache where the pass reads and writes."""
-        stops = [slot.length + depths.shape[1] for slot in slots]
+    def _make_room(self, slots: Sequence[Slot], columns: int) -> list[int]:
+        """Make room for so many columns after what is decided; say where that ends in each slot."""
+        stops = [slot.length + columns for slot in slots]
         for slot, stop in zip(slots, stops, strict=True):
             slot.room = max(slot.room, stop)
-        end = self._rounded(max(stops))
         self.cache.reserve(len(self._slots), self._rounded(max(slot.room for slot in slots)))
-        indices = [slot.index for slot in slots]
-        for index, stop in zip(indices, stops, strict=True):
-            self.cache.clear(index, stop)
-        decided = [slot.length for slot in slots]
-        lengths, rows = self._to(torch.tensor([decided, indices]))
-        tree = TreePass(decided, self._to(depths), self._to(visible), end, lengths, rows)
-        self.cache.begin(SlotMapping(indices, tree.columns, end, tree.starts, rows), whole=self.attention.finds_slots)
+        for slot, stop in zip(slots, stops, strict=True):
+            self.cache.clear(slot.index, stop)
+        return stops
+
+    def _begin(
+        self,
+        slots: Sequence[Slot],
+        depths: Int[Tensor, "R C"],
+        visible: Bool[Tensor, "R M C"],
+        numbers: Int[Tensor, "2 R"],
+        end: int,
+    ) -> TreePass:
+        """Tell the cache where the pass reads and writes; `numbers` are lengths and indices of the slots."""
+        lengths, rows = numbers
+        tree = TreePass([slot.length for slot in slots], depths, visible, end, lengths, rows)
+        mapping = SlotMapping([slot.index for slot in slots], tree.columns, end, tree.starts, rows)
+        self.cache.begin(mapping, whole=self.attention.finds_slots)
         return tree
 
     def _rounded(self, columns: int) -> int:
@@ -185,9 +197,6 @@ class Engine:
             raise ModelChanged(
                 f"expected {type(self.model).__name__} as it was given, {was}, got {now}: use it in a new target"
             )
-
-    def _to(self, tensor: Tensor) -> Tensor:
-        return tensor.to(self.device, non_blocking=True)
 
     def _mask(self, tree: TreePass) -> Any:
         """Build what layers of each kind are given."""

@@ -24,6 +24,7 @@ from specdec.target.engine import Engine
 from specdec.target.loading import Name, load_model, load_tokenizer
 from specdec.target.sessions import CHUNK, Sessions
 from specdec.tree import Tree
+from specdec.upload import upload
 
 
 class Target(Verifier):
@@ -49,7 +50,8 @@ class Target(Verifier):
         check_kind(rule, Rule | None, "a rule, as load_rule makes, or None")
         check_kind(chance, Chance | None, "a Chance, or None")
         self.engine = Engine(model)
-        self.sessions = Sessions(self.engine, rule or Match(), chance or Keyed())
+        self.chance = chance or Keyed()
+        self.sessions = Sessions(self.engine, rule or Match(), self.chance)
         self.tokenizer = tokenizer
         self.vocab_size = self.engine.vocab_size
         self.length_advice = self.engine.length_advice
@@ -166,7 +168,7 @@ class Target(Verifier):
             return features
 
         def scatter(part: Shaped[Tensor, "R ..."]) -> Shaped[Tensor, "B ..."]:
-            index = torch.tensor(numbers, device=part.device)
+            (index,) = upload(part.device, torch.tensor(numbers))
             return part.new_zeros(count, *part.shape[1:]).index_copy(0, index, part)
 
         return features.map(scatter)
