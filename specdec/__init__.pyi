@@ -23,6 +23,7 @@ from .plugins import (
 )
 from .prefix import Prefix
 from .target import Target
+from .transfer import upload
 from .tree import Tree
 
 __version__: str
@@ -74,4 +75,5 @@ __all__ = [
     "load_verifier",
     "pack",
     "pad",
+    "upload",
 ]

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from specdec.upload import upload
+from specdec.transfer import upload
 
 
 class Columns:

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn.functional import pad as pad_columns
 
 from specdec.pack import PADDING, pad
+from specdec.transfer import upload
 from specdec.tree import Tree
-from specdec.upload import upload
 
 
 @frozen(eq=False, slots=False)

@@ -15,8 +15,8 @@ from specdec.errors import TreeError
 from specdec.frontier import Score, Scores
 from specdec.interfaces import TreePolicy
 from specdec.largest import largest
+from specdec.transfer import upload
 from specdec.tree import Child, Tree
-from specdec.upload import upload
 
 Widths = list[tuple[int, int]]
 """Nodes of a tree, and how many children each is to get."""

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import pad
 
+from specdec import upload
 from specdec.heads import RotaryTable, TargetParts, attend, drafting_copy, pack_chains
 from specdec.target import SlotCache, SlotMapping, TreePass
 from specdec_eagle.model import EagleHead
@@ -65,7 +66,7 @@ class EagleCache:
         while rows:
             stops = [min(self._next_unknown(sequences[row], starts[row]), ends[row]) for row in rows]
             part = [tokens[row] for row in rows], [sequences[row] for row in rows], [starts[row] for row in rows]
-            last[rows] = self._read_chains(*part, stops)
+            last[upload(self._device, torch.tensor(rows))[0]] = self._read_chains(*part, stops)
             for row, stop in zip(rows, stops, strict=True):
                 starts[row] = stop
             rows = [row for row in rows if starts[row] < ends[row]]
@@ -77,13 +78,13 @@ class EagleCache:
         self, tokens: Int[Tensor, "R M"], features: Float[Tensor, "R M E"], tree: TreePass, sequences: Sequence[int]
     ) -> Float[Tensor, "R M E"]:
         """Read pairs that stand after `tree.decided` others, and give the features that they predict."""
-        embedded = self._embed(self._to(tokens.clamp(min=0))).to(self._model.dtype)
-        inputs, residual = self._model.fuse(embedded, features)
-        queries, own = self._layer.project(inputs, self._rotary(self._to(tree.positions), tree.end))
+        tree, (tokens,) = tree.on(self._device), upload(self._device, tokens.clamp(min=0))
+        inputs, residual = self._model.fuse(self._embed(tokens).to(self._model.dtype), features)
+        queries, own = self._layer.project(inputs, self._rotary(tree.positions, tree.end))
         self._cache.reserve(len(self._known), tree.end)
         self._cache.begin(SlotMapping(sequences, tree.columns, tree.end, tree.starts))
         keys_values = self._cache.update(*own, 0)
-        return self._layer.finish(residual, attend(queries, keys_values, self._to(tree.mask(self._model.dtype))))
+        return self._layer.finish(residual, attend(queries, keys_values, tree.mask(self._model.dtype)))
 
     def _next_unknown(self, sequence: int, start: int) -> int:
         """Find the first column after `start` whose feature is not the target's own."""
@@ -100,14 +101,14 @@ class EagleCache:
         """Read each sequence's pairs from `starts` to `stops`; the last outputs stand for features not known."""
         size = max(stop - start for start, stop in zip(starts, stops, strict=True))
         self._reserve(max(starts) + size + 1)
-        columns = torch.tensor([[*range(start, start + size)] for start in starts])
         rows = zip(tokens, starts, stops, strict=True)
         packed = pack_chains([row[start + 1 : stop + 1] or row[-1:] for row, start, stop in rows])
+        numbers = torch.tensor([starts, stops, sequences, range(len(starts))])
         tree = TreePass(starts, packed.depths, packed.ancestors)
-        features = self._features[torch.tensor(sequences)[:, None], columns]
+        first, end, index, row = upload(self._device, numbers)[0]
+        features = self._features[index[:, None], first[:, None] + torch.arange(size, device=self._device)]
         outputs = self.read(packed.tokens, features, tree, sequences)
-        places = [stop - start - 1 for start, stop in zip(starts, stops, strict=True)]
-        last = outputs[range(len(places)), places]
+        last = outputs[row, end - first - 1]
         for row, (sequence, stop) in enumerate(zip(sequences, stops, strict=True)):
             if not self._known[sequence] >> stop & 1:
                 self._features[sequence, stop] = last[row]
@@ -118,6 +119,3 @@ class EagleCache:
         if missing > 0:
             missing = max(missing, min(self._features.shape[1], 1024))
             self._features = pad(self._features, (0, 0, 0, missing))
-
-    def _to(self, tensor: Tensor) -> Tensor:
-        return tensor.to(self._device, non_blocking=True)

@@ -7,7 +7,7 @@ from attrs import evolve, frozen
 from jaxtyping import Float
 from torch import Tensor
 
-from specdec import Context, Encoder, Features, Frontier, Needs, OptionError
+from specdec import Context, Encoder, Features, Frontier, Needs, OptionError, upload
 from specdec.heads import HeadDrafter, TargetParts, drafting_copy, weights_digest
 from specdec.target import TreePass
 from specdec_eagle.cache import EagleCache
@@ -48,7 +48,8 @@ class EagleDrafter(HeadDrafter):
         else:
             decided = [max(len(row) - 2, 0) for row in tokens]
             tree = TreePass(decided, frontier.read_depths, frontier.visible)
-            above = self._outputs[torch.arange(len(tokens))[:, None], frontier.above]
+            rows, parents = upload(self._outputs.device, torch.arange(len(tokens))[:, None], frontier.above)
+            above = self._outputs[rows, parents]
             outputs = self._cache.read(frontier.tokens, above, tree, frontier.sequences)
             self._outputs = torch.cat([self._outputs, outputs], 1)
         return self.model.score(outputs, self.parts.head)

@@ -8,7 +8,7 @@ from attrs import frozen
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from specdec import bits, pad
+from specdec import bits, pad, upload
 from specdec.heads import KeysValues, RotaryTable, SplitLayer, TargetParts, attend, drafting_copy, rotate
 from specdec.target import SlotCache, SlotMapping, TreePass
 from specdec_moa.encoder import MoAFeatures
@@ -71,10 +71,10 @@ class MoACache:
         keys, values = features.memory
         places, spare = torch.arange(keys.shape[2]), max(ends)  # one more column takes what means nothing
         first, count = torch.tensor([starts, lengths])[..., None]
-        columns = torch.where(places < count, first + places, spare)
+        (columns,) = upload(self._device, torch.where(places < count, first + places, spare))
         whole = starts if min(lengths) == keys.shape[2] else None
         mapping = SlotMapping(range(self._size), columns, spare + 1, whole)
-        rotary = self._cross_rotary(self._to(columns), mapping.end)
+        rotary = self._cross_rotary(columns, mapping.end)
         self._begin(self._memory, mapping)
         self._memory.update(rotate(keys, rotary), values, 0)
         if self.parts.layers:
@@ -98,9 +98,10 @@ class MoACache:
         chains = pad([row[start:end] for row, start, end in zip(tokens, starts, ends, strict=True)], 0)
         if chains.shape[1]:
             columns = torch.tensor(starts)[:, None] + torch.arange(chains.shape[1])
+            columns, chains = upload(self._device, columns, chains)
             mapping = SlotMapping(sequences, columns, max(starts) + chains.shape[1], starts)
             keys, values = self._self_attention.keys_values(self._embed(chains))
-            rotary = self._self_rotary(self._to(columns), mapping.end)
+            rotary = self._self_rotary(columns, mapping.end)
             self._begin(self._tokens, mapping)
             self._tokens.update(rotate(keys, rotary), values, 0)
         for sequence, end in zip(sequences, ends, strict=True):
@@ -110,13 +111,13 @@ class MoACache:
         """Gather what some sequences read of the target's memory, until more is learnt."""
         known = [self._known[sequence] for sequence in sequences]
         width = max(number.bit_length() for number in known)
-        nowhere = torch.empty(len(sequences), 0, dtype=torch.int64)
+        nowhere = torch.empty(len(sequences), 0, dtype=torch.int64, device=self._device)
         self._begin(self._memory, SlotMapping(sequences, nowhere, width, [0] * len(sequences)))
         nothing = self._empty.expand(len(sequences), -1, -1, -1)
         keys_values: KeysValues = self._memory.update(nothing, nothing, 0)
         if width and all(number == (1 << width) - 1 for number in known):
             return Memory(sequences, keys_values)
-        visible = self._to(bits([[number] for number in known], width))[:, None]
+        visible = upload(self._device, bits([[number] for number in known], width))[0][:, None]
         blind = ~visible.any(-1, keepdim=True)
         return Memory(sequences, keys_values, visible | blind, blind)
 
@@ -131,21 +132,22 @@ class MoACache:
 
         With `only` one node per row, by its place among them: the others are read for those after them.
         """
-        positions = self._to(tree.positions)
+        tree, (tokens,) = tree.on(self._device), upload(self._device, tokens.clamp(min=0))
         mapping = SlotMapping(memory.sequences, tree.columns, tree.end, tree.starts)
-        masks = cache(lambda window: self._to(tree.mask(self._target_dtype, window)))
-        embedded = self._embed(tokens.clamp(min=0))
-        queries, own = self._self_attention.project(embedded, self._self_rotary(positions, tree.end))
+        masks = cache(lambda window: tree.mask(self._target_dtype, window))
+        embedded = self._embed(tokens)
+        queries, own = self._self_attention.project(embedded, self._self_rotary(tree.positions, tree.end))
         self._begin(self._tokens, mapping)
         read = attend(queries, self._tokens.update(*own, 0), masks(None).to(self._dtype))
         states = self._self_attention.finish(embedded, read)
-        states = self.predict(states, positions, tree.end, memory)
+        states = self.predict(states, tree.positions, tree.end, memory)
         if self.parts.layers:
             self._begin(self._last, mapping)
-            rotary = self._last_rotary(positions, tree.end)
+            rotary = self._last_rotary(tree.positions, tree.end)
             states = self._last_layers(states.to(self._target_dtype), rotary, masks, self._last)
         if only is not None:
-            states = states[range(len(only)), only][:, None]
+            (last,) = upload(self._device, torch.tensor(only))
+            states = states[torch.arange(len(only), device=self._device), last][:, None]
         logits: Tensor = self.parts.head(states.to(self._target_dtype))
         return logits
 
@@ -159,12 +161,9 @@ class MoACache:
         return layer.finish(states, read if memory.blind is None else read.masked_fill(memory.blind, 0.0))
 
     def _embed(self, tokens: Int[Tensor, "R M"]) -> Float[Tensor, "R M E"]:
-        embedded: Tensor = self.parts.embed(self._to(tokens)).to(self._dtype)
+        embedded: Tensor = self.parts.embed(tokens).to(self._dtype)
         return embedded
 
     def _begin(self, cache: SlotCache, mapping: SlotMapping) -> None:
         cache.reserve(self._size, mapping.end)
         cache.begin(mapping)
-
-    def _to(self, tensor: Tensor) -> Tensor:
-        return tensor.to(self._device, non_blocking=True)

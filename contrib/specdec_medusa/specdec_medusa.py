@@ -30,6 +30,7 @@ from specdec import (
     WrongCheckpoint,
     grow,
     hookimpl,
+    upload,
 )
 from specdec.heads import Checkpoint, check_made_for, vocabulary_hash
 from specdec.training import Progress, Recipe, Schedule, TeacherBatch, TrainingMethod
@@ -128,7 +129,8 @@ class MedusaDrafter(Drafter):
     @torch.no_grad()
     def _score(self, head: int, sequences: list[int]) -> Float[Tensor, "R V"]:
         """Score with one head; where there is no such head, nothing is to be drafted."""
-        states, config = self._states[sequences], self.model.config
+        states = self._states[upload(self._states.device, torch.tensor(sequences))[0]]
+        config = self.model.config
         if head < int(config.heads):
             return self.model.score(head, states, self.shared)
         return states.new_full((len(states), int(config.vocab_size)), -torch.inf)

@@ -16,8 +16,8 @@ from specdec.interfaces import Drafter, TreePolicy, Verifier
 from specdec.pack import pack_chains
 from specdec.target.engine import Engine, Slot
 from specdec.target.loading import Name, load_model, load_tokenizer
+from specdec.transfer import upload
 from specdec.tree import Tree
-from specdec.upload import upload
 
 
 class SmallModel(Drafter):

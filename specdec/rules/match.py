@@ -10,8 +10,8 @@ from specdec.chance import Dice
 from specdec.interfaces import Rule, TargetProbs, Walk
 from specdec.prefix import Prefix
 from specdec.sampling import plain, require_finite
+from specdec.transfer import upload
 from specdec.tree import Tree
-from specdec.upload import upload
 
 
 class Match(Rule):

@@ -11,7 +11,7 @@ from specdec.features import Features, Needs
 from specdec.pack import pad
 from specdec.prefix import Prefix
 from specdec.target.engine import Engine, Reading, Slot
-from specdec.upload import upload
+from specdec.transfer import upload
 
 
 @define(eq=False)

@@ -17,7 +17,7 @@ from specdec.target.requirements import first_reading, refuse_unsupported, unwra
 from specdec.target.slot_mapping import SlotMapping
 from specdec.target.support import capture, decoder_layers, evaluating, layer_windows, text_config
 from specdec.target.tree_pass import TreePass
-from specdec.upload import upload
+from specdec.transfer import upload
 
 BUCKET = 32
 """Columns to a multiple of which the end of a pass is rounded up: more cost time on a CPU, fewer make more shapes."""

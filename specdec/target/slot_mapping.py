@@ -8,6 +8,8 @@ from attrs import frozen
 from jaxtyping import Int
 from torch import Tensor
 
+from specdec.transfer import upload
+
 
 @frozen(eq=False)
 class SlotMapping:
@@ -24,7 +26,7 @@ class SlotMapping:
     @cached_property
     def index(self) -> Int[Tensor, " R"]:
         """The slots as an index."""
-        return torch.tensor(self.slots, device=self.columns.device) if self.rows is None else self.rows
+        return upload(self.columns.device, torch.tensor(self.slots))[0] if self.rows is None else self.rows
 
     @cached_property
     def run(self) -> slice | None:

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from functools import cached_property
 
 import torch
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+from specdec.transfer import upload
 
 
 @frozen
@@ -45,6 +47,11 @@ class TreePass:
     @lengths.default
     def _lengths(self) -> Int[Tensor, " R"]:
         return torch.tensor(self.decided, device=self.depths.device)
+
+    def on(self, device: torch.device) -> "TreePass":
+        """Have masks and positions made on a device."""
+        lengths, depths, visible = upload(device, self.lengths, self.depths, self.visible)
+        return self if lengths is self.lengths else evolve(self, depths=depths, visible=visible, lengths=lengths)
 
     @property
     def starts(self) -> list[int]:

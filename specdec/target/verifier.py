@@ -23,8 +23,8 @@ from specdec.target.decisions import Decision, Session
 from specdec.target.engine import Engine
 from specdec.target.loading import Name, load_model, load_tokenizer
 from specdec.target.sessions import CHUNK, Sessions
+from specdec.transfer import upload
 from specdec.tree import Tree
-from specdec.upload import upload
 
 
 class Target(Verifier):
