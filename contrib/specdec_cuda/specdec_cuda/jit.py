@@ -7,7 +7,7 @@ what the audit compiles.
 import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import triton
 from attrs import field, frozen
@@ -15,10 +15,14 @@ from attrs import field, frozen
 Function: TypeAlias = Callable[..., Any]
 
 
-class Value(Any):
-    """A number or a tile of numbers, inside of kernels."""
+if TYPE_CHECKING:
+    Value: TypeAlias = Any
+else:
 
-    __triton_builtin__ = True  # else Triton takes no such name, not even in an annotation
+    class Value:
+        """A number or a tile of numbers, inside of kernels."""
+
+        __triton_builtin__ = True  # else Triton takes no such name, not even in an annotation
 
 
 class Parameter(Value):
@@ -30,26 +34,38 @@ class Parameter(Value):
 
 
 class Logits(Parameter):
+    """What a model gives."""
+
     types = ("*bf16", "*fp16", "*fp32")
 
 
 class Floats(Parameter):
+    """Single precision."""
+
     types = ("*fp32",)
 
 
 class Doubles(Parameter):
+    """Double precision."""
+
     types = ("*fp64",)
 
 
 class Ints(Parameter):
+    """Integers of 32 bits."""
+
     types = ("*i32",)
 
 
 class Longs(Parameter):
+    """Integers of 64 bits; seeds are the bits of unsigned ones."""
+
     types = ("*i64",)
 
 
 class Size(Parameter):
+    """A number that is the same in most launches."""
+
     types = ("i32",)
 
 

@@ -46,8 +46,8 @@ def walk_kernel(
     nodes: Count,
     heats: Count,
     longest: Count,
-    node_block: tl.constexpr = tl.constexpr(64),
-    heat_block: tl.constexpr = tl.constexpr(64),
+    node_block: tl.constexpr = 64,
+    heat_block: tl.constexpr = 64,
 ) -> None:
     """On a grid of rows."""
     row = tl.program_id(0)
