@@ -1,0 +1,1 @@
+"""Deciding on the GPU: kernels, and the verifier that uses them."""
