@@ -10,6 +10,7 @@ from torch import Tensor
 from specdec.chance import Dice, Noise, Probs
 from specdec.options import Sampling
 from specdec.sampling import Processing, probs, scores
+from specdec.transfer import upload
 from specdec.tree import Tree
 
 
@@ -34,6 +35,20 @@ class Prefix:
     def scores(self, tree: Tree, node: int, logits: Float[Tensor, " V"]) -> Float[Tensor, " V"]:
         """Process the target's logits after a node, as `specdec.sampling.scores` does."""
         return scores(self.sampling, self.history(tree, node), logits, self._processing(logits.device))
+
+    def scores_after_all(self, tree: Tree, logits: Float[Tensor, "N V"]) -> Float[Tensor, "N V"]:
+        """Process the target's logits after all nodes of a tree, those of each depth at once.
+
+        It is not for processors of the user's, which may remember what they were asked.
+        """
+        processing, parts = self._processing(logits.device), list[Float[Tensor, "_ V"]]()
+        levels = [[node for node in range(len(tree)) if tree.depths[node] == depth] for depth in range(tree.depth + 1)]
+        order = torch.tensor([node for nodes in levels for node in nodes])
+        by_level, back = upload(logits.device, order, order.argsort())
+        for nodes, index in zip(levels, by_level.split(list(map(len, levels))), strict=True):
+            histories = [self.history(tree, node) for node in nodes]
+            parts.append(scores(self.sampling, histories, logits[index], processing))
+        return torch.cat(parts)[back]
 
     def probs(self, tree: Tree, logits: Float[Tensor, "N V"]) -> Callable[[int], Probs]:
         """Give the target's probabilities after each node that is asked about.

@@ -14,6 +14,7 @@ from specdec.chance import Probs
 from specdec.errors import NonFiniteLogits, OptionError
 from specdec.options import Sampling
 from specdec.processors import SPANNED, build
+from specdec.transfer import upload
 
 
 class StableTopP(TopPLogitsWarper):
@@ -67,15 +68,15 @@ class Processing:
 
 def scores(
     sampling: Sampling,
-    history: Sequence[int] | None,
+    history: Sequence[int] | Sequence[Sequence[int]] | None,
     logits: Float[Tensor, "*N V"],
     processing: Processing | None = None,
 ) -> Float[Tensor, "*N V"]:
     """Process logits after a history, the token before them included, but do not divide by the temperature.
 
     A token is chosen by `scores + temperature * noise`. What is cut at the temperature is minus infinity. Where the
-    largest is not finite there is nothing to choose: see `require_finite`. The history is that of all N, and may be
-    None unless `uses_history`. `processing` is the sequence's own, built from the sampling unless given.
+    largest is not finite there is nothing to choose: see `require_finite`. The history is that of all N, or one for
+    each, of equal lengths; it may be None unless `uses_history`. `processing` is the sequence's own, built from the sampling unless given.
 
     Raises:
         OptionError: a processor gives no score for each token.
@@ -84,9 +85,9 @@ def scores(
     if processing is None:
         processing = Processing.of(sampling, logits.device)
     if processing.processors:
-        tokens = torch.tensor(history, device=rows.device).expand(len(rows), -1)
+        tokens = upload(rows.device, torch.tensor(history))[0].expand(len(rows), -1)
         usable = rows.amax(-1, keepdim=True).isfinite()
-        if not usable.any():  # a processor that remembers is not asked, for the step may be repeated
+        if sampling.processors and not usable.any():  # one that remembers is not asked, for the step may be repeated
             return torch.full_like(logits, torch.nan)
         rows = _wide(_processed(processing.processors, tokens, rows)).where(usable, torch.nan)
     if processing.filters:

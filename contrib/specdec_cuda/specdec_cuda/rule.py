@@ -1,0 +1,84 @@
+"""The rule `match`, by kernels."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from specdec.chance import Keyed
+from specdec.interfaces import Walk
+from specdec.prefix import Prefix
+from specdec.rules import Match
+from specdec.sampling import uses_history
+from specdec.transfer import upload
+from specdec.tree import Tree
+from specdec_cuda.forest import Forest
+from specdec_cuda.outcome import Outcome
+
+SETTLED = {"top_k", "top_p", "min_p"}
+"""What a kernel cuts; other options are torch's operations, on the device too."""
+PRECISIONS = (torch.bfloat16, torch.float16, torch.float32)
+
+
+class MatchOnDevice(Match):
+    """Decides a whole batch where the logits are; one small transfer goes up and one comes down.
+
+    Sequences with processors of the user's, which may remember, and those whose chance is another than `Keyed` are
+    decided node by node, as `Match` does it; so are logits in double precision.
+    """
+
+    def decide(
+        self, trees: Sequence[Tree], logits: Float[Tensor, "R N V"], prefixes: Sequence[Prefix]
+    ) -> list[Walk | Exception]:
+        at_once = [row for row, prefix in enumerate(prefixes) if _decidable(prefix, logits)]
+        outcomes = dict(zip(at_once, _decide(trees, logits, prefixes, at_once), strict=True))
+        failed = Outcome([], [], failed=True)  # and so asked again, which says why
+        rows = enumerate(zip(trees, logits, prefixes, strict=True))
+        return [
+            self._attempt(*parts) if (outcome := outcomes.get(row, failed)).failed else outcome.walk
+            for row, parts in rows
+        ]
+
+
+def _decidable(prefix: Prefix, logits: Tensor) -> bool:
+    return not prefix.sampling.processors and isinstance(prefix.noise.chance, Keyed) and logits.dtype in PRECISIONS
+
+
+def _settled(prefix: Prefix) -> bool:
+    """Whether kernels do all that its options ask for."""
+    return not uses_history(prefix.sampling) and prefix.sampling.filtering.keys() <= SETTLED
+
+
+def _decide(
+    trees: Sequence[Tree], logits: Float[Tensor, "R N V"], prefixes: Sequence[Prefix], rows: Sequence[int]
+) -> list[Outcome]:
+    """Decide on some rows, first those whose logits are raced as they are."""
+    settled = [row for row in rows if _settled(prefixes[row])]
+    processed = [row for row in rows if row not in settled]
+    order = settled + processed
+    if not order:
+        return []
+    forest = Forest.of([trees[row] for row in order], [prefixes[row] for row in order], logits.device)
+    winners = list[Int[Tensor, "_ N H"]]()
+    if settled:
+        part, raced = forest.rows(slice(len(settled))), _taken(logits, settled)
+        winners.append(part.race(raced))
+        if any(prefixes[row].sampling.filtering for row in settled):
+            part.settle(winners[0], raced)
+    if processed:
+        scores = [prefixes[row].scores_after_all(trees[row], logits[row]) for row in processed]
+        winners.append(forest.rows(slice(len(settled), None)).race(_stacked(scores, forest.tokens.shape[1])))
+    told: list[list[int]] = forest.walk(torch.cat(winners)).tolist()
+    return [Outcome.of(told[order.index(row)]) for row in rows]
+
+
+def _taken(logits: Float[Tensor, "R N V"], rows: Sequence[int]) -> Float[Tensor, "_ N V"]:
+    return logits if len(rows) == len(logits) else logits[upload(logits.device, torch.tensor(rows))[0]]
+
+
+def _stacked(scores: Sequence[Float[Tensor, "_ V"]], nodes: int) -> Float[Tensor, "R N V"]:
+    stacked = scores[0].new_zeros(len(scores), nodes, scores[0].shape[-1])
+    for row, part in enumerate(scores):
+        stacked[row, : len(part)] = part
+    return stacked
