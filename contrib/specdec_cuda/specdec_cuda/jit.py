@@ -39,6 +39,12 @@ class Logits(Parameter):
     types = ("*bf16", "*fp16", "*fp32")
 
 
+class States(Parameter):
+    """What a model stores, or is given."""
+
+    types = ("*bf16", "*fp16", "*fp32")
+
+
 class Floats(Parameter):
     """Single precision."""
 
@@ -69,10 +75,23 @@ class Size(Parameter):
     types = ("i32",)
 
 
+class Stride(Parameter):
+    """From one row to the next."""
+
+    types = ("i64",)
+
+
 class Count(Parameter):
     """A number for which nothing is compiled once more, whatever it is."""
 
     types = ("i32",)
+    aligned = False
+
+
+class Number(Parameter):
+    """A floating point number."""
+
+    types = ("fp32",)
     aligned = False
 
 
