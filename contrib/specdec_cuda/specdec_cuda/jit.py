@@ -39,6 +39,12 @@ class Logits(Parameter):
     types = ("*bf16", "*fp16", "*fp32")
 
 
+class States(Parameter):
+    """What a model stores, or is given."""
+
+    types = ("*bf16", "*fp16", "*fp32")
+
+
 class Floats(Parameter):
     """Single precision."""
 
@@ -69,10 +75,23 @@ class Size(Parameter):
     types = ("i32",)
 
 
+class Stride(Parameter):
+    """From one row to the next."""
+
+    types = ("i64",)
+
+
 class Count(Parameter):
     """A number for which nothing is compiled once more, whatever it is."""
 
     types = ("i32",)
+    aligned = False
+
+
+class Number(Parameter):
+    """A floating point number."""
+
+    types = ("fp32",)
     aligned = False
 
 
@@ -91,6 +110,7 @@ class Kernel:
     """A function that is launched on a grid."""
 
     name: str
+    module: str
     parameters: Mapping[str, inspect.Parameter]
     options: dict[str, Any]
     """How it is compiled. Products and sums are never fused: numbers have the same bits on every machine."""
@@ -108,7 +128,7 @@ def kernel(*, warps: int) -> Callable[[Function], Kernel]:
         counts = [name for name, one in parameters.items() if one.annotation is Count]
         compiled = triton.jit(do_not_specialize=counts)(function)
         options = {"num_warps": warps, "enable_fp_fusion": False}
-        KERNELS.append(Kernel(function.__name__, parameters, options, compiled))
+        KERNELS.append(Kernel(function.__name__, function.__module__, parameters, options, compiled))
         return KERNELS[-1]
 
     return declare

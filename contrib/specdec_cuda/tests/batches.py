@@ -3,6 +3,10 @@
 import numpy as np
 import torch
 from attrs import frozen
+from specdec_cuda.kernels.race import levels, race
+from specdec_cuda.kernels.settle import settle
+from specdec_cuda.kernels.walk import walk
+from specdec_cuda.outcome import Outcome
 from torch import Tensor
 
 from specdec import Keyed, Sampling, Tree
@@ -11,9 +15,6 @@ from specdec.pack import pad
 from specdec.prefix import Prefix
 from specdec.rules import Match
 from specdec.sampling import scores
-from specdec_cuda.kernels.race import levels, race
-from specdec_cuda.kernels.walk import walk
-from specdec_cuda.outcome import Outcome
 
 INTS = torch.int32
 
@@ -49,14 +50,30 @@ class Batch:
     def depth(self) -> int:
         return max(tree.depth for tree in self.trees)
 
-    def race(self, **options: int) -> Tensor:
+    @property
+    def keys(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Seeds, temperatures and lengths."""
         samplings = [one.sampling for one in self.prefixes]
-        return race(
-            self.logits,
+        return (
             torch.tensor([signed(one.seed) for one in samplings]),
             torch.tensor([one.temperature for one in samplings], dtype=torch.float32),
             torch.tensor([len(one.tokens) for one in self.prefixes]),
-            *(torch.tensor(part, dtype=INTS) for part in levels(self.trees)),
+        )
+
+    def race(self, **options: int) -> Tensor:
+        order, starts = (torch.tensor(part, dtype=INTS) for part in levels(self.trees))
+        return race(self.logits, *self.keys, order, starts, **options)
+
+    def settle(self, winners: Tensor, **options: int) -> None:
+        samplings = [one.sampling for one in self.prefixes]
+        settle(
+            winners,
+            self.logits,
+            *self.keys,
+            pad([tree.depths for tree in self.trees]).to(INTS),
+            torch.tensor([one.top_k or self.logits.shape[2] for one in samplings], dtype=INTS),
+            torch.tensor([1.0 if one.top_p is None else one.top_p for one in samplings], dtype=torch.float64),
+            torch.tensor([one.min_p or 0.0 for one in samplings]),
             **options,
         )
 

@@ -5,9 +5,9 @@ import torch
 from batches import signed
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from specdec_cuda.kernels.noise import noise
 
 from specdec import Key, Keyed, Purpose
-from specdec_cuda.kernels.noise import noise
 
 SEEDS = st.integers(0, 2**64 - 1) | st.sampled_from([0, 2**63 - 1, 2**63, 2**64 - 1])
 

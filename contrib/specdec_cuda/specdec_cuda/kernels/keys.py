@@ -12,6 +12,8 @@ LEAST = tl.constexpr(-(2**63))
 """Less than any key."""
 LAST = tl.constexpr(0x7FFFFFFF)
 """More than any token."""
+FAILED = tl.constexpr(0x7F800000 << 32)
+"""A key that is not finite."""
 INFINITE = tl.constexpr(0x7F800000)
 """The order of infinity; that of minus infinity is `-INFINITE - 1`."""
 
@@ -21,6 +23,12 @@ def order(x: Value) -> Value:
     """Give integers in the order of float32 numbers, among which there is no NaN; of the two zeros it makes one."""
     bits = (x + 0.0).to(tl.int32, bitcast=True)
     return bits ^ ((bits >> 31) & 0x7FFFFFFF)
+
+
+@device
+def number(order: Value) -> Value:
+    """Give the float32 numbers that have this order."""
+    return (order ^ ((order >> 31) & 0x7FFFFFFF)).to(tl.float32, bitcast=True)
 
 
 @device

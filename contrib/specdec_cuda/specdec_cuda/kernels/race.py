@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from specdec.tree import Tree
-from specdec_cuda.jit import Count, Floats, Ints, Logits, Longs, Size, kernel
+from specdec_cuda.jit import Count, Floats, Ints, Logits, Longs, Size, Stride, kernel
 from specdec_cuda.kernels.keys import LAST, key_of
 from specdec_cuda.kernels.noise import gumbels, words
 
@@ -63,8 +63,8 @@ def race_kernel(
     starts: Ints,
     winners: Longs,
     size: Size,
-    row_stride: Size,
-    node_stride: Size,
+    row_stride: Stride,
+    node_stride: Stride,
     nodes: Count,
     block: tl.constexpr = BLOCK,
 ) -> None:
