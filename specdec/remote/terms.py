@@ -21,3 +21,14 @@ def check_terms(codec: str, window: int | None, patience: float, burst: int) -> 
         raise OptionError(f"expected a window of 0 or more tokens, or None for all, got {window!r}")
     if not isinstance(burst, int) or burst < 0:
         raise OptionError(f"expected a burst of 0 or more answers, got {burst!r}")
+
+
+def check_token(token: str) -> str:
+    """Give a bearer token, or "" for none, as one that may be sent; no message shows it.
+
+    Raises:
+        OptionError: it has blanks, line ends, or what is not ASCII.
+    """
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        raise OptionError("expected a token of printable ASCII characters without blanks, got one with others")
+    return token

@@ -6,12 +6,13 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import grpc
 
 from specdec import OptionError, Transport
 from specdec.errors import AccessDenied, ConnectionLost
+from specdec.remote.terms import check_token
 from specdec_grpc.box import Box
 from specdec_grpc.pem import read_pem
 from specdec_grpc.wire import ADMITTED, ALIVE, METHOD, SERVICE, sizes, unchanged
@@ -51,10 +52,10 @@ class Stream(Transport):
         Raises:
             AccessDenied: the server does not let this client in.
             ConnectionLost: nobody answers in time.
-            OptionError: the address is no such URL, or a file cannot be read.
+            OptionError: the address is no such URL, a file cannot be read, or the token has what no header can carry.
         """
+        token = check_token(token or os.environ.get(TOKEN, ""))
         channel, leaving, admission = _channel(address, root_certificates, certificate, key), Box(), SimpleQueue[str]()
-        token = token or os.environ.get(TOKEN, "")
         metadata = [("authorization", f"Bearer {token}")] if token else []
         call = channel.stream_stream(f"/{SERVICE}/{METHOD}", unchanged, unchanged)(iter(leaving), metadata=metadata)
         stream = cls(_arriving(call, channel, admission.put), leaving)
@@ -99,14 +100,27 @@ class Stream(Transport):
 
 def _channel(address: str, root_certificates: str, certificate: str, key: str) -> Any:
     """Make a channel; it connects when it is used."""
-    url = urlsplit(address)
-    if url.scheme not in ("grpc", "grpcs") or not url.hostname or url.path.strip("/"):
-        raise OptionError(f"expected a URL, as grpcs://host:port, got {address!r}")
+    url = _url(address)
     if url.scheme == "grpc":
         return grpc.insecure_channel(url.netloc, OPTIONS)
     files = (root_certificates, "root certificates"), (key, "a private key"), (certificate, "certificates")
     parts = [read_pem(path, what) if path else None for path, what in files]
     return grpc.secure_channel(url.netloc, grpc.ssl_channel_credentials(*parts), OPTIONS)
+
+
+def _url(address: str) -> SplitResult:
+    """Read an address.
+
+    Raises:
+        OptionError: it is no URL of ours, or its port is none.
+    """
+    try:
+        url = urlsplit(address)
+        if url.scheme in ("grpc", "grpcs") and url.hostname and url.port != 0 and not url.path.strip("/"):
+            return url
+    except ValueError:
+        pass
+    raise OptionError(f"expected a URL, as grpcs://host:port, got {address!r}")
 
 
 def _arriving(call: Any, channel: Any, admit: Callable[[str], object]) -> Iterator[bytes]:

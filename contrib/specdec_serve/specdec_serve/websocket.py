@@ -4,6 +4,7 @@ import logging
 import os
 from contextlib import ExitStack, suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
 from websockets.sync.client import connect
@@ -11,6 +12,7 @@ from websockets.sync.connection import Connection
 
 from specdec import OptionError, Transport
 from specdec.errors import AccessDenied, ConnectionLost, TimedOut
+from specdec.remote.terms import check_token
 
 LARGEST = 2**26
 """Bytes of a message that are taken from a server: features of a step, uncoded, of the largest models."""
@@ -37,11 +39,10 @@ class WebSocket(Transport):
         Raises:
             AccessDenied: the server does not let this client in.
             ConnectionLost: nobody answers in time.
-            OptionError: the address is no URL of a WebSocket.
+            OptionError: the address is no URL of a WebSocket, or the token has what no header can carry.
         """
-        token = token or os.environ.get(TOKEN, "")
+        token, url = check_token(token or os.environ.get(TOKEN, "")), _url(address)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        url = address if address.count("/") > 2 else f"{address.rstrip('/')}/v1/split"
         limits = {"compression": None, "open_timeout": timeout, "max_size": LARGEST, "logger": LOG, **ALIVE, **options}
         stack = ExitStack()
         try:
@@ -75,3 +76,18 @@ class WebSocket(Transport):
         with suppress(ConnectionClosed):  # what broke it was said before
             self._connection.close()
         self._stack.close()
+
+
+def _url(address: str) -> str:
+    """Add the path that a server of ours has, unless the address has one of its own.
+
+    Raises:
+        OptionError: the address is no URL, or its port is none.
+    """
+    try:
+        parts = urlsplit(address)
+        if parts.port != 0:
+            return parts._replace(path="/v1/split" if parts.path in ("", "/") else parts.path).geturl()
+    except ValueError:
+        pass
+    raise OptionError(f"expected a URL, as wss://host:port, got {address!r}")
