@@ -17,6 +17,10 @@ from specdec.text import encode
 
 SHORT = 16
 """Tokens of a completion where the request does not say."""
+Ending = Annotated[str, msgspec.Meta(max_length=128)]
+"""A string that ends a text: to find it, it is compared with all tokens of the vocabulary."""
+Bias = Annotated[float, msgspec.Meta(ge=-100, le=100)]
+"""What is added to a logit, within the bounds that OpenAI has."""
 Zero = Annotated[float, msgspec.Meta(ge=0, le=0)] | None
 """An option of which only that value means something here which changes nothing."""
 
@@ -58,9 +62,9 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     top_k: int | None = None
     min_p: float | None = None
     repetition_penalty: float | None = None
-    logit_bias: dict[int, float] | None = None
+    logit_bias: dict[int, Bias] | None = None
     seed: int | None = None
-    stop: str | list[str] | None = None
+    stop: Ending | Annotated[list[Ending], msgspec.Meta(max_length=4)] | None = None
     n: int = 1
     stream: bool = False
     stream_options: StreamOptions | None = None
