@@ -82,7 +82,7 @@ class Journal:
         With `sync` each record is on the disk before anything else happens, so that it outlives the machine too.
 
         Raises:
-            OptionError: the file is no journal, or cannot be written.
+            OptionError: the file is no journal, cannot be written, or another process writes it.
         """
         self.welcome: Welcome | None = None
         self.chapters: dict[int, Chapter] = {}
@@ -90,6 +90,7 @@ class Journal:
             self._sync, self._file = sync, os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise OptionError(f"expected a journal that can be written, got {os.fspath(path)}: {error}") from error
+        self._lock(path)
         with open(self._file, "rb", closefd=False) as file:
             data = file.read()
         if data[: len(MAGIC)] != MAGIC[: len(data)]:
@@ -141,6 +142,16 @@ class Journal:
     def close(self) -> None:
         """Close the file."""
         os.close(self._file)
+
+    def _lock(self, path: str | PathLike[str]) -> None:
+        """Keep other processes out until this one ends: what two of them write is of neither's text."""
+        try:
+            os.lockf(self._file, os.F_TLOCK, 0)
+        except OSError as error:
+            os.close(self._file)
+            raise OptionError(
+                f"expected a journal that no other process writes, got {os.fspath(path)}: {error}"
+            ) from error
 
     def _write(self, entry: Entry) -> None:
         self._take(entry)
