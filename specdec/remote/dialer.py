@@ -21,9 +21,10 @@ class Dialer:
     connect: Connect
     moment: float = MOMENT
     _dialing: Future[Transport] | None = field(default=None, init=False)
+    _failed: str = field(default="", init=False)
 
     def __call__(self) -> Transport:
-        """Give a line.
+        """Give a line; while there is none yet, the error says why there was none before.
 
         Raises:
             ConnectionLost: there is none yet, and a later call may give it; or none can be made.
@@ -35,8 +36,9 @@ class Dialer:
         try:
             self._dialing.exception(self.moment)
         except NotYet:
-            raise ConnectionLost("expected a line to the server, got none yet") from None
+            raise ConnectionLost(self._failed or "expected a line to the server, got none yet") from None
         made, self._dialing = self._dialing, None
+        self._failed = str(made.exception() or "")
         return made.result()
 
     def __del__(self) -> None:
