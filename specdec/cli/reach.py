@@ -1,4 +1,4 @@
-"""A target that is reached through a server, with what tells of the line to it."""
+"""Connecting to a target on a server, with its traffic and the state of the line."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,9 +19,9 @@ from specdec.transports import Counting, Traffic
 
 @frozen(eq=False)
 class Reach:
-    """The remote target, the same with what continues without it, and what counts and tells of the line.
+    """A remote target; `verifier` is the same with fail-over, unless `--offline stop` excludes that.
 
-    A journal had so many tokens of the text, `restored` before anything is decoded.
+    `traffic` and `status` follow the line. `restored` is the number of tokens that the journal had at the start.
     """
 
     remote: Remote
@@ -33,7 +33,7 @@ class Reach:
 
 @define(eq=False)
 class Watch:
-    """Makes lines whose traffic is counted, and tells when one has to be made again."""
+    """Makes lines whose traffic is counted, and reports when one is made again."""
 
     connect: Connect
     status: Status
@@ -41,7 +41,7 @@ class Watch:
     _before: bool = False
 
     def __call__(self) -> Transport:
-        """Give a new line."""
+        """Make a new line."""
         if self._before:
             self.status.lost()
         self._before = True
@@ -51,11 +51,11 @@ class Watch:
 
 
 def reach(options: RemoteOptions, files: str, tell: Callable[[str], None]) -> Reach:
-    """Reach a target on a server, whose `files` are at hand; `tell` is told what becomes of the line.
+    """Connect to a target on a server; `files` has its tokenizer, and `tell` gets messages on the state of the line.
 
     Raises:
-        OptionError: there is no such transport, or an option means nothing.
-        TransportError: there is no server, or it does not let this client in.
+        OptionError: there is no such transport, or an option is invalid.
+        TransportError: the server cannot be reached, or rejects this client.
         VocabularyMismatch: its target has another tokenizer.
     """
     address, token = options.address or "", options.token()
@@ -66,10 +66,10 @@ def reach(options: RemoteOptions, files: str, tell: Callable[[str], None]) -> Re
 
 
 def reach_here(options: RemoteOptions, target: Target, drafter: Drafter) -> Reach:
-    """Serve a target in a thread of this process, with what the drafter has run beside it, and reach it there.
+    """Serve a target, with the drafter's encoder, in a thread of this process, and connect to it.
 
     Raises:
-        OptionError: the target's rule cannot be served, or an option means nothing.
+        OptionError: the target's rule cannot be served, or an option is invalid.
     """
     host = Host(Server.of(target, [drafter]))
     made = _reach(host.connect, options, lambda _: None, tokenizer=target.tokenizer)
@@ -79,10 +79,10 @@ def reach_here(options: RemoteOptions, target: Target, drafter: Drafter) -> Reac
 
 
 def check_encoder(remote: Remote, drafter: Drafter, spec: str) -> None:
-    """Check that a server runs what a drafter has run beside the target.
+    """Check that a server has a drafter's encoder.
 
     Raises:
-        OptionError: it does not; the message says how to start it.
+        OptionError: it does not; the message says how to start one that does.
     """
     encoder = drafter.needs.encoder
     if encoder is not None and encoder.digest not in remote.encoders:
@@ -104,10 +104,10 @@ def _reach(connect: Connect, options: RemoteOptions, tell: Callable[[str], None]
 
 
 def _scheme(address: str) -> str:
-    """Give the name of the transport that an address begins with.
+    """The name of the transport with which an address begins.
 
     Raises:
-        OptionError: there is no such transport; the message says what brings others.
+        OptionError: there is no such transport; the message says what to install.
     """
     scheme, colon, _ = address.partition(":")
     known = sorted(entry.name for entry in plugins().entries if entry.kind == "transport")

@@ -96,7 +96,7 @@ def test_after_a_cut_the_text_is_verified_and_the_line_s_state_is_told(lines, pl
     ]
     again = re.search(r"connected again, (\d+) tokens taken back", result.stderr)
     assert again is not None
-    assert re.search(rf"\d+ tokens said alone; {again[1]} tokens taken back; ", result.stderr)
+    assert re.search(rf"\d+ tokens drafted alone; {again[1]} tokens taken back; ", result.stderr)
     assert figures["text"] == plain
     assert figures["alone"] > figures["retracted"] > 0 == figures["unverified"]
 

@@ -1,4 +1,4 @@
-"""The same texts over a link in real time, beside what is computed."""
+"""Decoding over a link in real time, to be compared with virtual time."""
 
 from collections.abc import Sequence
 from time import monotonic, sleep
@@ -20,7 +20,7 @@ from specdec.target import Target
 
 @frozen
 class Real:
-    """Tokens per second of one row as measured, what passes and levels really took, and what is computed from these."""
+    """One row's tokens per second as `measured`, and as `computed` in virtual time from the measured milliseconds."""
 
     link: str
     role: str
@@ -33,7 +33,7 @@ class Real:
 
 @define(eq=False)
 class TimedServer(Server):
-    """Adds up what its turns take."""
+    """Adds up the seconds of turns with work."""
 
     seconds: float = field(default=0.0, init=False)
 
@@ -56,10 +56,10 @@ def compare(
     role: str,
     burst: int,
 ) -> Real:
-    """Decode over a shaped line, from a server with a thread of its own; then compute it from what things took.
+    """Decode over a shaped line from a server in a thread of its own, then again in virtual time.
 
-    Passes and levels take as long as `times` say, or as long as they need if that is more; what a server does around
-    its passes counts as theirs.
+    Passes and levels take the seconds of `times`, or longer if they need to; the server's other work counts as part of
+    its passes. The virtual run uses the times that were measured.
     """
     server, passes = cast("TimedServer", TimedServer.of(target, [drafter])), Passes()
     count, seconds, levels, drafting = 0, 0.0, 0, 0.0
