@@ -89,9 +89,9 @@ class Client:
         if isinstance(message, wire.Welcome):
             self.welcome = message
         elif isinstance(message, wire.GoAway):
-            raise ConnectionLost("the server goes away; another may take its place")
+            raise ConnectionLost("the server is shutting down; another may take its place")
         elif isinstance(message, wire.Refused) and message.code in (wire.Code.CORRUPT, wire.Code.DRAINING):
-            raise ConnectionLost(f"{message.code}: {message.detail}; another line may be better")
+            raise ConnectionLost(f"{message.code}: {message.detail}; a new line may work")
         elif isinstance(message, wire.Refused) and message.code in (wire.Code.VERSION, wire.Code.PROTOCOL):
             self.error = ProtocolError(f"the server refused what was sent: {message.detail}")
         elif (text := self.texts.get(message.sid)) is None:

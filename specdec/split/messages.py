@@ -212,7 +212,7 @@ def unpack_tokens(data: bytes) -> list[int]:
 
 def _decode(decoder: Decoder[T], data: bytes) -> T:
     if seal(data[:-4]) != data:
-        raise ConnectionLost(f"the line has changed what it carries: {len(data)} bytes do not fit their checksum")
+        raise ConnectionLost(f"the line has corrupted a message: {len(data)} bytes do not fit their checksum")
     try:
         return decoder.decode(data[:-4])
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
