@@ -18,7 +18,7 @@ from specdec.transports import Counting, Traffic
 
 
 @frozen(eq=False)
-class Reach:
+class RemoteTarget:
     """A remote target; `verifier` is the same with fail-over, unless `--offline stop` excludes that.
 
     `traffic` and `status` follow the line. `restored` is the number of tokens that the journal had at the start.
@@ -32,7 +32,7 @@ class Reach:
 
 
 @define(eq=False)
-class Watch:
+class WatchedConnect:
     """Makes lines whose traffic is counted, and reports when one is made again."""
 
     connect: Connect
@@ -50,7 +50,7 @@ class Watch:
         return line
 
 
-def reach(options: RemoteOptions, files: str, tell: Callable[[str], None]) -> Reach:
+def connect_to(options: RemoteOptions, files: str, tell: Callable[[str], None]) -> RemoteTarget:
     """Connect to a target on a server; `files` has its tokenizer, and `tell` gets messages on the state of the line.
 
     Raises:
@@ -62,17 +62,17 @@ def reach(options: RemoteOptions, files: str, tell: Callable[[str], None]) -> Re
     scheme = _scheme(address)
     own = {} if token is None else {"token": token}
     dialer = Dialer(lambda: load_transport(scheme, address, **own))
-    return _reach(dialer, options, tell, files=model_folder(files))
+    return _connect(dialer, options, tell, files=model_folder(files))
 
 
-def reach_here(options: RemoteOptions, target: Target, drafter: Drafter) -> Reach:
+def connect_here(options: RemoteOptions, target: Target, drafter: Drafter) -> RemoteTarget:
     """Serve a target, with the drafter's encoder, in a thread of this process, and connect to it.
 
     Raises:
         OptionError: the target's rule cannot be served, or an option is invalid.
     """
     host = Host(Server.of(target, [drafter]))
-    made = _reach(host.connect, options, lambda _: None, tokenizer=target.tokenizer)
+    made = _connect(host.connect, options, lambda _: None, tokenizer=target.tokenizer)
     for verifier in (made.remote, made.verifier):
         verifier.generation_config = target.generation_config
     return made
@@ -92,15 +92,15 @@ def check_encoder(remote: Remote, drafter: Drafter, spec: str) -> None:
         )
 
 
-def _reach(connect: Connect, options: RemoteOptions, tell: Callable[[str], None], **target: Any) -> Reach:
+def _connect(connect: Connect, options: RemoteOptions, tell: Callable[[str], None], **target: Any) -> RemoteTarget:
     status = Status(options.address or "", tell)
-    watch = Watch(connect, status)
+    watch = WatchedConnect(connect, status)
     journal = None if options.journal is None else Journal(options.journal)
     restored = sum(len(chapter.decided) for chapter in journal.chapters.values()) if journal else 0
     remote = Remote(watch, codec=options.codec, patience=options.patience, journal=journal, **target)
     stops = options.offline is Offline.STOP
     verifier = remote if stops else Failover(remote, keep=options.offline is Offline.KEEP)
-    return Reach(remote, verifier, watch.traffic, status, restored)
+    return RemoteTarget(remote, verifier, watch.traffic, status, restored)
 
 
 def _scheme(address: str) -> str:
