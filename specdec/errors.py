@@ -16,11 +16,11 @@ SpecdecError
 │   ├── VocabularyMismatch           drafter and target do not speak the same tokens
 │   ├── WrongCheckpoint              a drafter's file is damaged, or made for another target
 │   └── NonFiniteLogits              it said NaN or infinity
-└── TransportError                   the other side cannot be reached
-    ├── AccessDenied                 the server does not let this client in
-    ├── ConnectionLost               the pipe is broken, for good
-    ├── TimedOut                     nothing came in time; the pipe may still be whole
-    └── ProtocolError                it says what the protocol does not allow
+└── TransportError                   the other side cannot be reached, or not understood
+    ├── AccessDenied                 the server rejects this client
+    ├── ConnectionLost               the transport is broken, for good
+    ├── TimedOut                     nothing came in time; the transport may still work
+    └── ProtocolError                it sent what the protocol does not allow
 """
 
 __all__ = [
@@ -112,20 +112,20 @@ class NonFiniteLogits(ModelError):
 
 
 class TransportError(SpecdecError):
-    """Raised when the other side cannot be reached."""
+    """Raised when the other side cannot be reached, or not understood."""
 
 
 class AccessDenied(TransportError):
-    """Raised when a server does not let a client in, such as for a wrong token; asking again would be of no use."""
+    """Raised when a server rejects a client, as for a wrong token; trying again would not help."""
 
 
 class ConnectionLost(TransportError):
-    """Raised when a pipe is broken: messages sent may or may not have arrived, and none will."""
+    """Raised when a transport is broken: messages sent may or may not have arrived, and no more will."""
 
 
 class ProtocolError(TransportError):
-    """Raised when the other side says what the protocol does not allow; nothing of it was taken in."""
+    """Raised when the other side sends what the protocol does not allow; the message had no effect."""
 
 
 class TimedOut(TransportError):
-    """Raised when no message came in time; the pipe itself may still be whole."""
+    """Raised when no message came in time; the transport may still work."""

@@ -1,8 +1,7 @@
-"""What a split target sends, and what fewer bits cost: `python -m specdec.bench.traffic`.
+"""The traffic of a split target, by drafter and codec: `python -m specdec.bench.traffic`.
 
 Each drafter decodes the same prompts through a server in this process, with each codec of features. Bytes are those
-of whole messages, divided by the tokens that were decided; what comes before the first step, the features of the
-prompt, is counted by itself.
+of whole messages, divided by the decided tokens; features of the prompts are counted apart.
 """
 
 import json
@@ -35,7 +34,7 @@ DRAFTERS = "moa:zoo-moa,moa:zoo-moa-tli1,eagle:zoo-eagle,eagle3:zoo-eagle3,medus
 
 
 class Counted(Counting):
-    """Counts the bytes of prompts' features by themselves, too."""
+    """Also counts the bytes of prompts' features."""
 
     prompt = 0
 
@@ -48,7 +47,7 @@ class Counted(Counting):
 
 @frozen
 class Row:
-    """Bytes per decided token each way, of the features per token of the prompts, and tokens per step."""
+    """Bytes per decided token `up` and `down`, bytes of `prompt` features per prompt token, and tokens per step."""
 
     drafter: str
     codec: str
@@ -60,7 +59,7 @@ class Row:
 
 
 def measure(target: Target, drafter: Drafter, name: str, codec: str, texts: Sequence[str], tokens: int) -> Row:
-    """Decode each prompt through a server, and compare with the target alone."""
+    """Decode each text through a server, and compare with the target alone."""
     host, traffic, lines = Host(Server.of(target, [drafter])), Traffic(), list[Counted]()
 
     def connect() -> Transport:
@@ -82,7 +81,7 @@ def measure(target: Target, drafter: Drafter, name: str, codec: str, texts: Sequ
 
 
 def report(rows: Sequence[Row]) -> Table:
-    """Lay out the figures."""
+    """The figures as a table."""
     table = Table("drafter", "codec", "up", "down", "prompt", "tokens per step", "same text", box=None)
     for row in rows:
         figures = (f"{row.up:.0f}", f"{row.down:.0f}", f"{row.prompt:.0f}", f"{row.acceptance_length:.2f}")
@@ -91,9 +90,9 @@ def report(rows: Sequence[Row]) -> Table:
 
 
 def main(
-    target: Annotated[str, typer.Option(metavar="NAME|PATH", help="The model that speaks.")] = "zoo",
-    drafters: Annotated[str, typer.Option(metavar="NAME:PATH,...", help="What guesses.")] = DRAFTERS,
-    codecs: Annotated[str, typer.Option(metavar="NAME,...", help="How features are coded.")] = ",".join(CODECS),
+    target: Annotated[str, typer.Option(metavar="NAME|PATH", help="The target.")] = "zoo",
+    drafters: Annotated[str, typer.Option(metavar="NAME:PATH,...", help="The drafters.")] = DRAFTERS,
+    codecs: Annotated[str, typer.Option(metavar="NAME,...", help="The codecs of features.")] = ",".join(CODECS),
     count: Annotated[int, typer.Option("--prompts", metavar="N", help="Most prompts.")] = 6,
     tokens: Annotated[int, typer.Option("--max-tokens", metavar="N", help="Most tokens of each prompt.")] = 64,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list.")] = False,

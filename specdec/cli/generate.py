@@ -43,13 +43,12 @@ def generate(
     as_json: options.Json = False,
     remote: RemoteOptions = RemoteOptions(),  # noqa: B008  (frozen)
 ) -> None:
-    """Generate text, and say how fast it came.
+    """Generate text, and report how fast.
 
-    In a terminal, drafted tokens that the target agreed with are green, its own tokens are plain, and what a drafter
-    said without the target is yellow.
+    In a terminal accepted drafts are green, the target's own tokens plain, and unverified text is yellow.
 
-    The text goes to standard output, the figures to standard error. The target is sampled as its own generation config
-    asks, but for what is given here.
+    The text goes to standard output, the figures to standard error. Sampling options that are not given are those of
+    the target's generation config.
     """
     text = _read(prompt)
     from specdec.cli import run

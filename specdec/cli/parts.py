@@ -11,8 +11,8 @@ from transformers import PreTrainedModel
 from transformers.utils import logging
 
 from specdec.bench.peers import ASSISTED
-from specdec.cli.reach import Reach, check_encoder, reach, reach_here
 from specdec.cli.remote import RemoteOptions
+from specdec.cli.remote_target import RemoteTarget, check_encoder, connect_here, connect_to
 from specdec.cli.status import Status
 from specdec.decode import Decoder
 from specdec.drafters import NoDrafter
@@ -59,22 +59,22 @@ class Parts:
     drafter: str
     policy: str
     rule: str
-    reach: Reach | None = None
+    remote: RemoteTarget | None = None
 
     @property
     def status(self) -> Status | None:
-        """What follows the line to a target that is elsewhere."""
-        return self.reach.status if self.reach else None
+        """The state of the line to a server, if there is one."""
+        return self.remote.status if self.remote else None
 
     @property
     def restored(self) -> int:
-        """How many tokens a journal had of the text, before anything was decoded."""
-        return self.reach.restored if self.reach else 0
+        """The number of tokens that a journal had at the start."""
+        return self.remote.restored if self.remote else 0
 
     @property
     def traffic(self) -> Traffic | None:
-        """What counts what that line carries."""
-        return self.reach.traffic if self.reach else None
+        """The traffic of that line."""
+        return self.remote.traffic if self.remote else None
 
 
 def load(
@@ -90,19 +90,19 @@ def load(
 ) -> Parts:
     """Load a target and a drafter for it; without names, the zoo and its head, or `ngram` for another target.
 
-    Where no policy is named it is `auto`, or the drafter's own if texts depend on trees. Of a target on a server the
-    drafter's parts alone are loaded; `tell` is told what becomes of the line to it.
+    Where no policy is named it is `auto`, or the drafter's own if texts depend on trees. Of a target on a server only
+    the weights that the drafter reads are loaded; `tell` gets messages on the state of the line to it.
 
     Raises:
         ModelError: the zoo is needed and not installed.
-        OptionError: the target cannot be reached by the address of `remote`, or the server lacks the drafter's encoder.
-        TransportError: there is no server.
+        OptionError: the address of `remote` has no known transport, or the server lacks the drafter's encoder.
+        TransportError: the server cannot be reached.
     """
     folder = find_target(target)
     spec = read_drafter(drafter or usual_drafter(target), target)
     shape = None if policy is None else load_policy(policy)
     quiet()
-    there = None if remote.here else reach(remote, folder, tell)
+    there = None if remote.here else connect_to(remote, folder, tell)
     model = there.remote if there else _load_verifier(verifier, folder, rule, device, weights)
     draft = load_drafter(spec.name, spec.path, model, **spec.options)
     if there:
@@ -112,7 +112,7 @@ def load(
     elif remote.address is not None:
         if not isinstance(model, Target):
             raise OptionError(f"expected the verifier {LOCAL} with --remote, got {verifier}")
-        there = reach_here(remote, model, draft)
+        there = connect_here(remote, model, draft)
     shape_name = policy or (AUTO if model.repeatable else draft.policy)
     decoder = Decoder(draft, there.verifier if there else model, shape or load_policy(shape_name))
     return Parts(decoder, Decoder(NoDrafter(), model), spec.text, shape_name, rule, there)

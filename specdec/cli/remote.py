@@ -1,4 +1,4 @@
-"""A target that is elsewhere, as a command line describes it."""
+"""The options of `specdec generate` for a target on a server."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -11,12 +11,12 @@ from typer import Option
 from specdec.errors import OptionError
 
 LOCAL = "local:"
-"""The address of a server in this process, which has a thread of its own."""
+"""The address of a server in a thread of this process."""
 PANEL = "Remote target"
 
 
 class Offline(StrEnum):
-    """What becomes of a text while the server is out of reach."""
+    """What happens to a text while the server is out of reach."""
 
     VERIFY = "verify"
     KEEP = "keep"
@@ -27,21 +27,25 @@ def _option(text: str, metavar: str | None = None, *names: str) -> Any:
     return Option(*names, help=text, metavar=metavar, rich_help_panel=PANEL)
 
 
-WHERE = "Where the target is served, as wss://HOST:PORT; local: is a server in this process."
-OFFLINE = "Without the server the drafter continues alone, and the target then verifies that, or keeps it; or stop."
+WHERE = "Address of the server with the target, such as wss://HOST:PORT; local: is one in this process."
+OFFLINE = "When the server is out of reach: continue alone and verify that text later, keep it unverified, or stop."
 Address = Annotated[str | None, _option(WHERE, "ADDRESS", "--remote")]
-TokenFile = Annotated[Path | None, _option("The bearer token for the server; else that of SPECDEC_TOKEN.", "FILE")]
-WhenOffline = Annotated[Offline, _option(OFFLINE)]
-Patience = Annotated[float, _option("How long a step may take before the server is out of reach.", "SECONDS")]
-JournalFile = Annotated[
-    Path | None, _option("Written as the text grows: the same command continues from it, offline too.", "FILE")
+TokenFile = Annotated[
+    Path | None, _option("File with the bearer token for the server; by default SPECDEC_TOKEN has it.", "FILE")
 ]
-Codec = Annotated[str, _option("How features are sent: float32, float16, int8, or int4 at some cost.", "CODEC")]
+WhenOffline = Annotated[Offline, _option(OFFLINE)]
+Patience = Annotated[float, _option("How long a step may take before the server counts as out of reach.", "SECONDS")]
+JournalFile = Annotated[
+    Path | None, _option("Record the text as it grows, so that the same command can continue it, even offline.", "FILE")
+]
+Codec = Annotated[
+    str, _option("Encoding of features: float32, float16, int8, or int4, which costs acceptance.", "CODEC")
+]
 
 
 @frozen
 class RemoteOptions:
-    """Where the target is, and what is done when it is out of reach."""
+    """Where the target is, and what happens when it is out of reach."""
 
     address: Address = None
     token_file: TokenFile = None
@@ -52,14 +56,14 @@ class RemoteOptions:
 
     @property
     def here(self) -> bool:
-        """Whether the target is on this machine."""
+        """Whether the target is in this process."""
         return self.address in (None, LOCAL)
 
     def check(self, *, compare: bool, local: Mapping[str, str | None]) -> None:
-        """Check that what is given means something; `local` has what is given of a target on this machine.
+        """Check that the options go together; `local` has those of a target in this process, by name.
 
         Raises:
-            OptionError: it does not.
+            OptionError: they do not.
         """
         defaults = RemoteOptions()
         given = [one.name for one in fields(RemoteOptions) if getattr(self, one.name) != getattr(defaults, one.name)]
@@ -68,18 +72,18 @@ class RemoteOptions:
         if self.address == LOCAL and self.token_file is not None:
             raise OptionError(f"expected no --token-file with --remote {LOCAL}, got {str(self.token_file)!r}")
         if self.journal is not None and compare:
-            raise OptionError("expected --journal without --compare, for it is of one text; got both")
+            raise OptionError("expected --journal without --compare, because it is for one text; got both")
         for name, value in local.items():
             if not self.here:
                 raise OptionError(
-                    f"expected {_flag(name)} without --remote, for it is the server's to choose; got {value!r}"
+                    f"expected {_flag(name)} without --remote, because the server chooses it; got {value!r}"
                 )
 
     def token(self) -> str | None:
         """Read the bearer token, None if no file is named.
 
         Raises:
-            OptionError: the file has none.
+            OptionError: the file cannot be read, or does not have exactly one token.
         """
         if self.token_file is None:
             return None
@@ -93,7 +97,7 @@ class RemoteOptions:
 
 
 class Token(str):
-    """A bearer token, which no message shows."""
+    """A bearer token, which no error message shows."""
 
     __slots__ = ()
 

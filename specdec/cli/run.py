@@ -33,10 +33,10 @@ class Job:
 
 @frozen
 class Run:
-    """What was generated, and in how many seconds, the reading of the prompt included.
+    """A generated text, and the seconds that it took, prefill included.
 
-    `unverified` tokens at the end may be taken back if the target is asked. So many were said `alone`, `retracted`
-    then, or `restored` from a journal.
+    The last `unverified` tokens may still be retracted. `alone` tokens were drafted without the target, `retracted`
+    ones replaced by the target's, and `restored` ones read from a journal.
     """
 
     tokens: tuple[int, ...]
@@ -76,7 +76,7 @@ class Comparison:
 def run(
     job: Job, decoder: Decoder, show: Show | None = None, *, keep: bool = False, traffic: Traffic | None = None
 ) -> Run:
-    """Decode once, and show the text as it comes; with `keep` what was said without the target stays."""
+    """Decode once, and show the text as it comes; with `keep` unverified text is never retracted."""
     stream = None
     if show and decoder.tokenizer:
         stream = TextStream(decoder.tokenizer, encode(job.prompt, decoder.tokenizer))
@@ -102,7 +102,7 @@ def warm_up(job: Job, *decoders: Decoder) -> None:
 
 
 def compare(job: Job, plain: Decoder, fast: Decoder, show: Callable[[int], None] = lambda _: None) -> Comparison:
-    """Decode plainly and with drafts in turn, and take the median of the rounds; `show` is told of each, from 1 on."""
+    """Decode plainly and with drafts in turn, and take the medians; `show` gets each round's number, from 1 on."""
     start, plain_runs, fast_runs = perf_counter(), list[Run](), list[Run]()
     while len(plain_runs) < ROUNDS and (not plain_runs or perf_counter() - start < ENOUGH):
         show(len(plain_runs) + 1)

@@ -1,4 +1,4 @@
-"""What a person sees of a run."""
+"""What the user sees of a run."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ STYLES = {DRAFTED: "green", ALONE: UNVERIFIED}
 class Screen:
     """Shows a run while it lasts: its text on standard output, all else on standard error.
 
-    In a terminal what is not verified is shown too, and written again once it is; elsewhere it is held back until then.
+    A terminal also shows unverified text, and redraws it once it is verified; elsewhere it is held back until then.
     """
 
     def __init__(self, console: Console | None = None, figures: Console | None = None, quiet: bool = False) -> None:
@@ -31,7 +31,7 @@ class Screen:
 
     @contextmanager
     def text(self, prompt: str, decoder: Decoder, status: Status | None = None) -> Iterator[None]:
-        """Show the text that is continued, and end the last line of what follows; a chat's answer stands alone."""
+        """Show the prompt, unless it is a chat's, and end the last line of the text on leaving."""
         self._status = status
         if self._terminal and not (decoder.tokenizer and decoder.tokenizer.chat_template):
             self._begun = True
@@ -43,7 +43,7 @@ class Screen:
             self._end()
 
     def show(self, change: Change) -> None:
-        """Show what a step changes, each piece in the colour of where it came from."""
+        """Show what a step changes, each piece in the colour of its origin."""
         if self._terminal:
             self._begun = True
             self._terminal.show([(piece.text, STYLES.get(piece.origin)) for piece in change.settled], change.tail)
@@ -55,7 +55,7 @@ class Screen:
             self._status.follow(change)
 
     def note(self, text: str) -> None:
-        """Show what became of the line to a server: below the text, or where errors go if that is elsewhere."""
+        """Show a message on the line to the server: below the text, or if that is elsewhere on standard error."""
         if self._terminal and self._begun and self._figures.is_terminal:
             self._terminal.note(text)
         else:
@@ -63,7 +63,7 @@ class Screen:
 
     @contextmanager
     def rounds(self) -> Iterator[Callable[[int], None]]:
-        """Say in a terminal which round of the comparison runs; gives what is to be told of each."""
+        """In a terminal, show which round of the comparison runs; yields the function to call with its number."""
         console, column = self._figures, TextColumn("{task.description}")
         with Progress(column, console=console, disable=not console.is_terminal, transient=True) as progress:
             task = progress.add_task("", visible=False)
@@ -104,11 +104,11 @@ class Screen:
 
 
 def _line(run: Run) -> str:
-    """Say what went over the line to a server, and what was said without it."""
+    """Describe the traffic with the server, and the tokens that did not come from it."""
     traffic = run.traffic
     if traffic is None:
         return ""
-    counts = [(run.restored, "from the journal"), (run.alone, "said alone"), (run.retracted, "taken back")]
+    counts = [(run.restored, "from the journal"), (run.alone, "drafted alone"), (run.retracted, "taken back")]
     words = [f"{counted(number, 'token')} {what}" for number, what in counts if number]
     sizes = f"{traffic.bytes_up / 1000:.1f} kB sent, {traffic.bytes_down / 1000:.1f} kB received"
     return "; ".join([*words, f"{counted(traffic.round_trips, 'round trip')}, {sizes}"])

@@ -1,4 +1,4 @@
-"""`specdec bench --disconnect` and `--split`: what a split target is worth."""
+"""`specdec bench --disconnect` and `--split`: experiments with a split target."""
 
 import json
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ TEMPERATURES = "0,1"
 
 @frozen
 class Shared:
-    """The options that all experiments have."""
+    """The options that both experiments have."""
 
     drafters: str
     target: str | None
@@ -61,18 +61,18 @@ class Network:
 
 
 OWN = {"disconnect": set[str](), "split": {one.name for one in fields(Network)}}
-"""What each experiment has besides."""
+"""The other options of each experiment."""
 ELSEWHERE = {"links", "pass_ms", "level_ms", "real"}
-"""What is for `--split` alone."""
+"""Options that need `--split`."""
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {"disconnect": {"temperature": TEMPERATURES}, "split": {"max_tokens": 64}}
-"""Where an experiment has other defaults than a comparison."""
+"""Defaults of an experiment that differ from those of a comparison."""
 
 
 def run(context: Context) -> None:
-    """Do the experiment that is asked for, with the options that were given.
+    """Run the experiment that the options choose.
 
     Raises:
-        OptionError: two are asked for, or there is an option that is of no use.
+        OptionError: they choose two, or an option does not apply to it.
     """
     params, shared, named = context.params, {one.name for one in fields(Shared)}, given(context)
     chosen = sorted(named & OWN.keys())
@@ -94,7 +94,7 @@ def run(context: Context) -> None:
 
 @frozen(eq=False)
 class Inputs:
-    """What an experiment works on: all is read, loaded and checked before anything runs."""
+    """The inputs of an experiment, all loaded and checked before anything runs."""
 
     target: Target
     drafters: Mapping[str, Drafter]
@@ -103,10 +103,10 @@ class Inputs:
 
     @classmethod
     def load(cls, asked: Shared, settings: Mapping[str, Any], plot: Path | None = None) -> "Inputs":
-        """Load them; `settings` say what else decides what is written."""
+        """Load the inputs; `settings` are further options on which the results depend."""
         specs, names = read_drafters(asked.drafters, asked.target), (asked.prompts or SETS).split(",")
         if peer := next((spec.text for spec in specs if spec.name in peers.PEERS), None):
-            raise OptionError(f"expected drafters that can be elsewhere than their target, got {peer!r}")
+            raise OptionError(f"expected drafters that can run apart from their target, got {peer!r}")
         folder = find_target(asked.target)
         read = [str(questions.find(name)[1]) for name in names] + spec_paths(*(spec.text for spec in specs))
         outputs = Outputs.of(asked.json, plot, None, None, [folder, *read])
@@ -119,7 +119,7 @@ class Inputs:
         return cls(target, drafters, sets, outputs)
 
     def write(self, found: Mapping[str, Any]) -> None:
-        """Write what was found, if it is to be written."""
+        """Write the results, if a file was named."""
         if self.outputs.json is not None:
             self.outputs.json.write((json.dumps(found) + "\n").encode())
 
@@ -181,7 +181,7 @@ def _experiment(
 
 
 def _times(target: Target, drafter: Drafter, network: Network, task: Task) -> Times:
-    """Take the times that are given, and measure the others."""
+    """Use the given times, and measure the others."""
     pass_ms, level_ms = network.pass_ms, network.level_ms
     if pass_ms is None or level_ms is None:
         measured = measure_times(target, drafter, load_policy(SHAPES[-1]), task, network.max_tokens)

@@ -11,7 +11,8 @@ Disconnect = Annotated[
     Option(
         "--disconnect",
         rich_help_panel=PANEL,
-        help="Cut the line after 50 tokens: what does each drafter say alone? At temperatures 0,1 unless given.",
+        help="Cut the connection after 50 tokens, and compare what each drafter generates alone. "
+        "Temperatures 0,1 by default.",
     ),
 ]
 Split = Annotated[
@@ -19,28 +20,30 @@ Split = Annotated[
     Option(
         "--split",
         rich_help_panel=PANEL,
-        help="Count tokens, trees and bytes on the real protocol, and compute what each drafter makes of them over "
-        "links. 64 tokens of each prompt unless given.",
+        help="Count tokens, trees and bytes on the real protocol, and compute each drafter's speed over network links. "
+        "64 tokens of each prompt by default.",
     ),
 ]
-Links = Annotated[str, Option(metavar="NAME,...", rich_help_panel=PANEL, help="Links from near to far.")]
+Links = Annotated[str, Option(metavar="NAME,...", rich_help_panel=PANEL, help="The links, from near to far.")]
 PassMs = Annotated[
     float | None,
-    Option(metavar="MS", rich_help_panel=PANEL, help="Milliseconds of a pass of the target; else measured here."),
+    Option(metavar="MS", rich_help_panel=PANEL, help="Milliseconds of a pass of the target; by default measured."),
 ]
 LevelMs = Annotated[
     float | None,
-    Option(metavar="MS", rich_help_panel=PANEL, help="Milliseconds of a level of a drafter; else each measured here."),
+    Option(
+        metavar="MS", rich_help_panel=PANEL, help="Milliseconds of a level of a drafter; by default measured for each."
+    ),
 ]
 Real = Annotated[
     str | None,
-    Option(metavar="NAME", rich_help_panel=PANEL, help="Decode over one of the links in real time too."),
+    Option(metavar="NAME", rich_help_panel=PANEL, help="Also decode over one of the links in real time."),
 ]
 
 
 @frozen
 class SplitOptions:
-    """Which experiment is wanted, if any, and the links and times of `--split`."""
+    """The choice of an experiment, and the links and times of `--split`."""
 
     disconnect: Disconnect = False
     split: Split = False

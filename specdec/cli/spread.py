@@ -1,4 +1,4 @@
-"""Options that belong together, as one parameter of a command."""
+"""Groups of options as one parameter of a command."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -11,7 +11,7 @@ __all__ = ["spread"]
 
 
 def spread(command: Callable[..., None]) -> Callable[..., None]:
-    """Make the fields of each parameter that is an attrs class parameters of the command, for typer to read."""
+    """Expand each parameter that is an attrs class into its fields, so that typer sees one option for each."""
     groups, parameters = dict[str, Any](), list[Parameter]()
     for parameter in signature(command, eval_str=True).parameters.values():
         if not has(parameter.annotation):

@@ -1,4 +1,4 @@
-"""What is known of the line to a server."""
+"""The state of the line to a server, as it is reported to the user."""
 
 from collections.abc import Callable
 from enum import Enum, auto
@@ -18,14 +18,14 @@ class _Line(Enum):
 
 @define(eq=False)
 class Status:
-    """Tells when something changes."""
+    """Reports changes of the line's state to `tell`, in words."""
 
     address: str
     tell: Callable[[str], None]
     _line: _Line = _Line.NEW
 
     def connected(self) -> None:
-        """Take note that a line was made; whether it is of use, later ones show with a step."""
+        """Take note that a line was made; after a loss only a verified step shows that it works."""
         if self._line in (_Line.NEW, _Line.TRYING):
             self._become(_Line.UP, f"connected to {self.address}")
 
@@ -37,7 +37,7 @@ class Status:
             self._become(_Line.LOST, "connection lost, trying again")
 
     def follow(self, change: Change) -> None:
-        """Take note of what a step changed."""
+        """Take note of whether a step was verified."""
         if not change.verified and self._line is not _Line.ALONE:
             known = self._line in (_Line.UP, _Line.LOST)
             self._become(_Line.ALONE, f"{'connection lost' if known else 'no connection'}, continuing alone")
@@ -52,5 +52,5 @@ class Status:
 
 
 def counted(number: int, what: str) -> str:
-    """Count things in words."""
+    """Write a number with its noun, in the plural if need be."""
     return f"{number} {what}{'s' * (number != 1)}"

@@ -1,4 +1,4 @@
-"""Text on a terminal, of which the end may be written again."""
+"""Text on a terminal, whose unsettled end can be redrawn."""
 
 from collections.abc import Iterator, Sequence
 from unicodedata import category
@@ -9,37 +9,36 @@ from rich.console import Console
 UNVERIFIED = "yellow"
 """The style of text that is not verified."""
 TAB = " " * 8
-"""What stands for a tab, wherever it is."""
+"""What is written in place of a tab."""
 Span = tuple[str, str | None]
 """Text and its style."""
 
 
 class Terminal:
-    """Writes settled text, and below it, to be taken back, what is not settled and a note.
+    """Writes settled text, followed by unsettled text and a note, both of which can be replaced.
 
-    Whatever takes the place of these is written from the beginning of the last settled line on, so that lines that the
-    terminal wraps are wrapped again as they were. What the terminal has no rows for is held back, for what has left it
-    at its top cannot be taken back.
+    A replacement is drawn from the beginning of the last settled line on, so that the terminal wraps lines as before.
+    Unsettled text that does not fit on the screen is held back, because rows that have scrolled off cannot be redrawn.
     """
 
     def __init__(self, console: Console, notes: Console) -> None:
-        """Write text to one console and notes to another, which show on one terminal."""
+        """Write text to one console and notes to another; both are on the same terminal."""
         self._console, self._notes = console, notes
         self._line = list[Span]()
         """The last settled line."""
         self._tail = self._note = self._below = ""
-        """What is not settled, the note, and what the terminal shows of both."""
+        """The unsettled text, the note, and what of both is on the screen."""
 
     def show(self, settled: Sequence[Span], tail: str) -> None:
-        """Write settled text in the place of what was not settled, and after it what is not."""
+        """Replace the unsettled text by settled text, and by `tail`, which is unsettled."""
         self._write([(safe(text), style) for text, style in settled], safe(tail), self._note)
 
     def note(self, text: str) -> None:
-        """Put a note below the text, in the place of the last one."""
+        """Replace the note below the text."""
         self._write([], self._tail, safe(text).replace("\n", " "))
 
     def end(self) -> None:
-        """Take the note away, settle all text, and end its last line."""
+        """Remove the note, settle all text, and end its last line."""
         self._write([(self._tail, UNVERIFIED), ("\n", None)], "", "")
 
     def _write(self, settled: Sequence[Span], tail: str, note: str) -> None:
@@ -58,12 +57,12 @@ class Terminal:
         self._below = tail + note
 
     def _erase(self) -> None:
-        """Take away the last settled line and all below it."""
+        """Erase the last settled line and all below it."""
         *_, row = 0, *rows(_text(self._line) + self._below, self._console.width)
         self._console.file.write(f"\x1b[{row}A" * (row > 0) + "\r\x1b[J")
 
     def _fitting(self) -> tuple[str, str]:
-        """Give as much of what is not settled as the terminal has rows for, and the note in a row of its own."""
+        """As much of the unsettled text as fits on the screen, and the note in a row of its own."""
         if not (self._tail or self._note):
             return "", ""
         width, height = self._console.size
@@ -77,7 +76,7 @@ class Terminal:
 
 
 def rows(text: str, width: int) -> Iterator[int]:
-    """Say for each character in which row the cursor is after it, if the text begins a row."""
+    """Yield the cursor's row after each character of a text that begins in row 0, on a screen of so many columns."""
     row = column = 0
     for letter in text:
         if letter == "\n":
@@ -91,7 +90,7 @@ def rows(text: str, width: int) -> Iterator[int]:
 
 
 def safe(text: str) -> str:
-    """Give text without characters that would move the cursor, but for ends of lines."""
+    """Replace control characters, which could move the cursor, except for line ends."""
     text = text.replace("\t", TAB)
     return "".join(letter if letter == "\n" or category(letter) != "Cc" else "\ufffd" for letter in text)
 

@@ -1,4 +1,4 @@
-"""A text as its steps come: what is settled of it, and after that what may be taken back."""
+"""A text as its steps arrive: a settled part, then one that may still be retracted."""
 
 from attrs import define, field, frozen
 
@@ -6,12 +6,12 @@ from specdec.context import Step
 from specdec.text import TextStream, in_common
 
 OWN, DRAFTED, ALONE = "own", "drafted", "alone"
-"""Where a piece of text came from: the target itself, a draft that it agreed with, a drafter that was never checked."""
+"""The origin of a piece: the target, an accepted draft, or a drafter alone, unverified."""
 
 
 @frozen
 class Piece:
-    """What a token adds to a text: a character of several tokens comes with the last of them."""
+    """What a token adds to the text; a character of several tokens comes with the last of them."""
 
     text: str
     origin: str
@@ -19,9 +19,9 @@ class Piece:
 
 @frozen
 class Change:
-    """What a step does to a text: `settled` takes the place of all that was not, and `tail` is what may be taken back.
+    """What a step does to a text: `settled` replaces all unsettled text, and `tail` is the new unsettled text.
 
-    `retracted` is how many tokens were taken back, for others came in their place.
+    `retracted` is the number of tokens that were replaced by others.
     """
 
     settled: tuple[Piece, ...]
@@ -32,7 +32,7 @@ class Change:
 
 @define(eq=False)
 class Transcript:
-    """Follows one sequence; with `keep` nothing is taken back, and all is settled at once."""
+    """Follows one sequence; with `keep` nothing is retracted, and all text is settled at once."""
 
     stream: TextStream | None
     keep: bool = False
@@ -40,15 +40,15 @@ class Transcript:
     text: str = ""
     verified: bool = True
     alone: int = 0
-    """How many tokens were said without the target, those that were taken back included."""
+    """The number of tokens that the drafter added alone, retracted ones included."""
     retracted: int = 0
     _settled: int = 0
-    """How many tokens are settled."""
+    """The number of settled tokens."""
     _characters: int = 0
-    """How many characters of the text are settled."""
+    """The number of settled characters."""
 
     def take(self, step: Step) -> Change:
-        """Take in a step."""
+        """Apply a step."""
         new, gone = step.tokens[0], len(self.tokens) - step.retracted[0]
         lost = self.tokens[gone:]
         retracted = len(lost) - in_common(lost, new)
@@ -66,13 +66,13 @@ class Transcript:
         return Change(tuple(pieces), verified=step.verified, retracted=retracted)
 
     def end(self) -> Change:
-        """Settle what is left of the last character, unless the text ends unsettled."""
+        """Settle an incomplete last character, unless the text ends unsettled."""
         left = self.stream.add([], last=True) if self.stream and self.unsettled == 0 else ""
         return Change((Piece(left, OWN),), self.text[self._characters :], self.verified)
 
     @property
     def unsettled(self) -> int:
-        """How many tokens at the end may be taken back."""
+        """The number of tokens at the end that may still be retracted."""
         return len(self.tokens) - self._settled
 
     def _piece(self, place: int, drafted: int, verified: bool) -> Piece:

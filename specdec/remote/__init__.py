@@ -1,4 +1,4 @@
-"""The target on another machine: a verifier that asks a server, and one that continues without it."""
+"""A target on a server: verifiers that use it, and continue without it, and the thread that runs the server."""
 
 from specdec.remote.dialer import Dialer
 from specdec.remote.failover import DraftOnly, Failover

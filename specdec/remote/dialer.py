@@ -1,4 +1,4 @@
-"""Lines that are made while something else is done."""
+"""Connecting in the background."""
 
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
@@ -11,23 +11,24 @@ from specdec.interfaces import Transport
 from specdec.remote.link import Connect
 
 MOMENT = 0.1
-"""Seconds to wait for a line: where nobody answers connecting takes many, in which a drafter may continue."""
+"""Seconds to wait for a line: an attempt may take many more, during which a drafter can continue."""
 
 
 @define(eq=False)
 class Dialer:
-    """Makes lines in a thread of its own; a call gives one that is made within a moment, or was since the last call."""
+    """Connects in a thread of its own; a call returns the line if it is ready within `moment` seconds."""
 
     connect: Connect
     moment: float = MOMENT
     _dialing: Future[Transport] | None = field(default=None, init=False)
+    _failed: str = field(default="", init=False)
 
     def __call__(self) -> Transport:
-        """Give a line.
+        """Return the line; while it is not ready yet, the error says why the last attempt failed.
 
         Raises:
-            ConnectionLost: there is none yet, and a later call may give it; or none can be made.
-            SpecdecError: what else `connect` raises.
+            ConnectionLost: it is not ready yet, and a later call may return it; or the attempt failed.
+            SpecdecError: any other error of `connect`.
         """
         if self._dialing is None:
             self._dialing = dialing = Future[Transport]()
@@ -35,8 +36,9 @@ class Dialer:
         try:
             self._dialing.exception(self.moment)
         except NotYet:
-            raise ConnectionLost("expected a line to the server, got none yet") from None
+            raise ConnectionLost(self._failed or "expected a line to the server, got none yet") from None
         made, self._dialing = self._dialing, None
+        self._failed = str(made.exception() or "")
         return made.result()
 
     def __del__(self) -> None:
@@ -52,6 +54,6 @@ def _dial(connect: Connect, dialing: Future[Transport]) -> None:
 
 
 def _hang_up(made: Future[Transport]) -> None:
-    """Close a line that nobody takes any more."""
+    """Close a line that was ready too late to be used."""
     if made.exception() is None:
         made.result().close()

@@ -1,4 +1,4 @@
-"""Generation that continues when the target is out of reach."""
+"""Generation that continues while the target is out of reach."""
 
 from collections.abc import Sequence
 from sys import maxsize
@@ -16,9 +16,9 @@ from specdec.tree import Tree
 
 
 class DraftOnly(Verifier):
-    """Takes the drafter at its word: of each tree the likeliest path, unverified.
+    """Decides on the likeliest path of each tree, unverified.
 
-    In `Failover` it is silent after `most` tokens of a sequence.
+    In `Failover` it adds at most `most` tokens to a sequence, then none.
     """
 
     def __init__(self, most: int | None = None) -> None:
@@ -33,40 +33,41 @@ class DraftOnly(Verifier):
 
 
 @define(eq=False)
-class Away:
-    """What was said since the target was last heard of, when sequences had the lengths `starts`.
+class Outage:
+    """The time without the target, which began when sequences had the lengths `starts`.
 
-    `heard` is what the target has said of it since.
+    `drafted` are the drafter's tokens since then, and `decided` those that the target has decided in their place, as
+    far as it has verified them; `late` are features that came with these.
     """
 
     starts: list[int]
-    said: list[list[int]]
-    heard: list[list[int]]
+    drafted: list[list[int]]
+    decided: list[list[int]]
     late: list[FeaturesAt] = field(factory=list)
 
     @classmethod
-    def of(cls, remote: Remote) -> "Away":
-        """Begin with nothing said; sequences that have left are never cut."""
+    def of(cls, remote: Remote) -> "Outage":
+        """Begin with no tokens; sequences that have left are never cut."""
         starts = [maxsize if text is None else len(text.tokens) for text in remote.texts]
         return cls(starts, [[] for _ in starts], [[] for _ in starts])
 
     def undecided(self, number: int) -> list[int]:
-        """Give what was said that the target has not decided on, if it agreed with all before."""
-        said, heard = self.said[number], self.heard[number]
-        return said[len(heard) :] if said[: len(heard)] == heard else []
+        """The drafter's tokens that the target has still to verify; none once it has disagreed."""
+        drafted, decided = self.drafted[number], self.decided[number]
+        return drafted[len(decided) :] if drafted[: len(decided)] == decided else []
 
     def step(self) -> Step:
-        """Put what was heard in the place of what was said."""
-        accepted = [in_common(*pair) for pair in zip(self.said, self.heard, strict=True)]
-        return Step(self.heard, accepted, late=tuple(self.late), starts=self.starts)
+        """Replace the drafter's tokens by the target's."""
+        accepted = [in_common(*pair) for pair in zip(self.drafted, self.decided, strict=True)]
+        return Step(self.decided, accepted, late=tuple(self.late), starts=self.starts)
 
 
 class Failover(Verifier):
-    """Verifies with a server, and while it is out of reach lets the drafter continue alone.
+    """Verifies with a server, and lets the drafter continue alone while that is out of reach.
 
-    What is said alone is unverified. When the server is back, it gets that as one long draft: what the target agrees
-    with stays, the rest is taken back and the target's own comes in its place. With `keep` it stays all the same, and
-    the target continues from there. Where the drafter has nothing to say, the target is waited for, at most `silence`
+    The drafter's own text is unverified. When the server is back, it gets that text as one long draft: what the target
+    agrees with stays, the rest is retracted and replaced by the target's tokens. With `keep` all of it stays, and the
+    target continues from there. When the drafter has no guess either, the target is waited for, at most `silence`
     seconds.
     """
 
@@ -77,117 +78,117 @@ class Failover(Verifier):
         self.vocab_size, self.max_length, self.end_tokens = first.vocab_size, first.max_length, first.end_tokens
         self.length_advice, self.tokenizer, self.repeatable = first.length_advice, first.tokenizer, first.repeatable
         self.files, self.generation_config = first.files, first.generation_config
-        self._away: Away | None = None
+        self._outage: Outage | None = None
         self._restored = self._silent = False
 
     @property
     def online(self) -> bool:
-        """Whether the target was within reach when it was asked last."""
+        """Whether the server has sent anything since the line last broke."""
         return self.first.link.heard
 
     def view(self) -> "Failover":
         return Failover(self.first.view(), self.second, keep=self.keep, silence=self.silence)
 
     def prefill(self, prompts: Sequence[Sequence[int]], needs: Needs, sampling: Sequence[Sampling]) -> Step:
-        self._away, self._restored = None, self.first.journal is not None
+        self._outage, self._restored = None, self.first.journal is not None
         return self.first.prefill(prompts, needs, sampling)
 
     def verify(self, trees: Sequence[Tree | None]) -> Step:
         if self._restored and not self.first.restored:
             self._restored = False
             rows = zip(trees, self.first.said_alone(), strict=True)
-            said = [tokens if tree is not None else [] for tree, tokens in rows]  # else a text has ended before it
+            said = [tokens if tree is not None else [] for tree, tokens in rows]  # else it ended before this text
             if any(said):
-                return self._say(said)
-        if self._away is not None and (step := self._return(trees, wait=False)):
+                return self._add_drafted(said)
+        if self._outage is not None and (step := self._resume(trees, wait=False)):
             return step
-        if self._away is None:
+        if self._outage is None:
             try:
                 return self.first.verify(trees)
             except (ConnectionLost, TimedOut):
-                self._away = Away.of(self.first)
-        return self._alone(trees)
+                self._outage = Outage.of(self.first)
+        return self._continue_alone(trees)
 
     def settle(self) -> Step | None:
-        if self._away is None or self.keep:
+        if self._outage is None or self.keep:
             return None
-        return self._hear(wait=True)
+        return self._reconcile(wait=True)
 
     def close(self) -> None:
-        self._away = None
+        self._outage = None
         self.first.close()
 
-    def _alone(self, trees: Sequence[Tree | None]) -> Step:
-        """Let the drafter say what it would draft; where it has nothing to say, wait for the target after all."""
-        said, most = self._away.said if self._away is not None else [], self.second.most
+    def _continue_alone(self, trees: Sequence[Tree | None]) -> Step:
+        """Take the drafter's path as text; if it has no guess twice in a row, wait for the target after all."""
+        before, most = self._outage.drafted if self._outage is not None else [], self.second.most
         drafts, silent = self.second.verify(trees).tokens, self._silent
         if most is not None:
-            drafts = [new[: max(most - len(before), 0)] for before, new in zip(said, drafts, strict=True)]
+            drafts = [new[: max(most - len(old), 0)] for old, new in zip(before, drafts, strict=True)]
         self._silent = not any(drafts)
-        if not (self._silent and silent):  # once it knows that it is alone, it may have more to say
+        if not (self._silent and silent):  # a step without tokens lets the drafter try once more
             for number, new in enumerate(drafts):
                 if new and self.first.journal is not None:
                     self.first.journal.say(number, new)
-            return self._say(drafts)
+            return self._add_drafted(drafts)
         link = self.first.link
         until = link.clock() + self.silence
         while link.clock() < until:
-            if heard := self._return(trees, wait=True):
-                return heard
+            if step := self._resume(trees, wait=True):
+                return step
         raise TimedOut(f"expected the target or a draft within {self.silence:g} seconds, got neither; {link.broken}")
 
-    def _say(self, tokens: list[list[int]]) -> Step:
-        away = self._away = self._away or Away.of(self.first)
+    def _add_drafted(self, tokens: list[list[int]]) -> Step:
+        outage = self._outage = self._outage or Outage.of(self.first)
         for number, new in enumerate(tokens):
-            away.said[number] += new
-        if not self.first.link.up:  # so that whoever answers first answers all of it
-            self._ask()
+            outage.drafted[number] += new
+        if not self.first.link.up:  # so that the next server gets all of it at once
+            self._ask_for_rest()
         return Step(tokens, list(map(len, tokens)), verified=False)
 
-    def _return(self, trees: Sequence[Tree | None], *, wait: bool) -> Step | None:
-        """Look whether the target is back, and take what it says then."""
-        if not self.keep or self._away is None:
-            return self._hear(wait=wait)
+    def _resume(self, trees: Sequence[Tree | None], *, wait: bool) -> Step | None:
+        """If the target is back, verify the text in between, or with `keep` adopt it."""
+        if not self.keep or self._outage is None:
+            return self._reconcile(wait=wait)
         try:
             self.first.wait() if wait else self.first.link.poll()
         except (ConnectionLost, TimedOut):
             return None
         if not self.first.link.up:
             return None
-        for number, said in enumerate(self._away.said):
-            self.first.adopt(number, said)
-        self._away = None
+        for number, tokens in enumerate(self._outage.drafted):
+            self.first.adopt(number, tokens)
+        self._outage = None
         return self.verify(trees)
 
-    def _hear(self, *, wait: bool) -> Step | None:
-        """Hear the target out on what was said; None while it has not answered, or has agreed with all but the last."""
-        while self._away is not None:
+    def _reconcile(self, *, wait: bool) -> Step | None:
+        """Have the target verify the drafter's text, as far as it answers; None until all of it is decided."""
+        while self._outage is not None:
             try:
                 self.first.wait() if wait else self.first.link.poll()
             except (ConnectionLost, TimedOut):
                 return None
             if not self.first.settled:
                 return None
-            away = self._away
+            outage = self._outage
             tokens, late = self.first.take()
-            away.late += late
+            outage.late += late
             for number, new in enumerate(tokens):
-                away.heard[number] += new
-            if not self._ask():
-                self._away = None
-                return away.step()
+                outage.decided[number] += new
+            if not self._ask_for_rest():
+                self._outage = None
+                return outage.step()
             if not wait:
                 return None
         return None
 
-    def _ask(self) -> bool:
-        """Have what was said verified, as far as the target has not decided on it; say whether there is anything."""
-        away, first = self._away, self.first
-        if away is None:
+    def _ask_for_rest(self) -> bool:
+        """Ask for the rest of the drafter's text to be verified; say whether there is any."""
+        outage, first = self._outage, self.first
+        if outage is None:
             return False
         chains = dict[int, Tree]()
         for number, text in enumerate(first.texts):
-            if text is not None and (tokens := away.undecided(number)[: first.most_nodes - 1]):
+            if text is not None and (tokens := outage.undecided(number)[: first.most_nodes - 1]):
                 chains[number] = _chain(text.tokens[-1], tokens)
         first.ask(chains)
         return bool(chains)

@@ -1,4 +1,4 @@
-"""Features of several texts, as they come one by one, for a drafter that learns them as a batch."""
+"""Features that arrive for one text at a time, batched for a drafter."""
 
 from collections.abc import Sequence
 
@@ -12,13 +12,13 @@ from specdec.split.text import Part
 
 
 def together(parts: Sequence[Sequence[Part]]) -> tuple[FeaturesAt, ...]:
-    """Put the sequences' first parts together, and so on; there may be more of one than of another."""
+    """Batch the first parts of all sequences, then the second ones, and so on; some may have fewer than others."""
     most = max(map(len, parts), default=0)
     return tuple(_batch([row[place] if place < len(row) else None for row in parts]) for place in range(most))
 
 
 def _batch(parts: Sequence[Part | None]) -> FeaturesAt:
-    """Put features of sequences in one batch, with zeros after those of fewer tokens and where there are none."""
+    """Batch one part per sequence, padded with zeros where it is shorter or missing."""
     some = [part.features for part in parts if part is not None]
     longest = max(features.count for features in some)
 

@@ -1,4 +1,4 @@
-"""A thread that serves: all passes of the target are made by it, and lines are read by others."""
+"""The thread that runs a server and makes all passes of the target; other threads read the lines."""
 
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
@@ -13,17 +13,17 @@ from specdec.split.server import Server
 from specdec.transports.local import pipe
 
 IDLE = 1.0
-"""Seconds after which a server without work looks for sessions that nobody uses."""
+"""Seconds after which a server without work looks for idle sessions to drop."""
 
 AHEAD = 16
-"""Messages of a line that may wait for the server's thread; then no more of them are read."""
+"""Messages of a line that may wait for the server's thread before reading from the line pauses."""
 
 Work = Callable[[], object]
 
 
 @define(eq=False)
 class Host:
-    """Runs a server; whatever it is to do is handed to its thread, which never waits for a line."""
+    """Runs a server in a thread of its own, which takes work from a queue and never waits for a line."""
 
     server: Server
     _work: SimpleQueue[Work | None] = field(factory=SimpleQueue, init=False)
@@ -36,32 +36,32 @@ class Host:
         self._thread.start()
 
     def listen(self, name: str) -> "Host":
-        """Let clients of this process find it by a name, as the address `local:NAME`."""
+        """Make it available in this process at the address `local:NAME`."""
         _LISTENING[name] = self
         return self
 
     @staticmethod
     def find(name: str) -> "Host":
-        """Find who listens by a name.
+        """Find the host that listens by a name.
 
         Raises:
-            ConnectionLost: nobody does.
+            ConnectionLost: there is none.
         """
         if (host := _LISTENING.get(name)) is None:
             raise ConnectionLost(f"expected a server of this process by the name {name!r}, got none")
         return host
 
     def submit(self, work: Work) -> None:
-        """Have the server's thread do something before its next turn."""
+        """Have the server's thread call `work` before its next turn."""
         self._work.put(work)
 
     def serve(self, transport: Transport, tenant: str = "") -> None:
-        """Serve one line until it breaks."""
+        """Read a line and hand its messages to the server, until it breaks."""
 
         def send(data: bytes) -> None:
             try:
                 transport.send(data)
-            except Exception:  # whatever a line is made of, the others go on
+            except Exception:  # whatever the transport raises, other lines are not affected
                 self.submit(lambda: self.server.disconnect(connection))
 
         connection = Connection(send, tenant)
@@ -79,9 +79,9 @@ class Host:
             del self._lines[transport]
 
     def hand(self, connection: Connection) -> Callable[[bytes], None]:
-        """Give what hands a line's messages to the server's thread, and waits while too many of them do.
+        """Make the function that hands a line's messages to the server's thread.
 
-        It raises `ConnectionLost` once the server was stopped.
+        It blocks while `AHEAD` of them wait, and raises `ConnectionLost` once the server was stopped.
         """
         room = Semaphore(AHEAD)
 
@@ -98,7 +98,7 @@ class Host:
         return put
 
     def connect(self, tenant: str = "") -> Transport:
-        """Make a line to the server inside this process.
+        """Connect to the server from inside this process.
 
         Raises:
             ConnectionLost: the server was stopped.
@@ -110,7 +110,7 @@ class Host:
         return near
 
     def close(self) -> None:
-        """Stop, once the turn is over, and break the lines."""
+        """Stop at the end of the turn, and break all lines."""
         self._closed = True
         for name in [name for name, host in _LISTENING.items() if host is self]:
             del _LISTENING[name]
@@ -124,7 +124,7 @@ class Host:
             self.server.tick()
 
     def _do(self, patience: float | None) -> bool:
-        """Do all that is to be done before the next turn; say whether there is to be one."""
+        """Do the queued work, waiting at most `patience` seconds for some; say whether another turn is to follow."""
         try:
             work = self._work.get(timeout=IDLE if patience is None else patience)
             while work is not None:

@@ -1,4 +1,4 @@
-"""What a client must not lose, in a file that is only ever appended to: it survives an end at any byte."""
+"""An append-only file of what a client must not lose; it may be cut off at any byte."""
 
 import os
 from collections.abc import Sequence
@@ -15,35 +15,35 @@ from specdec.split.text import Part
 
 MAGIC = b"specdec journal 1\n"
 HEAD = 8
-"""Bytes before each record: its size, and a checksum of it."""
+"""Bytes before each record: its size and its CRC-32, 4 bytes each, little-endian."""
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True, tag=0):
-    """A record; all but `Met` are of one sequence of a batch."""
+    """A record; all but `Met` belong to one sequence of a batch, by its `number`."""
 
 
 class Met(Entry, frozen=True, tag=1):
-    """What the server is."""
+    """The server's welcome, which describes its target."""
 
     welcome: Welcome
 
 
 class Begun(Entry, frozen=True, tag=2):
-    """A sequence with its prompt, and how it is sampled."""
+    """A new sequence: its prompt, sampling options and drafter's needs."""
 
     number: int
     opening: Open
 
 
 class Decided(Entry, frozen=True, tag=3):
-    """Tokens that the target decided, in place of what was said without it."""
+    """Tokens that the target decided, in place of any unverified ones."""
 
     number: int
     tokens: bytes
 
 
 class Learnt(Entry, frozen=True, tag=4):
-    """What the drafter learnt of the target, of tokens from `start` on."""
+    """Features from token `start` on."""
 
     number: int
     start: int
@@ -51,21 +51,21 @@ class Learnt(Entry, frozen=True, tag=4):
 
 
 class Said(Entry, frozen=True, tag=5):
-    """Tokens that the drafter said alone."""
+    """Tokens that the drafter added alone, unverified."""
 
     number: int
     tokens: bytes
 
 
 class Kept(Entry, frozen=True, tag=6):
-    """What the drafter said alone counts as decided."""
+    """All unverified tokens count as decided from now on."""
 
     number: int
 
 
 @define(eq=False)
 class Chapter:
-    """What a journal has of one sequence."""
+    """The state of one sequence in a journal; `said` are its unverified tokens."""
 
     opening: Open
     decided: list[int] = field(factory=list)
@@ -74,15 +74,15 @@ class Chapter:
 
 
 class Journal:
-    """Writes what happens to the sequences of a batch, and has what happened before it was opened."""
+    """Records the sequences of one batch; `chapters` has their state, also from before the file was opened."""
 
     def __init__(self, path: str | PathLike[str], *, sync: bool = False) -> None:
-        """Read what is there and cut off a record that was not written to its end.
+        """Read the file if it exists, and truncate a record that was not written to its end.
 
-        With `sync` each record is on the disk before anything else happens, so that it outlives the machine too.
+        With `sync` each record is flushed to the disk at once, so that it survives a crash of the machine too.
 
         Raises:
-            OptionError: the file is no journal, or cannot be written.
+            OptionError: the file is not a journal, cannot be written, or another process writes it.
         """
         self.welcome: Welcome | None = None
         self.chapters: dict[int, Chapter] = {}
@@ -90,6 +90,7 @@ class Journal:
             self._sync, self._file = sync, os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise OptionError(f"expected a journal that can be written, got {os.fspath(path)}: {error}") from error
+        self._lock(path)
         with open(self._file, "rb", closefd=False) as file:
             data = file.read()
         if data[: len(MAGIC)] != MAGIC[: len(data)]:
@@ -102,45 +103,55 @@ class Journal:
             self._append(MAGIC)
 
     def meet(self, welcome: Welcome) -> None:
-        """Note what the server is."""
+        """Record the server's welcome."""
         if welcome != self.welcome:
             self._write(Met(welcome))
 
     def begin(self, number: int, opening: Open) -> Chapter | None:
-        """Begin a sequence, or give what there is of it.
+        """Begin a sequence, or return the one that the journal has; None if it is new.
 
         Raises:
-            OptionError: the journal is of another prompt, sampling or drafter.
+            OptionError: the journal's has another prompt, sampling or drafter.
         """
         chapter = self.chapters.get(number)
         if chapter is None:
             self._write(Begun(number, opening))
             return None
         same = replace(chapter.opening, sid=opening.sid, codec=opening.codec, window=opening.window)
-        if _encode(same) != _encode(opening):  # what was read has lists where tuples were
+        if _encode(same) != _encode(opening):  # a decoded one has lists in place of tuples
             raise OptionError(
                 f"expected the prompt, sampling and drafter that the journal's sequence {number} began with, got others"
             )
         return chapter
 
     def note(self, number: int, tokens: Sequence[int], parts: Sequence[Part]) -> None:
-        """Note decided tokens, and features that came."""
+        """Record decided tokens and received features."""
         if tokens:
             self._write(Decided(number, pack_tokens(list(tokens))))
-        for part in parts:  # of these tokens, among others
+        for part in parts:  # after the tokens that they may belong to
             self._write(Learnt(number, part.start, part.arrays))
 
     def say(self, number: int, tokens: Sequence[int]) -> None:
-        """Note tokens that were said without the target."""
+        """Record unverified tokens."""
         self._write(Said(number, pack_tokens(list(tokens))))
 
     def keep(self, number: int) -> None:
-        """Note that what was said without the target stays."""
+        """Record that the unverified tokens stay."""
         self._write(Kept(number))
 
     def close(self) -> None:
         """Close the file."""
         os.close(self._file)
+
+    def _lock(self, path: str | PathLike[str]) -> None:
+        """Keep other processes out until this one ends: what two of them write is of neither's text."""
+        try:
+            os.lockf(self._file, os.F_TLOCK, 0)
+        except OSError as error:
+            os.close(self._file)
+            raise OptionError(
+                f"expected a journal that no other process writes, got {os.fspath(path)}: {error}"
+            ) from error
 
     def _write(self, entry: Entry) -> None:
         self._take(entry)
@@ -154,7 +165,7 @@ class Journal:
             os.fsync(self._file)
 
     def _replay(self, data: bytes) -> int:
-        """Take in all records that are whole; say where the last of them ends."""
+        """Apply all complete records; return the offset at which the last of them ends."""
         end = len(MAGIC)
         while len(data) >= end + HEAD:
             size, check = (int.from_bytes(data[place : place + 4], "little") for place in (end, end + 4))
@@ -174,7 +185,7 @@ class Journal:
             case Decided():
                 chapter, tokens = self.chapters[entry.number], unpack_tokens(entry.tokens)
                 chapter.decided += tokens
-                agreed = chapter.said[: len(tokens)] == tokens  # else all that follows is taken back
+                agreed = chapter.said[: len(tokens)] == tokens  # else the rest is retracted
                 chapter.said = chapter.said[len(tokens) :] if agreed else []
             case Learnt():
                 self.chapters[entry.number].parts.append((entry.start, entry.features))

@@ -1,4 +1,4 @@
-"""The line to a server: made, and made again when it breaks."""
+"""The line to a server, which is made again when it breaks."""
 
 from collections import deque
 from collections.abc import Callable
@@ -17,18 +17,18 @@ from specdec.split.text import RemoteText
 from specdec.tree import Tree
 
 Connect = Callable[[], Transport]
-"""Makes a new line to the server, at once.
+"""Makes a new line to the server.
 
 Raises:
-    ConnectionLost: there is none now.
+    ConnectionLost: that is not possible now.
 """
 SOONEST, LATEST = 0.05, 5.0
-"""Seconds between attempts to connect: twice as many after each that fails, and by chance up to half as many less."""
+"""Seconds between attempts to connect: exponential backoff, each shortened by up to half at random."""
 
 
 @define(eq=False)
 class Link:
-    """Carries a client's messages, of one thread at a time; `sleep` waits where there is nothing to receive."""
+    """Carries a client's messages; its methods may be called from any thread. `clock` and `sleep` are in seconds."""
 
     connect: Connect
     clock: Callable[[], float]
@@ -37,11 +37,11 @@ class Link:
     client: Client = field(factory=Client, init=False)
     lock: Any = field(factory=RLock, init=False)
     abandoned: deque[list[RemoteText | None]] = field(factory=deque, init=False)
-    """Batches of views that were dropped before their end; a garbage collector adds them at any time."""
+    """Batches of views that were garbage-collected before their end; may grow at any time."""
     broken: TransportError | None = field(default=None, init=False)
-    """What went wrong last."""
+    """The last error of the line."""
     heard: bool = field(default=True, init=False)
-    """Whether the server has said something since the line broke last."""
+    """Whether the server has sent anything since the line last broke."""
     _transport: Transport | None = field(default=None, init=False)
     _alive: bool = field(default=False, init=False)
     _failures: int = field(default=0, init=False)
@@ -53,25 +53,25 @@ class Link:
             self.client.join(text)
 
     def ask(self, text: RemoteText, tree: Tree, deadline: float) -> None:
-        """Have a tree of it verified, within so many seconds."""
+        """Have a tree of a text verified, within `deadline` seconds."""
         with self.lock:
             self.client.ask(text, tree, deadline)
 
     def leave(self, text: RemoteText) -> None:
-        """Close it."""
+        """Close a text."""
         with self.lock:
             self.client.leave(text)
 
     def until(self, done: Callable[[], bool], patience: float) -> None:
-        """Send and receive until something is done.
+        """Send and receive until `done()`.
 
         Raises:
-            TimedOut: no answer or part of one came for `patience` seconds; the line is taken to be dead.
-            ProtocolError: the server does not speak this version, or takes no such message.
-            VocabularyMismatch: there is now another target than there was.
+            TimedOut: nothing came for `patience` seconds; the line is assumed to be dead.
+            ProtocolError: the server does not speak this version, or refuses the messages.
+            VocabularyMismatch: the server's target is not the one of before.
         """
         with self.lock:
-            self._earliest = self.clock()  # who waits is worth an attempt at once
+            self._earliest = self.clock()  # a caller that waits skips the backoff once
             deadline = self._earliest + patience
             while not done():
                 now = self.clock()
@@ -86,7 +86,7 @@ class Link:
                     deadline = self.clock() + patience
 
     def poll(self) -> None:
-        """Send and receive without waiting, and connect if there is no line and it is time to try again."""
+        """Send and receive without waiting; connect if there is no line and the backoff is over."""
         with self.lock:
             if self._transport is not None or self._earliest <= self.clock():
                 while self._exchange(0.0):
@@ -94,11 +94,11 @@ class Link:
 
     @property
     def up(self) -> bool:
-        """Whether there is a line, as far as is known."""
+        """Whether there is a line that is not known to be broken."""
         return self._transport is not None
 
     def flush(self) -> None:
-        """Send what is to be sent, if there is a line."""
+        """Send what is in the outbox, if there is a line."""
         with self.lock:
             self._leave_abandoned()
             try:
@@ -108,10 +108,10 @@ class Link:
                 self._break(error)
 
     def __del__(self) -> None:
-        self.drop()  # so that the server hears of a client that was dropped
+        self.drop()  # so that the server notices
 
     def drop(self) -> None:
-        """Give up the line; another is made when it is needed."""
+        """Close the line; another is made when it is needed."""
         if self._transport is not None:
             transport, self._transport = self._transport, None
             self.client.end()
@@ -119,7 +119,7 @@ class Link:
                 transport.close()
 
     def _exchange(self, patience: float) -> bool:
-        """Send what is to be sent, and receive one message if one comes in time; say whether one came."""
+        """Send what is in the outbox and receive one message within `patience` seconds; say whether one came."""
         known = self.client.welcome
         self._leave_abandoned()
         try:
@@ -133,7 +133,7 @@ class Link:
         except (ConnectionLost, ProtocolError) as error:
             self._break(error)
             return False
-        except OSError as error:  # of a transport that does not say it in our words
+        except OSError as error:  # of a transport that does not translate its errors
             self._break(ConnectionLost(f"{type(error).__name__}: {error}"))
             return False
         if (unfit := self._unfit(known)) is not None:
@@ -151,7 +151,7 @@ class Link:
                 self.client.leave(text)
 
     def _unfit(self, known: Welcome | None) -> SpecdecError | None:
-        """Say why the server is of no use: it said so itself, or has another target than the one before."""
+        """The reason not to use this server: it refused, or its target is not the one of before."""
         new = self.client.welcome
         if known is None or new is None or _identity(new) == _identity(known):
             return self.client.error
@@ -166,7 +166,7 @@ class Link:
         return self._transport
 
     def _break(self, error: TransportError) -> None:
-        """Drop the line, and say when to try again."""
+        """Close the line, and set the time of the next attempt."""
         self.broken, self.heard = error, False
         self.drop()
         pause = min(SOONEST * 2**self._failures, LATEST)

@@ -1,4 +1,4 @@
-"""What a client says of a new text."""
+"""The message that opens a session."""
 
 from collections.abc import Sequence
 from os import urandom
@@ -13,11 +13,11 @@ from specdec.split.messages import ID, Open, Welcome, encode, pack_tokens
 def make_opening(
     prompt: Sequence[int], needs: Needs, sampling: Sampling, welcome: Welcome, codec: str, window: int | None
 ) -> Open:
-    """Make the message that opens a session, under a name of its own.
+    """Make the message that opens a session, with a random id.
 
     Raises:
-        OptionError: the server has no such encoder, or a processor cannot be sent.
-        PromptError: it is larger than the server's messages may be.
+        OptionError: the server does not have the encoder, or a logits processor cannot be sent.
+        PromptError: the message exceeds the server's limit.
     """
     digest = "" if needs.encoder is None else needs.encoder.digest
     if needs.encoder is not None and digest not in welcome.encoders:

@@ -1,4 +1,4 @@
-"""Who may come, by bearer token."""
+"""Authorisation by bearer token."""
 
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
@@ -12,15 +12,15 @@ from attrs import frozen
 from specdec.errors import OptionError
 
 Admit = Callable[[str | None], str | None]
-"""Finds the tenant by what a client says as its authorization, `Bearer TOKEN` or None; None if it may not come."""
+"""Finds the tenant of an `Authorization` header, `Bearer TOKEN` or None; None if it is not authorised."""
 SHORTEST = 16
-"""Characters of a token, at least: shorter ones can be guessed."""
+"""Fewest characters of a token: shorter ones could be guessed."""
 EXPECTED = "expected tables such as [alice], each with a token and perhaps a time, as expires = 2027-01-31, got"
 
 
 @frozen
 class Ticket:
-    """A tenant's token, and when it ceases to be good."""
+    """A tenant's token, and when it expires."""
 
     tenant: str
     token: str
@@ -29,16 +29,16 @@ class Ticket:
 
 @frozen
 class Tenants:
-    """All who may come; without tickets anyone may, as the tenant without a name."""
+    """All authorised tenants; without tickets every client is, as the tenant `""`."""
 
     tickets: tuple[Ticket, ...] = ()
 
     @classmethod
     def read(cls, path: str | Path) -> "Tenants":
-        """Read a TOML file: for each tenant a table with its `token`, and perhaps a date or time, `expires`.
+        """Read a TOML file: for each tenant a table with its `token` and optionally `expires`, a date or time (UTC).
 
         Raises:
-            OptionError: it cannot be read, has other keys, short tokens, or the same token twice.
+            OptionError: it cannot be read, has other keys, a token that is too short, or one token twice.
         """
         try:
             tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
@@ -55,11 +55,11 @@ class Tenants:
 
     @classmethod
     def of(cls, tokens: Mapping[str, str]) -> "Tenants":
-        """Let tenants in by their tokens, for good."""
+        """Authorise tenants by token, without expiry: `{token: tenant}`."""
         return cls(tuple(Ticket(tenant, token) for token, tenant in tokens.items()))
 
     def find(self, authorization: str | None) -> str | None:
-        """Find who comes by what the header `Authorization` says; None if nobody may.
+        """Find the tenant of an `Authorization` header; None if there is none.
 
         All tokens are compared, each in constant time.
         """

@@ -1,17 +1,17 @@
-"""What a client asks of a server besides its texts."""
+"""The settings of a remote target."""
 
 from specdec.errors import OptionError
 from specdec.split.codecs import CODECS
 
 LONGEST = 10**6
-"""Seconds that a step may be waited for, at most."""
+"""Most seconds to wait for a step."""
 
 
 def check_terms(codec: str, window: int | None, patience: float, burst: int) -> None:
-    """Check how features are coded, and of how many of a prompt's tokens; how long a step may take; and a burst.
+    """Check the codec and window of features, the patience for a step in seconds, and the burst.
 
     Raises:
-        OptionError: one of them means nothing.
+        OptionError: one of them is invalid.
     """
     if codec not in CODECS:
         raise OptionError(f"expected a codec of {', '.join(CODECS)}, got {codec!r}")

@@ -30,10 +30,10 @@ from specdec.vocabulary import vocabulary_hash
 
 
 class Remote(Verifier):
-    """A target on a server, by any transport; its rule is `match`.
+    """A target on a server, reached by any transport; its rule is `match`.
 
-    Drafting begins before the prompt has been read: features of it come with later steps, the last tokens' first. When
-    the line breaks it is made again, within a step's patience; a step that was computed is never computed twice.
+    Drafting begins before the prompt has been read: its features come with later steps, the last tokens' first. When
+    the line breaks it is made again, within a step's patience; no step is computed twice.
     """
 
     repeatable = True
@@ -53,19 +53,18 @@ class Remote(Verifier):
         sleep: Callable[[float], None] = time.sleep,
         random: Random | None = None,
     ) -> None:
-        """Connect, and ask the server what its target is.
+        """Connect, and learn from the server what its target is.
 
-        `files` is a folder or a name on the hub with the target's files: its tokenizer, unless there is one, its
-        generation config, and the parts of its weights that a head reads; else a drafter and a caller go without.
-        `codec` codes features, and `window` is how many of a prompt's last tokens they are wanted of, by default all.
-        A step is waited for `patience` seconds. With a `journal`, which is of one batch, what was decided outlives this
-        process: the same prompts continue from there. The server may give `burst` answers more than it was asked for,
-        until the next tree comes: it streams while drafts and messages are on their way, and text is the same.
+        `files` is a folder or a name on the hub with the target's files: they provide the tokenizer, unless one is
+        given, the generation config, and the weights that a head shares with the target. `codec` encodes features, and
+        `window` limits those of the prompt to its last tokens; None asks for all. A step may take `patience` seconds.
+        With a `journal`, which is for one batch, the same prompts continue from there in a later process. With `burst`
+        the server gives up to so many further answers while the next tree is drafted and sent.
 
         Raises:
-            TransportError: there is no server, or it speaks another version.
+            TransportError: the server cannot be reached, or speaks another version.
             VocabularyMismatch: its target has another tokenizer.
-            OptionError: there is no such codec, or a number means nothing.
+            OptionError: the codec is unknown, or a number is out of range.
             ModelError: there is no tokenizer at `files`.
         """
         check_terms(codec, window, patience, burst)
@@ -79,10 +78,10 @@ class Remote(Verifier):
         self.texts: list[RemoteText | None] = []
         self._is_view = False
         self.restored: dict[int, list[int]] = {}
-        """By sequence, what the journal had of it, until it was given."""
+        """By sequence, the journal's tokens, until a step has given them."""
 
     def _greet(self) -> None:
-        """Hear what the server's target is, from itself or from the journal, and compare it with what is here."""
+        """Learn what the server's target is, from it or from the journal, and compare the vocabulary."""
         if self.journal is not None:
             self.link.client.welcome = self.journal.welcome
         self.link.until(lambda: self.link.client.welcome is not None, self.patience)
@@ -98,7 +97,7 @@ class Remote(Verifier):
 
     @classmethod
     def to(cls, address: str, tokenizer: PreTrainedTokenizerBase | None = None, **options: Any) -> "Remote":
-        """Connect by an address, as `ws://host:port`: what is before the colon is the name of a transport."""
+        """Connect to an address such as `ws://host:port`, which begins with the name of a transport."""
         scheme, colon, _ = address.partition(":")
         if not colon:
             raise OptionError(f"expected the address of a server, as TRANSPORT:REST, got {address!r}")
@@ -125,13 +124,13 @@ class Remote(Verifier):
         self._end_batch()
         for number, (prompt, opening) in enumerate(zip(prompts, openings, strict=True)):
             self._join(number, list(prompt), opening)
-        if self.burst and not self.restored:  # the server need not wait for the first tree
+        if self.burst and not self.restored:  # so that the server need not wait for the first tree
             self.ask({number: Tree.root(prompt[-1]) for number, prompt in enumerate(prompts)})
         self.link.flush()
         return Step([list(prompt[1:]) for prompt in prompts], [0] * len(prompts))
 
     def verify(self, trees: Sequence[Tree | None]) -> Step:
-        if self.restored:  # trees follow the prompt, and are not looked at
+        if self.restored:  # the trees follow the prompt, not the journal's text
             return self._continue()
         self.check(trees)
         for number, tree in enumerate(trees):
@@ -149,13 +148,13 @@ class Remote(Verifier):
         self._end_batch()
         self.link.flush()
         if not self._is_view:
-            self.link.drop()  # it is made again when it is needed
+            self.link.drop()  # another is made when it is needed
 
     def check(self, trees: Sequence[Tree | None]) -> None:
-        """Check that there is a tree for each sequence that is left, or none.
+        """Check that trees fit their sequences.
 
         Raises:
-            TreeError: a tree does not fit its sequence, or is too large for the server.
+            TreeError: one does not, is too large for the server, or there is none at all.
         """
         if len(trees) != len(self.texts):
             raise TreeError(f"expected trees for {len(self.texts)} sequences, got {len(trees)}")
@@ -175,16 +174,16 @@ class Remote(Verifier):
 
     @property
     def encoders(self) -> tuple[str, ...]:
-        """Digests of the encoders that the server has."""
+        """Digests of the server's encoders."""
         return self._welcome.encoders
 
     @property
     def most_nodes(self) -> int:
-        """Nodes that a tree may have, by the server's limits."""
+        """Most nodes of a tree, by the server's limits."""
         return self._welcome.most_nodes
 
     def ask(self, trees: Mapping[int, Tree]) -> None:
-        """Have trees verified, and wait for nothing; they take the place of others that wait for an answer."""
+        """Have trees verified, in place of earlier ones that are unanswered, without waiting."""
         for number, tree in trees.items():
             text = self.texts[number]
             if text is not None:
@@ -192,10 +191,10 @@ class Remote(Verifier):
 
     @property
     def settled(self) -> bool:
-        """Whether all that was asked is answered.
+        """Whether all trees are answered.
 
         Raises:
-            SpecdecError: the server refused one of the batch for good.
+            SpecdecError: the server has refused one of the batch for good.
         """
         texts = [text for text in self.texts if text is not None]
         if error := next((text.error for text in texts if text.error is not None), None):
@@ -203,20 +202,20 @@ class Remote(Verifier):
         return all(text.asked is None for text in texts)
 
     def wait(self) -> None:
-        """Wait until all that was asked is answered.
+        """Wait until all trees are answered.
 
         Raises:
-            TransportError: it took longer than a step's patience.
+            TransportError: nothing came within a step's patience.
         """
         self.link.until(lambda: self.settled, self.patience)
 
     def adopt(self, number: int, tokens: Sequence[int]) -> None:
-        """Count tokens as decided that the target did not say, and continue from there."""
+        """Count a drafter's tokens as decided, and continue from there."""
         text = self.texts[number]
         if text is not None and tokens:
             text.asked, text.answered = None, []
             beyond = [part for part in text.parts if part.start + part.features.count > len(text.tokens)]
-            for part in beyond:  # of a burst, which the text does not follow
+            for part in beyond:  # of a burst whose tokens were dropped
                 text.parts.remove(part)
                 text.known &= ~(((1 << part.features.count) - 1) << part.start)
             text.append(list(tokens))
@@ -225,13 +224,13 @@ class Remote(Verifier):
                 self.journal.keep(number)
 
     def said_alone(self) -> list[list[int]]:
-        """Give what the journal has that was said without the target."""
+        """The unverified tokens that the journal has, by sequence."""
         chapters = {} if self.journal is None else self.journal.chapters
         said = [chapters[number].said if number in chapters else [] for number in range(len(self.texts))]
         return [list(tokens) for tokens in said]
 
     def take(self, *, restored: bool = False) -> tuple[list[list[int]], tuple[FeaturesAt, ...]]:
-        """Append what was answered; give it, and the features that came; what is `restored` the journal has already."""
+        """Append the answered tokens, and return them with new features; `restored` ones are in the journal already."""
         tokens, parts = list[list[int]](), list[list[Part]]()
         for text in self.texts:
             tokens.append([] if text is None else text.take())
@@ -257,7 +256,7 @@ class Remote(Verifier):
         self.link.join(text)
 
     def _continue(self) -> Step:
-        """Give what the journal has, once."""
+        """Give the journal's tokens and features, as the first step."""
         restored, self.restored = self.restored, {}
         tokens = [restored.get(number, []) for number in range(len(self.texts))]
         lengths = [0 if text is None else len(text.tokens) for text in self.texts]

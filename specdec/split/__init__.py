@@ -1,4 +1,4 @@
-"""What client and server of a split target say to each other, and the two of them, without lines, clocks or threads."""
+"""The protocol of a split target: its messages, client and server, without connections, clocks or threads."""
 
 from specdec.split.client import Client
 from specdec.split.limits import Limits

@@ -1,4 +1,4 @@
-"""The drafter's side of a split: it takes messages and gives messages, and touches no line, clock or thread."""
+"""The drafter's side of a split: messages in, messages out, without connections, clocks or threads."""
 
 from collections import deque
 from math import inf
@@ -19,14 +19,14 @@ ERRORS: dict[wire.Code, type[SpecdecError]] = {
     wire.Code.MODEL: errors.ModelError,
     wire.Code.INTERNAL: errors.ModelError,
 }
-"""What a caller is told of, for asking again would be of no use."""
+"""Refusals that are raised to the caller, because asking again would not help."""
 
 
 @define(eq=False)
 class Client:
-    """Keeps any number of texts, has their trees verified, and opens them again wherever the server lost them.
+    """Keeps any number of texts, has their trees verified, and reopens those that the server has forgotten.
 
-    `outbox` has what is to be sent by the line that there is.
+    `outbox` has the messages to be sent on the current line.
     """
 
     texts: dict[bytes, RemoteText] = field(factory=dict, init=False)
@@ -35,17 +35,17 @@ class Client:
     turned_away: str = field(default="", init=False)
     welcome: wire.Welcome | None = field(default=None, init=False)
     error: SpecdecError | None = field(default=None, init=False)
-    """Why no server like this one can be talked to."""
+    """Why the server cannot be used at all."""
 
     def begin(self) -> None:
-        """Begin on a new line: say all that the server need know to continue, without waiting for an answer."""
+        """Begin on a new line: send all that the server needs to continue, without waiting for an answer."""
         self.up = True
         self._send(wire.Hello(wire.VERSION, wire.VERSION))
         for text in self.texts.values():
             self._open(text)
 
     def end(self) -> None:
-        """End with the line: what was to be sent is said again on the next one, as far as it still matters."""
+        """Take note that the line has ended; what still matters is sent again on the next one."""
         self.up = False
         self.outbox.clear()
 
@@ -55,19 +55,19 @@ class Client:
         self._open(text)
 
     def ask(self, text: RemoteText, tree: Tree, deadline: float) -> None:
-        """Have a tree verified, unless there is an answer at this place already; a later tree takes the place of it."""
+        """Have a tree verified, in place of one that waits, unless the text already has an answer to be taken."""
         if not text.answered:
             text.ask(tree, deadline)
             self._verify(text)
 
     def leave(self, text: RemoteText) -> None:
-        """Close a text; the server forgets it sooner or later even if this is lost."""
-        if self.texts.get(text.sid) is text:  # else a later one has its name, from the same journal
+        """Close a text; if the message is lost, the server drops the session once it has been idle."""
+        if self.texts.get(text.sid) is text:  # else a later text has the same id, from the same journal
             del self.texts[text.sid]
             self._send(wire.Close(text.sid, text.epoch))
 
     def remind(self, now: float) -> None:
-        """Ask again where the time has come."""
+        """Repeat the requests that were turned away and are due again."""
         for text in self.texts.values():
             if text.retry is not None and text.retry <= now:
                 text.retry = None
@@ -75,23 +75,23 @@ class Client:
 
     @property
     def reminder(self) -> float:
-        """When `remind` has something to do."""
+        """When `remind` is due next, on the caller's clock."""
         return min((text.retry for text in self.texts.values() if text.retry is not None), default=inf)
 
     def receive(self, data: bytes, now: float) -> bool:
-        """Take in a message; what is late changes nothing. A greeting is no sign of life: who stops still greets.
+        """Take in a message, ignoring a late one; say whether the server makes progress, as a greeting alone does not.
 
         Raises:
-            ProtocolError: it is no message, or none that may be sent here.
-            ConnectionLost: the server goes away, or the line changes what it carries.
+            ProtocolError: it is not a valid message of a server's.
+            ConnectionLost: the server is shutting down, or the line corrupts messages.
         """
         message = wire.read_from_server(data)
         if isinstance(message, wire.Welcome):
             self.welcome = message
         elif isinstance(message, wire.GoAway):
-            raise ConnectionLost("the server goes away; another may take its place")
+            raise ConnectionLost("the server is shutting down; another may take its place")
         elif isinstance(message, wire.Refused) and message.code in (wire.Code.CORRUPT, wire.Code.DRAINING):
-            raise ConnectionLost(f"{message.code}: {message.detail}; another line may be better")
+            raise ConnectionLost(f"{message.code}: {message.detail}; a new line may work")
         elif isinstance(message, wire.Refused) and message.code in (wire.Code.VERSION, wire.Code.PROTOCOL):
             self.error = ProtocolError(f"the server refused what was sent: {message.detail}")
         elif (text := self.texts.get(message.sid)) is None:
@@ -109,12 +109,12 @@ class Client:
         return isinstance(message, wire.Verified | wire.Read)
 
     def current(self, text: RemoteText, message: wire.Verified) -> bool:
-        """Say whether an answer is to what was asked last, or follows it: it may be late, or come twice."""
+        """Say whether an answer is the one expected next, neither late nor a duplicate."""
         expected = text.asked is not None or text.burst > 0
         return expected and (message.epoch, message.base) == (text.epoch, text.base)
 
     def _refused(self, text: RemoteText, refusal: wire.Refused, now: float) -> None:
-        """Do what a refusal asks for: wait, open the text again, or give up."""
+        """React to a refusal: wait, open the text again, or give up."""
         if refusal.code is wire.Code.STALE:
             if refusal.epoch >= text.epoch:
                 text.opening = replace(text.opening, epoch=refusal.epoch)
@@ -125,7 +125,7 @@ class Client:
             text.error = ERRORS[refusal.code](refusal.detail)
         elif refusal.code in (wire.Code.OVERLOADED, wire.Code.EXPIRED):
             text.retry, self.turned_away = now + max(refusal.retry_ms, 1) / 1000, refusal.code
-        elif text.opened:  # else the answer to its opening will tell
+        elif text.opened:  # else the answer to `Open` decides
             self._open(text)
 
     def _open(self, text: RemoteText) -> None:

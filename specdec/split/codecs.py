@@ -1,4 +1,4 @@
-"""Features as bytes: whole numbers take a quarter of the room or less, and what is lost costs acceptance alone."""
+"""Features as bytes: integers take a quarter of the room or less, and lost precision only costs acceptance."""
 
 from math import prod
 
@@ -18,7 +18,7 @@ CODECS = (*FLOATS, *INTEGERS)
 
 
 def encode_features(features: Features, codec: str) -> dict[str, Array]:
-    """Write the features of one sequence; none where one of them is not finite."""
+    """Encode the features of one sequence; nothing if any of them is not finite."""
     parts = {part.name: getattr(features, part.name) for part in fields(Features)}
     rows = {name: part[0].detach().cpu() for name, part in parts.items() if part is not None}
     if not all(row.isfinite().all() for row in rows.values()):
@@ -27,10 +27,10 @@ def encode_features(features: Features, codec: str) -> dict[str, Array]:
 
 
 def decode_features(arrays: dict[str, Array], codec: str) -> Features | None:
-    """Read features as those of one sequence; None if there are none.
+    """Decode the features of one sequence; None if there are none.
 
     Raises:
-        ProtocolError: names, sizes or bytes do not fit, or a number is not finite.
+        ProtocolError: names, shapes or sizes are wrong, or a number is not finite.
     """
     names = {part.name for part in fields(Features)}
     if not arrays.keys() <= names:
@@ -41,7 +41,7 @@ def decode_features(arrays: dict[str, Array], codec: str) -> Features | None:
 
 
 def token_bytes(features: Features, codec: str) -> int:
-    """Count the bytes of one token's features."""
+    """Bytes that the features of one token take."""
     parts = [getattr(features, part.name) for part in fields(Features)]
     return sum(_size(tuple(part.shape[2:]), codec) for part in parts if part is not None)
 

@@ -1,4 +1,4 @@
-"""How much a client may ask for."""
+"""How much clients may ask for."""
 
 from attrs import field, frozen
 
@@ -7,10 +7,10 @@ from specdec.bounds import bounds
 
 @frozen
 class Limits:
-    """Most bytes of a message, nodes of a tree, sessions, and so on; seconds for `idle`.
+    """Upper bounds, inclusive: of a message, of a tree's nodes, of all sessions, and of each tenant's.
 
-    Those of a tenant are each for one. A session that is idle for long, or the one that was idle for longest where
-    there is no room for another, is forgotten; its client may have it back by sending its tokens.
+    A session that is idle for `idle` seconds is dropped, and so is the one that was idle for longest where another
+    needs its room; its client can reopen it with its tokens.
     """
 
     message_bytes: int = field(default=2**20, validator=bounds(64))
@@ -21,6 +21,6 @@ class Limits:
     tenant_waiting: int = field(default=64, validator=bounds(1))
     idle: float = field(default=600.0, validator=bounds(0, above=True))
     burst: int = field(default=64, validator=bounds(0))
-    """Most answers that are given without a tree of the client's."""
+    """Answers that may follow one tree before the next one comes."""
     retry: float = field(default=0.1, validator=bounds(0))
-    """Seconds after which a client that was turned away may ask again."""
+    """Seconds after which a client that was turned away should try again."""

@@ -1,7 +1,7 @@
-"""What client and server say to each other: msgpack arrays, of which the first entry tells what kind it is.
+"""The messages of client and server: msgpack arrays whose first entry is the tag of their type.
 
-Fields are only ever appended, with defaults, and no number is used twice; `VERSION` counts what is not compatible.
-Token ids are bytes, four for each, little-endian. A CRC-32 follows each message, little-endian too.
+Fields are only ever appended, with defaults, and tags are never reused; incompatible changes increase `VERSION`.
+Token ids are packed as 4 bytes each, little-endian. Each message is followed by its CRC-32, also little-endian.
 """
 
 from enum import StrEnum
@@ -16,11 +16,11 @@ from specdec.errors import ConnectionLost, ProtocolError
 
 VERSION = 1
 ID = 16
-"""Bytes of a session's id, which is random."""
+"""Bytes of a session's random id."""
 
 
 class Code(StrEnum):
-    """Why something was refused."""
+    """Why a message was refused."""
 
     VERSION = "version"
     PROTOCOL = "protocol"
@@ -43,23 +43,23 @@ class Message(msgspec.Struct, frozen=True, array_like=True, tag=0):
 
 
 class Array(msgspec.Struct, frozen=True, array_like=True):
-    """Numbers of some tokens, coded by the session's codec; the first size counts the tokens."""
+    """Features of consecutive tokens in the session's codec; the first dimension counts the tokens."""
 
     shape: tuple[int, ...]
     data: bytes
 
 
 class Hello(Message, frozen=True, tag=1):
-    """From a client, first of all: the versions that it knows."""
+    """A client's first message: the range of versions that it knows."""
 
     oldest: int
     newest: int
 
 
 class Welcome(Message, frozen=True, tag=2):
-    """The server's answer: the version that was agreed on, what its target is, and what it takes.
+    """The answer to `Hello`: the version to be used, what the target is, and the server's limits.
 
-    `encoders` are the digests of those that it has, `tokenizer` a hash of its vocabulary, `target` of its weights.
+    `encoders` are digests of the server's encoders, `tokenizer` is a hash of the vocabulary, `target` of the weights.
     """
 
     version: int
@@ -76,9 +76,9 @@ class Welcome(Message, frozen=True, tag=2):
 
 
 class Open(Message, frozen=True, tag=3):
-    """Let a sequence join, or continue it from what the client has; said again, it changes nothing.
+    """Open a session, or continue it from the client's tokens; repeating the message changes nothing.
 
-    Of the prompt's features the last `window` are wanted, or all.
+    Features are wanted of the last `window` tokens before the root, which is the last token; None means of all.
     """
 
     sid: bytes
@@ -95,7 +95,7 @@ class Open(Message, frozen=True, tag=3):
 
 
 class Opened(Message, frozen=True, tag=4):
-    """The session is there, in this epoch; `warm` if the target has read it before."""
+    """The session is open in this epoch; `warm` if its tokens need not be read again."""
 
     sid: bytes
     epoch: int
@@ -103,7 +103,7 @@ class Opened(Message, frozen=True, tag=4):
 
 
 class Verify(Message, frozen=True, tag=5):
-    """Verify a tree that follows `base` tokens with this hash: its tokens and, but for the root's, parents."""
+    """Verify a tree after `base` decided tokens with the hash `prefix`; the root has no entry in `parents`."""
 
     sid: bytes
     epoch: int
@@ -113,11 +113,11 @@ class Verify(Message, frozen=True, tag=5):
     parents: bytes
     deadline_ms: int
     burst: int = 0
-    """Most answers that may follow without a tree, until the next one comes."""
+    """Answers that may follow this one before the next tree comes."""
 
 
 class Verified(Message, frozen=True, tag=6):
-    """The tokens that follow `base`, the hash of all then, and the features of the tokens before them."""
+    """The tokens decided after `base`, the hash of the text with them, and features of the tokens just read."""
 
     sid: bytes
     epoch: int
@@ -128,7 +128,7 @@ class Verified(Message, frozen=True, tag=6):
 
 
 class Read(Message, frozen=True, tag=7):
-    """Features of the prompt, of tokens from `start` on; none while it is being read, as a sign of life."""
+    """Features of the prompt from token `start` on; without any, a sign of life while the prompt is read."""
 
     sid: bytes
     epoch: int
@@ -137,14 +137,14 @@ class Read(Message, frozen=True, tag=7):
 
 
 class Close(Message, frozen=True, tag=8):
-    """Let a sequence leave."""
+    """Close a session."""
 
     sid: bytes
     epoch: int
 
 
 class Refused(Message, frozen=True, tag=9):
-    """What was not done, and why; `epoch` is the server's own, `retry_ms` when it may be of use to ask again."""
+    """A message was refused; `epoch` is the server's own, `retry_ms` the milliseconds after which to try again."""
 
     code: Code
     detail: str
@@ -155,7 +155,7 @@ class Refused(Message, frozen=True, tag=9):
 
 
 class GoAway(Message, frozen=True, tag=10):
-    """The server takes nothing new, and ends the connection within this time."""
+    """The server accepts nothing new, and closes the connection after `grace_ms` milliseconds."""
 
     grace_ms: int
 
@@ -170,40 +170,40 @@ T = TypeVar("T")
 
 
 def encode(message: Message) -> bytes:
-    """Write a message."""
+    """Encode a message, with its checksum."""
     return seal(_encode(message))
 
 
 def seal(data: bytes) -> bytes:
-    """Add a checksum: what a line changes would else be another sampling, or another end of a text."""
+    """Append the checksum; the hash of the text does not cover sampling options or end tokens."""
     return data + crc32(data).to_bytes(4, "little")
 
 
 def read_from_client(data: bytes) -> FromClient:
-    """Decode what a client sent.
+    """Decode a client's message.
 
     Raises:
-        ConnectionLost: the line has changed it.
-        ProtocolError: it is no message of a client's.
+        ConnectionLost: its checksum is wrong.
+        ProtocolError: it is not a valid message of a client's.
     """
     return _decode(_from_client, data)
 
 
 def read_from_server(data: bytes) -> FromServer:
-    """Decode what a server sent; raises the same errors."""
+    """Decode a server's message; raises the same errors."""
     return _decode(_from_server, data)
 
 
 def pack_tokens(tokens: list[int]) -> bytes:
-    """Write token ids."""
+    """Encode token ids."""
     return np.asarray(tokens, "<u4").tobytes()
 
 
 def unpack_tokens(data: bytes) -> list[int]:
-    """Read token ids.
+    """Decode token ids.
 
     Raises:
-        ProtocolError: they are cut off.
+        ProtocolError: the length is not a multiple of 4 bytes.
     """
     if len(data) % 4:
         raise ProtocolError(f"expected token ids of 4 bytes each, got {len(data)} bytes")
@@ -212,7 +212,7 @@ def unpack_tokens(data: bytes) -> list[int]:
 
 def _decode(decoder: Decoder[T], data: bytes) -> T:
     if seal(data[:-4]) != data:
-        raise ConnectionLost(f"the line has changed what it carries: {len(data)} bytes do not fit their checksum")
+        raise ConnectionLost(f"the line has corrupted a message: {len(data)} bytes do not fit their checksum")
     try:
         return decoder.decode(data[:-4])
     except (msgspec.DecodeError, ValueError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""The target's side of a split: it takes messages and gives messages, and touches no line, clock or thread."""
+"""The target's side of a split: messages in, messages out, without connections or threads; the clock is given."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -30,12 +30,12 @@ from specdec.vocabulary import vocabulary_hash
 class Server:
     """Serves sessions of any number of clients on one target.
 
-    `receive` takes in what a client sent and never raises for what is in it; `tick` makes one pass over the trees that
-    wait and one over a chunk of prompts. `encoders` are what may run beside the target, by digest: the server's own,
-    never a client's. The tokens are the clients' to keep: what is here is a cache, and may be forgotten at any time.
+    `receive` takes in a message and never raises, whatever is in it; `tick` makes one pass over the waiting trees and
+    one over a chunk of the prompts. `encoders` are the server's own, by digest; a client only names one. Sessions are a
+    cache and may be dropped at any time, because the clients keep their tokens.
 
     Raises:
-        OptionError: the target decides by another rule than `match`.
+        OptionError: the target's rule is not `match`.
     """
 
     sessions: Sessions
@@ -44,7 +44,7 @@ class Server:
     end_tokens: tuple[int, ...] = ()
     tokenizer: str = ""
     target: str = ""
-    """Hashes of the vocabulary and of the weights."""
+    """Hashes of the vocabulary (`tokenizer`) and of the weights (`target`)."""
     limits: Limits = field(factory=Limits)
     chunk: int = CHUNK
     store: Store = field(init=False)
@@ -66,15 +66,15 @@ class Server:
         return cls(target.sessions, encoders=encoders, end_tokens=target.end_tokens, **options)
 
     def connect(self, connection: Connection) -> None:
-        """Take in a new line."""
+        """Register a new line."""
         self.connections[connection] = None
 
     def disconnect(self, connection: Connection) -> None:
-        """Forget a line; its sessions stay for when the client is back."""
+        """Forget a line; its sessions stay for the client's return."""
         self.connections.pop(connection, None)
 
     def receive(self, connection: Connection, data: bytes) -> None:
-        """Take in one message; what is wrong with it is told to the client, and changes nothing."""
+        """Take in one message; an invalid one is refused, and changes nothing."""
         try:
             if len(data) > self.limits.message_bytes:
                 raise ProtocolError(f"expected at most {self.limits.message_bytes} bytes, got {len(data)}")
@@ -87,11 +87,11 @@ class Server:
             self.send(connection, wire.Refused(code, str(error)))
 
     def tick(self) -> bool:
-        """Take one turn; say whether there was anything to do."""
+        """Take one turn; say whether there was any work."""
         return take_turn(self)
 
     def drain(self, grace: float) -> None:
-        """Take nothing new from now on; what waits is still done."""
+        """Accept nothing new from now on; what waits is still done. `grace`, in seconds, is told to clients."""
         self.draining = True
         for connection in self.connections:
             self.send(connection, wire.GoAway(round(1000 * grace)))
@@ -102,7 +102,7 @@ class Server:
         return any(one.busy or (one.backlog and one.connection in self.connections) for one in self.store)
 
     def send(self, connection: Connection | None, message: wire.Message) -> None:
-        """Send a message, if the line that it is for is still there."""
+        """Send a message, if its line is still there."""
         if connection is not None and connection in self.connections:
             connection.send(wire.encode(message))
 
@@ -132,18 +132,18 @@ class Server:
         self.send(connection, wire.Welcome(wire.VERSION, CODECS, *sizes, tuple(self.encoders), *most, self.target))
 
     def _open(self, connection: Connection, message: wire.Open, record: Record | None) -> None:
-        """Let a session join; or let one continue, if it is where the client says or one answer further on."""
+        """Open a session, or continue one that is at the client's text or at an answer that the client lacks."""
         tokens = wire.unpack_tokens(message.tokens)
         warm = record is not None and (record.epoch == message.epoch or _continues(record, message, tokens))
         if record is None or not warm:
             if not self._join(connection, message, tokens):
                 return
-        elif message.epoch != record.epoch:  # else it was said again
+        elif message.epoch != record.epoch:  # else it is a repetition
             record.move(connection, message, self.clock())
         self.send(connection, wire.Opened(message.sid, message.epoch, warm))
 
     def _join(self, connection: Connection, message: wire.Open, tokens: list[int]) -> bool:
-        """Open a session in place of one of the same name; say whether there was nothing against it."""
+        """Open a session in place of one of the same id; say whether that succeeded."""
         key = connection.tenant, message.sid
         self.store.forget([key] if key in self.store.records else [])
         if self.draining or not self.store.make_room(connection.tenant, len(tokens)):
@@ -161,14 +161,14 @@ class Server:
         return True
 
     def _verify(self, connection: Connection, message: wire.Verify, record: Record | None) -> None:
-        """Have a tree wait for the next pass, if it is new and follows what is decided."""
+        """Have a tree wait for the next pass, if it is new and follows the decided text."""
         about = message.sid, message.epoch, message.base
         if record is None or message.epoch > record.epoch:
             self.send(connection, wire.Refused(wire.Code.UNKNOWN, "expected it to be opened first", *about))
             return
         answered = record.since(message.base)
         for answer in answered:
-            if answer.epoch < record.epoch or not message.burst:  # else it is on the way
+            if answer.epoch < record.epoch or not message.burst:  # else it is already on its way
                 self.send(connection, replace(answer, epoch=record.epoch))
         record.answers = [replace(answer, epoch=record.epoch) for answer in record.answers]
         if (answered or self.in_flight(record, message)) and not message.burst:
@@ -206,25 +206,25 @@ class Server:
         return Needs(message.hidden_states, message.keys_values, encoder, message.only_last)
 
     def may_continue(self, record: Record, tokens: Sequence[int]) -> bool:
-        """Say whether a session may continue without a tree, now that these tokens were decided."""
+        """Say whether a session may continue without a tree after these tokens."""
         most, heard = self.sessions.engine.max_length, record.connection in self.connections and not self.draining
         return heard and (most is None or record.base < most) and not {*tokens} & {*self.end_tokens}
 
     def stale(self, record: Record, connection: Connection, epoch: int) -> bool:
-        """Say whether a message is from before the session was opened last, or by a line that knows no newer epoch."""
+        """Say whether a message has an old epoch, or the current one on a line other than the session's."""
         return epoch < record.epoch or (epoch == record.epoch and connection is not record.connection)
 
     def in_flight(self, record: Record, message: wire.Verify) -> bool:
-        """Say whether this step waits already: it is not to be computed twice."""
+        """Say whether this step is waiting already, and so must not be queued again."""
         return record.waiting is not None and record.waiting.message.base == message.base
 
     def follows(self, record: Record, message: wire.Verify) -> bool:
-        """Say whether client and server mean the same text."""
+        """Say whether a tree follows the text as the server has it."""
         return record.base == message.base and record.hash.digest == message.prefix
 
 
 def _continues(record: Record, message: wire.Open, tokens: list[int]) -> bool:
-    """Say whether a session is what a client wants to continue: where it is, or where it was before its last answer."""
+    """Say whether a session has the options of an `Open`, and its text so far or before one of the kept answers."""
     same = replace(record.opened, epoch=message.epoch, tokens=message.tokens, window=message.window) == message
     decided, lengths = record.session.prefix.tokens, {record.base, *(answer.base for answer in record.answers)}
     return same and len(tokens) in lengths and decided[: len(tokens)] == tokens

@@ -1,4 +1,4 @@
-"""The sessions that a server holds: a cache, within limits for each tenant and for all."""
+"""A server's cache of sessions, within limits for each tenant and in total."""
 
 from collections.abc import Iterable, Iterator
 
@@ -11,7 +11,7 @@ from specdec.target.sessions import Sessions
 
 @define(eq=False)
 class Store:
-    """Records of sessions by tenant and id: to another tenant, a session does not exist."""
+    """Records of sessions by tenant and id, so that no tenant finds another's."""
 
     sessions: Sessions
     limits: Limits
@@ -28,15 +28,15 @@ class Store:
         return [record for (owner, _), record in self.records.items() if owner == tenant]
 
     def waiting(self, tenant: str) -> int:
-        """Count a tenant's trees that wait."""
+        """Count a tenant's waiting trees."""
         return sum(record.waiting is not None for record in self.of(tenant))
 
     def forget(self, keys: Iterable[Key]) -> None:
-        """Close sessions, and free what they hold."""
+        """Drop sessions, and free their slots."""
         self.sessions.close(*[self.records.pop(key).session for key in list(keys)])
 
     def forget_idle(self, now: float) -> None:
-        """Forget the sessions that nobody has used for long, and some where a tenant's have grown beyond its tokens."""
+        """Drop sessions that were idle for too long, and some of a tenant that holds too many tokens."""
         late = now - self.limits.idle
         self.forget([key for key, record in self.records.items() if record.used < late and not record.busy])
         for tenant in dict.fromkeys(tenant for tenant, _ in self.records):
@@ -45,14 +45,14 @@ class Store:
                     break
 
     def make_room(self, tenant: str, tokens: int) -> bool:
-        """Make room for a session of so many tokens, if need be by forgetting those that were idle for longest."""
+        """Make room for a session of so many tokens by dropping idle ones; say whether there is room."""
         while self._full(self.of(tenant), tokens) or len(self) >= self.limits.sessions:
             if not self._forget_one(tenant if self._full(self.of(tenant), tokens) else None):
                 return False
         return True
 
     def _forget_one(self, tenant: str | None) -> bool:
-        """Forget the session that was idle for longest, of a tenant or of all; say whether there was one."""
+        """Drop the session that was idle for longest, of a tenant or of all; say whether there was one."""
         idle = [key for key, one in self.records.items() if not one.busy and tenant in (None, key[0])]
         self.forget(sorted(idle, key=lambda key: self.records[key].used)[:1])
         return bool(idle)

@@ -1,4 +1,4 @@
-"""A text of which the target is elsewhere, as its client knows it."""
+"""A text whose target is on a server, as its client knows it."""
 
 from attrs import define, field, frozen
 from msgspec.structs import replace
@@ -14,7 +14,7 @@ from specdec.tree import Tree
 
 @frozen(eq=False)
 class Part:
-    """Features of some tokens from `start` on, as they are and as they came."""
+    """Features from token `start` on, decoded and as received."""
 
     start: int
     features: Features
@@ -23,25 +23,25 @@ class Part:
 
 @define(eq=False)
 class RemoteText:
-    """The decided tokens, which are the client's to keep, what was asked of the server, and what it answered.
+    """The decided tokens, which the client keeps, with the request to the server and its answers.
 
-    `known` has bit n where features of token n came, or are not wanted.
+    Bit n of `known` is set if the features of token n were received, or are not wanted.
     """
 
     opening: Open
     tokens: list[int]
     known: int = 0
     opened: bool = False
-    """Whether the server has it, by the line that there is now."""
+    """Whether the server has confirmed the session on the current line."""
     burst: int = 0
-    """How many answers the server may give after the one that was asked for."""
+    """Answers that the server may give beyond the one asked for."""
     asked: Verify | None = None
     answered: list[int] = field(factory=list)
-    """What the server decided, and nobody has taken yet."""
+    """Decided tokens that were not yet taken by `take`."""
     parts: list[Part] = field(factory=list)
-    """Features that came, and that nobody has taken yet."""
+    """Received features that were not yet taken."""
     retry: float | None = None
-    """When to ask again, after having been turned away."""
+    """When to ask again after being turned away, on the client's clock."""
     error: SpecdecError | None = None
     _hash: PrefixHash = field(init=False)
 
@@ -50,16 +50,16 @@ class RemoteText:
 
     @property
     def sid(self) -> bytes:
-        """Its id."""
+        """The session's id."""
         return self.opening.sid
 
     @property
     def epoch(self) -> int:
-        """How often it was opened."""
+        """How often the session was opened."""
         return self.opening.epoch
 
     def open(self) -> Open:
-        """Say what opens it, or opens it again: all that the server need know."""
+        """Make the next `Open`: all that the server needs to open the session, or to open it again."""
         tokens = self.tokens + self.answered
         unknown = ~self.known & ((1 << len(tokens) - 1) - 1)
         window = len(tokens) - 1 - ((unknown & -unknown).bit_length() - 1) if unknown else 0
@@ -68,7 +68,7 @@ class RemoteText:
         return self.opening
 
     def ask(self, tree: Tree, deadline: float) -> None:
-        """Have this tree verified, within so many seconds."""
+        """Have this tree verified, within `deadline` seconds."""
         tokens, parents = pack_tree(tree)
         about, wait = (self.sid, self.epoch, len(self.tokens), self._hash.digest), round(1000 * deadline)
         self.asked = Verify(*about, tokens, parents, wait, self.burst)
@@ -76,14 +76,14 @@ class RemoteText:
 
     @property
     def base(self) -> int:
-        """How many tokens are decided."""
+        """The number of decided tokens, taken or not."""
         return len(self.tokens) + len(self.answered)
 
     def take_answer(self, message: Verified) -> bool:
-        """Take in an answer; say whether the server means the same text.
+        """Take in an answer; say whether the server's text is the same.
 
         Raises:
-            ProtocolError: its features are none.
+            ProtocolError: its features are invalid.
         """
         tokens = unpack_tokens(message.tokens)
         if not tokens or message.prefix != self._hash.after(self.answered + tokens):
@@ -93,15 +93,15 @@ class RemoteText:
         return True
 
     def learn(self, start: int, arrays: dict[str, Array]) -> None:
-        """Take in features of tokens from `start` on.
+        """Take in features from token `start` on.
 
         Raises:
-            ProtocolError: they are none, or of tokens that the text does not have.
+            ProtocolError: they are invalid, or of tokens that the text does not have.
         """
         self._learn(arrays, len(self.tokens), start)
 
     def _learn(self, arrays: dict[str, Array], length: int, start: int | None = None) -> None:
-        """Take in features of tokens from `start` on, else of the last but one of so many."""
+        """Take in features from token `start` on, by default up to the last but one of `length` tokens."""
         features = decode_features(arrays, self.opening.codec)
         if features is None:
             return
@@ -112,7 +112,7 @@ class RemoteText:
         self.known |= ((1 << features.count) - 1) << start
 
     def take(self) -> list[int]:
-        """Append what was answered, and give it."""
+        """Append the answered tokens to the text, and return them."""
         tokens, self.answered = self.answered, []
         self.append(tokens)
         return tokens

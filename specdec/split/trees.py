@@ -1,4 +1,4 @@
-"""Trees as they are sent: tokens and parents; all else follows from them."""
+"""Trees on the wire: tokens and parents, from which all else follows."""
 
 import numpy as np
 
@@ -7,20 +7,20 @@ from specdec.split.messages import Verify, pack_tokens, unpack_tokens
 from specdec.tree import Tree
 
 NARROW = 256
-"""Nodes of a tree up to which a parent is one byte, and two above."""
+"""Up to this many nodes a parent takes one byte, beyond them two."""
 
 
 def pack_tree(tree: Tree) -> tuple[bytes, bytes]:
-    """Write tokens, and the parents of all nodes but the root."""
+    """Encode a tree's tokens, and the parents of all nodes but the root."""
     kind = "<u1" if len(tree) <= NARROW else "<u2"
     return pack_tokens(tree.tokens), np.asarray(tree.parents[1:], kind).tobytes()
 
 
 def unpack_tree(message: Verify, most: int) -> Tree:
-    """Read a tree of at most so many nodes, each of them placed.
+    """Decode a tree of at most `most` nodes, all of them placed.
 
     Raises:
-        ProtocolError: it is empty, too large, or a node does not come after its parent.
+        ProtocolError: it is empty or too large, or a node does not come after its parent.
     """
     count = len(message.tokens) // 4
     width = 1 if count <= NARROW else 2

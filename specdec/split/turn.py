@@ -1,4 +1,4 @@
-"""A server's turn: one pass over the trees that wait, one over a chunk of prompts, and some features of these."""
+"""A server's turn: a pass over the waiting trees, one over a chunk of the prompts, and features of prompts."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from specdec.split.server import Server
 
 PART = 2**15
-"""Bytes of a prompt's features that are sent at a time, about: more would keep answers waiting on a slow line."""
+"""Approximate bytes of a prompt's features in one message; larger ones would delay answers on a slow line."""
 
 
 def take_turn(server: "Server") -> bool:
-    """Take one turn; say whether there was anything to do."""
+    """Take one turn; say whether there was any work."""
     now = server.clock()
     verified, read = _verify(server, now), _read(server, [one for one in server.store if one.session.unread])
     sent = [_send_backlog(server, record) for record in server.store]
@@ -30,7 +30,7 @@ def take_turn(server: "Server") -> bool:
 
 
 def _verify(server: "Server", now: float) -> bool:
-    """Verify the trees that wait, but for those that come too late; prompts are read first."""
+    """Verify the waiting trees whose prompts are read, and refuse those whose time is over."""
     ready = list[tuple[Record, Waiting]]()
     for record, waiting in [(one, one.waiting) for one in server.store if one.waiting is not None]:
         if record.session.unread:
@@ -45,7 +45,7 @@ def _verify(server: "Server", now: float) -> bool:
 
 
 def _pass(server: "Server", ready: Sequence[tuple[Record, Waiting]]) -> None:
-    """Verify trees in one pass; if it fails, each by itself, so that none is hurt by another."""
+    """Verify trees in one pass, or if that fails each in its own, so that only the cause fails."""
     try:
         decisions = server.sessions.verify([record.session for record, _ in ready], [one.tree for _, one in ready])
     except Exception as error:
@@ -60,12 +60,12 @@ def _pass(server: "Server", ready: Sequence[tuple[Record, Waiting]]) -> None:
             if isinstance(decision, Exception):
                 raise decision
             _answer(server, record, waiting, decision)
-        except Exception as error:  # an encoder's, too
+        except Exception as error:  # or an error of an encoder's
             _fail(server, record, error)
 
 
 def _answer(server: "Server", record: Record, waiting: Waiting, decision: Decision) -> None:
-    """Send what was decided, and keep the answer until the next one."""
+    """Send the decided tokens, keep the answer for repetitions, and continue a burst."""
     message, read = waiting.message, server.sessions.features([decision])
     features = {} if read is None else encode_features(read, record.opened.codec)
     record.hash.add(decision.tokens)
@@ -83,13 +83,13 @@ def _fail(server: "Server", record: Record, error: Exception) -> None:
 
 def _refuse(server: "Server", record: Record, code: Code, detail: str) -> None:
     waiting, record.waiting = record.waiting, None
-    if waiting is not None and not waiting.burst:  # else nobody asked for it
+    if waiting is not None and not waiting.burst:  # else the client did not ask for it
         message = waiting.message
         server.send(record.connection, Refused(code, detail, message.sid, record.epoch, message.base))
 
 
 def _read(server: "Server", unread: Sequence[Record]) -> bool:
-    """Read a chunk of these prompts, if that fails of each by itself; of those read to the end, features are ready."""
+    """Read a chunk of these prompts, or if that fails of each in its own pass; queue features of finished ones."""
     records = {record.session: record for record in unread}
     try:
         for decision in server.sessions.read(list(records), server.chunk):
@@ -112,14 +112,14 @@ def _read(server: "Server", unread: Sequence[Record]) -> bool:
 
 
 def _keep(record: Record, features: Features, end: int) -> None:
-    """Keep features of tokens up to `end`, those that are wanted."""
+    """Keep the wanted ones of these features, whose last token is before `end`."""
     start = end - features.count
     skipped = max(record.first_wanted - start, 0)
     record.read.append((start + skipped, features.part(skipped, features.count)))
 
 
 def _fill_backlog(record: Record) -> None:
-    """Cut the prompt's features into parts, the last tokens first: these tell the drafter most."""
+    """Cut the prompt's features into parts, the last tokens' first, which help the drafter most."""
     while record.read:
         start, features = record.read.pop()
         size = max(PART // token_bytes(features, record.opened.codec), 1)
@@ -129,7 +129,7 @@ def _fill_backlog(record: Record) -> None:
 
 
 def _send_backlog(server: "Server", record: Record) -> bool:
-    """Send one part of a prompt's features, so that answers never wait for many."""
+    """Send one part of a prompt's features; more at a time would delay answers."""
     if not record.backlog or record.connection not in server.connections:
         return False
     start, features = record.backlog.popleft()

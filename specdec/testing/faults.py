@@ -1,4 +1,4 @@
-"""A proxy that does to lines what networks do: it delays, cuts, swallows, corrupts and refuses."""
+"""A TCP proxy that injects network faults: delay, cuts, silence, corruption and refused connections."""
 
 import asyncio
 import socket
@@ -14,15 +14,15 @@ from typing import Concatenate, ParamSpec
 from attrs import define, field
 
 SLICE = 1400
-"""Bytes that are delayed together, about those of a packet."""
+"""Bytes that are delayed together, about a packet's."""
 P = ParamSpec("P")
 BY_RST = b"\1\0\0\0\0\0\0\0"
-"""The option of a socket whose end is told by RST in place of FIN."""
+"""The value of SO_LINGER with which a socket is closed by RST instead of FIN."""
 
 
 @define(eq=False)
 class Way:
-    """One direction of all lines: its pace, the bytes that came so far, the next cut, and the bits to be flipped."""
+    """One direction of all lines: its speed, the bytes so far, and where to cut (`end`) and which bits to flip."""
 
     random: Random
     latency: float = 0.0
@@ -35,14 +35,14 @@ class Way:
     _last: float = 0.0
 
     def due(self, size: int, now: float) -> float:
-        """Say when so many bytes arrive: after those that were sent earlier."""
+        """The time at which `size` bytes sent at `now` arrive, after all that were sent before."""
         self._free = max(self._free, now) + size / self.rate
         delay = max(self.latency + self.random.uniform(-1, 1) * self.jitter, 0.0)
         self._last = max(nextafter(self._last, inf), self._free + delay)
         return self._last
 
     def spoil(self, data: bytes) -> bytes:
-        """Flip bits, and give what comes before the cut."""
+        """Flip bits that are due, and return the bytes before the cut."""
         start, left = self.count, bytearray(data)
         if self.end < start + len(data):
             del left[int(self.end) - start :]
@@ -55,14 +55,14 @@ class Way:
 
 @define(eq=False)
 class Line:
-    """The ends of a line; a dead one carries nothing more, not even its end, until it is over."""
+    """The two ends of a connection; a `dead` one carries nothing more, not even its own closing, until it is `over`."""
 
     ends: tuple[asyncio.StreamWriter, ...]
     dead: bool = False
     over: asyncio.Event = field(factory=asyncio.Event)
 
     def cut(self, reset: bool = False) -> None:
-        """End it on both sides, by FIN or by RST."""
+        """Close both ends, by FIN or by RST."""
         self.dead = True
         self.over.set()
         for end in self.ends:
@@ -73,7 +73,7 @@ class Line:
 
 
 def _arranged(method: Callable[Concatenate["FaultProxy", P], None]) -> Callable[Concatenate["FaultProxy", P], None]:
-    """Have the proxy's thread do something, and wait for it."""
+    """Run a method in the proxy's thread, and wait for it."""
 
     @wraps(method)
     def arrange(proxy: "FaultProxy", /, *values: P.args, **options: P.kwargs) -> None:
@@ -86,11 +86,11 @@ def _arranged(method: Callable[Concatenate["FaultProxy", P], None]) -> Callable[
 
 
 class FaultProxy:
-    """Stands between clients and the server at `target`, a host and a port, which may change for lines to come.
+    """Stands between clients and the server at `target`, a host and a port; a new target is for new connections.
 
-    It works while it is used in `with`, in a thread of its own; what a method arranges is in force when it returns.
-    Places are counted from then on, in bytes that all lines carry in a direction: `up` to the server, `down` from it.
-    `struck` is set once a line was cut or a bit flipped at such a place. All chance comes from the seed.
+    It runs inside `with`, in a thread of its own. A method's fault is in force once the method returns; positions are
+    counted from then on, in bytes of all connections in one direction: `up` to the server, `down` from it. `struck` is
+    set once a connection was cut, or a bit flipped, at such a position. The seed determines the jitter.
     """
 
     def __init__(self, target: tuple[str, int], *, seed: int = 0) -> None:
@@ -116,44 +116,44 @@ class FaultProxy:
 
     @_arranged
     def delay(self, latency: float = 0.0, jitter: float = 0.0, rate: float = inf) -> None:
-        """Let bytes take `latency` seconds each way, plus or minus up to `jitter`, and at most `rate` a second pass."""
+        """Delay each way by `latency` seconds, plus or minus up to `jitter`, and pass at most `rate` bytes a second."""
         for way in (self.up, self.down):
             way.latency, way.jitter, way.rate = latency, jitter, rate
 
     @_arranged
     def cut(self, *, reset: bool = False) -> None:
-        """Cut all lines that there are, by FIN or by RST."""
+        """Cut all open connections, by FIN or by RST."""
         for line in [*self.lines]:
             line.cut(reset)
 
     @_arranged
     def cut_after(self, *, up: int | None = None, down: int | None = None, reset: bool = False) -> None:
-        """Cut a line once, after so many bytes, which still arrive."""
+        """Cut a connection once, after so many bytes, which still arrive."""
         self._resets = reset
         for way, size in ((self.up, up), (self.down, down)):
             way.end = inf if size is None else way.count + size
 
     @_arranged
     def corrupt(self, *, up: Iterable[int] = (), down: Iterable[int] = ()) -> None:
-        """Flip bits once: bit 8n is the lowest one of byte n."""
+        """Flip bits once; bit 8n is the least significant one of byte n."""
         for way, bits in ((self.up, up), (self.down, down)):
             way.flips = {8 * way.count + bit for bit in bits}
 
     @_arranged
     def swallow(self) -> None:
-        """Take all that is sent and carry nothing: lines that there are for good, and new ones until `heal`."""
+        """Accept all bytes and pass on none: on open connections for good, on new ones until `heal`."""
         self._swallows = True
         for line in self.lines:
             line.dead = True
 
     @_arranged
     def refuse(self) -> None:
-        """Let no line be made until `heal`."""
+        """Reset all new connections until `heal`."""
         self._refuses = True
 
     @_arranged
     def heal(self) -> None:
-        """Let lines from now on be as good as any."""
+        """End all faults for new connections."""
         self._swallows = self._refuses = False
         for way in (self.up, self.down):
             way.latency, way.jitter, way.rate, way.end = 0.0, 0.0, inf, inf
@@ -188,7 +188,7 @@ class FaultProxy:
         line.cut(self._refuses)
 
     async def _carry(self, line: Line, way: Way, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Carry one direction of a line until it ends, and then its end."""
+        """Carry one direction of a connection, and at last its closing."""
         with suppress(OSError):
             while data := await reader.read(SLICE):
                 self._loop.call_at(way.due(len(data), self._loop.time()), self._deliver, line, way, writer, data)

@@ -1,4 +1,4 @@
-"""Lines whose traffic is counted."""
+"""Counting a transport's traffic."""
 
 from attrs import define, evolve
 
@@ -7,10 +7,9 @@ from specdec.interfaces import Transport
 
 @define
 class Traffic:
-    """What was sent and received, in bytes of whole messages, without what carries them.
+    """Bytes of whole messages sent and received, without the transport's own framing.
 
-    A round trip is a message that was received after one was sent: what is sent together, or comes together, counts
-    once.
+    A round trip is a message received after one was sent: messages sent together, or received together, count once.
     """
 
     bytes_up: int = 0
@@ -30,11 +29,11 @@ class Traffic:
         self._asked = False
 
     def copy(self) -> "Traffic":
-        """Give the counts as they are now."""
+        """Copy the counts as they are now."""
         return evolve(self)
 
     def since(self, before: "Traffic") -> "Traffic":
-        """Give what was counted since a copy was made."""
+        """The counts since a copy was made."""
         up, down = self.bytes_up - before.bytes_up, self.bytes_down - before.bytes_down
         return Traffic(up, down, self.round_trips - before.round_trips)
 

@@ -11,7 +11,7 @@ from specdec.interfaces import Transport
 
 @define(eq=False)
 class _Pipe:
-    """What two ends share: whether it is whole, and who waits for news."""
+    """What both ends share: whether the pipe is open, and the condition that receivers wait on."""
 
     news: Condition = field(factory=Condition)
     whole: bool = True

@@ -11,7 +11,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from specdec import Decoder, Sampling, Stop, Target, Transport, load_drafter
-from specdec.cli import reach, screen
+from specdec.cli import remote_target, screen
 from specdec.cli.main import app
 from specdec.plugins import Entry, Plugins, plugins
 from specdec.remote import Remote
@@ -71,8 +71,8 @@ def lines(server, monkeypatch):
     made = Flaky(server)
     entry = Entry("transport", "wire", lambda address: made.connect(), "tests")
     monkeypatch.setitem(plugins()._entries, ("transport", "wire"), entry)
-    monkeypatch.setattr(reach, "Dialer", lambda connect: connect)
-    monkeypatch.setattr(reach, "Remote", partial(Remote, clock=made.clock, sleep=made.sleep))
+    monkeypatch.setattr(remote_target, "Dialer", lambda connect: connect)
+    monkeypatch.setattr(remote_target, "Remote", partial(Remote, clock=made.clock, sleep=made.sleep))
     return made
 
 
@@ -96,7 +96,7 @@ def test_after_a_cut_the_text_is_verified_and_the_line_s_state_is_told(lines, pl
     ]
     again = re.search(r"connected again, (\d+) tokens taken back", result.stderr)
     assert again is not None
-    assert re.search(rf"\d+ tokens said alone; {again[1]} tokens taken back; ", result.stderr)
+    assert re.search(rf"\d+ tokens drafted alone; {again[1]} tokens taken back; ", result.stderr)
     assert figures["text"] == plain
     assert figures["alone"] > figures["retracted"] > 0 == figures["unverified"]
 
@@ -227,7 +227,7 @@ def test_what_means_nothing_is_one_line(args, message):
 
 
 def test_a_transport_that_is_not_installed_is_said_how_to_get(monkeypatch):
-    monkeypatch.setattr(reach, "plugins", lambda: Plugins(group="none"))
+    monkeypatch.setattr(remote_target, "plugins", lambda: Plugins(group="none"))
     result = CliRunner().invoke(app, ["generate", "a", "--remote", "ws://a"], prog_name="specdec")
 
     assert result.exit_code == 2

@@ -81,7 +81,7 @@ def test_what_is_said_alone(bench, draft, tmp_path):
         (["--split", "--links", "5g,6g"], "a link of wifi, cities, 5g, 4g, weak, got '6g'"),
         (["--split", "--links", "4g", "--real", "5g"], "--real to be one of the links 4g, got 5g"),
         (["--split", "--temperature", "0,1"], "one temperature with --split, got 0,1"),
-        (["--split", "--drafters", "hf"], "drafters that can be elsewhere than their target, got 'hf'"),
+        (["--split", "--drafters", "hf"], "drafters that can run apart from their target, got 'hf'"),
         (["--split", "--pass-ms", "0"], "pass_ms above 0, got 0"),
     ],
 )

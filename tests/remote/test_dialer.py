@@ -62,3 +62,22 @@ def test_a_line_that_nobody_waits_for_any_more_is_closed() -> None:
 
     with pytest.raises(ConnectionLost):
         far.receive(60.0)
+
+
+def test_while_there_is_no_line_it_is_known_why_there_was_none() -> None:
+    """A certificate that is not trusted, say, is not hidden by the next attempt."""
+    calls, over = list[None](), Event()
+
+    def connect() -> Transport:
+        calls.append(None)
+        if len(calls) > 1:
+            over.wait()
+        raise ConnectionLost("the certificate is not trusted")
+
+    dialer = Dialer(connect, moment=60.0)
+    with pytest.raises(ConnectionLost, match="not trusted"):
+        dialer()
+    dialer.moment = 0.0
+    with pytest.raises(ConnectionLost, match="not trusted"):
+        dialer()
+    over.set()

@@ -1,5 +1,7 @@
 """What a client knows outlives it, wherever it was stopped."""
 
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from random import Random
@@ -173,3 +175,23 @@ def test_what_was_said_after_the_end_of_a_text_is_not_said_again(zoo: Target, he
             reader.tokens[len(reader.tokens) - step.retracted[number] :] = step.tokens[number]
 
     assert tuple(tuple(reader.tokens) for reader in readers) == wanted
+
+
+HOLD = "import os, sys; os.lockf(os.open(sys.argv[1], os.O_RDWR), os.F_TLOCK, 0); print(flush=True); input()"
+
+
+def test_two_processes_do_not_write_the_same(tmp_path: Path) -> None:
+    """Records of both would make a text with a hole in it; once the first has ended, the second may."""
+    path = tmp_path / "journal"
+    mine = Journal(path)
+    other = [sys.executable, "-c", HOLD, str(path)]
+    assert "BlockingIOError" in subprocess.run(other, input="", capture_output=True, text=True).stderr
+    mine.close()
+
+    with subprocess.Popen(other, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        with pytest.raises(OptionError, match="no other process writes"):
+            Journal(path)
+        holder.communicate(b"\n")
+    Journal(path).close()

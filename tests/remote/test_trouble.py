@@ -11,8 +11,8 @@ import attrs
 import pytest
 
 from specdec import Decoder, Drafter, Sampling, Stop, Target, TreePolicy, load_drafter
-from specdec.cli.reach import reach_here
 from specdec.cli.remote import RemoteOptions
+from specdec.cli.remote_target import connect_here
 from specdec.context import Context
 from specdec.drafters import NoDrafter
 from specdec.errors import (
@@ -262,7 +262,7 @@ def test_a_host_that_was_closed_leaves_no_lines() -> None:
 
 def test_the_command_samples_as_the_target_says_of_itself() -> None:
     target = Target(TARGET.sessions.engine.model)
-    verifier = reach_here(RemoteOptions("local:"), target, load_drafter("ngram")).verifier
+    verifier = connect_here(RemoteOptions("local:"), target, load_drafter("ngram")).verifier
 
     assert verifier.generation_config is target.generation_config is not None
     assert verifier.view().generation_config is target.generation_config

@@ -1,4 +1,4 @@
-"""gRPC as a transport: what listens on the server, and the stream by which clients come."""
+"""gRPC as a transport: the server's listener, and the client's stream."""
 
 from specdec_grpc.listener import Listener
 from specdec_grpc.stream import Stream

@@ -1,4 +1,4 @@
-"""Messages between two threads, within bounds: what waits in a line's two directions."""
+"""A bounded, closable queue of messages between two threads."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -9,12 +9,12 @@ from attrs import define, field
 from specdec.errors import ConnectionLost, TimedOut
 
 WAITING = 2**24
-"""Bytes that wait before whoever puts must wait, too."""
+"""Bytes in a box beyond which it is full."""
 
 
 @define(eq=False)
 class Box:
-    """A queue of messages that can be closed; what was put before may still be taken then."""
+    """A queue of messages; once it is closed, messages put before can still be taken."""
 
     _messages: deque[bytes] = field(factory=deque, init=False)
     _news: Condition = field(factory=Condition, init=False)
@@ -22,7 +22,7 @@ class Box:
     _closed: str = field(default="", init=False)
 
     def put(self, message: bytes) -> None:
-        """Add a message, as soon as there is room.
+        """Add a message, waiting while the box is full.
 
         Raises:
             ConnectionLost: the box is closed.
@@ -32,7 +32,7 @@ class Box:
             self._add(message)
 
     def offer(self, message: bytes) -> None:
-        """Add a message without waiting; a box that is full is closed, for nobody takes out of it.
+        """Add a message without waiting; a full box is closed, because its reader has stopped.
 
         Raises:
             ConnectionLost: the box is closed.
@@ -47,7 +47,7 @@ class Box:
 
         Raises:
             TimedOut: none came within `timeout` seconds.
-            ConnectionLost: the box is closed, and there is nothing left in it.
+            ConnectionLost: the box is closed and empty.
         """
         with self._news:
             self._news.wait_for(lambda: self._messages or self._closed, timeout)
@@ -60,7 +60,7 @@ class Box:
             return message
 
     def close(self, reason: str) -> None:
-        """Take nothing more; the first reason counts."""
+        """Accept no more messages; the first `reason` is the one that later errors give."""
         with self._news:
             self._closed = self._closed or reason
             self._news.notify_all()

@@ -1,4 +1,4 @@
-"""The server's side: streams from a port to a host."""
+"""The server's side: a port whose streams reach a host."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,15 +17,15 @@ from specdec_grpc.pem import read_pem
 from specdec_grpc.wire import ADMITTED, ALIVE, METHOD, SERVICE, sizes, unchanged
 
 OPTIONS = (*ALIVE, ("grpc.so_reuseport", 0), ("grpc.http2.max_ping_strikes", 0))
-"""A port is of one server, and clients may look as often as they like whether it is there."""
+"""Servers do not share a port, and clients may ping as often as they like."""
 ANYONE: Admit = Tenants().find
 
 
 class Listener:
-    """Listens at a port, and carries the messages of each stream to a host and back.
+    """Listens at a port, and carries messages between its streams and a host.
 
-    Each stream has a thread that reads and one that writes, rather than tasks of `grpc.aio`, which leaks where a read
-    is cancelled: a thread's read ends when its stream does.
+    Each stream has a reading and a writing thread, rather than tasks of `grpc.aio`, which leaks memory when a read is
+    cancelled; the read of a thread ends with its stream.
     """
 
     def __init__(
@@ -36,14 +36,14 @@ class Listener:
         credentials: Any = None,
         streams: int = 256,
     ) -> None:
-        """Listen at `HOST:PORT`; port 0 is a free one, and `port` says which.
+        """Listen at `HOST:PORT`; port 0 is any free one, which `port` then names.
 
-        `admit` is given what a client says as its authorization, `Bearer TOKEN` or None, and gives its tenant, or None
-        if it may not come, as `Tenants.find` does; by default anyone may. `credentials` are those of
-        `grpc.ssl_server_credentials`, without which lines are not encrypted. `streams` are the most at a time.
+        `admit` takes a client's authorization, `Bearer TOKEN` or None, and returns its tenant, or None to reject it, as
+        `Tenants.find` does; by default every client is admitted. `credentials` are those of
+        `grpc.ssl_server_credentials`; without them nothing is encrypted. At most `streams` streams are open at a time.
 
         Raises:
-            OptionError: it is not possible to listen there.
+            OptionError: the address cannot be listened at.
         """
         self._host, self._admit = host, admit
         options = (*OPTIONS, *sizes(host.server.limits.message_bytes))
@@ -59,7 +59,7 @@ class Listener:
         self._server.start()
 
     def close(self, grace: float = 0.5) -> None:
-        """Take no new streams, and break those that are left after `grace` seconds."""
+        """Accept no new streams, and end those that are left after `grace` seconds."""
         self._server.stop(grace).wait()
 
     def _bind(self, address: str, credentials: Any) -> int:
@@ -68,7 +68,7 @@ class Listener:
         return int(self._server.add_secure_port(address, credentials))
 
     def _exchange(self, requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
-        """Serve one stream until it ends; who may not come is told so before anything is allocated."""
+        """Serve one stream until it ends; a rejected client is told so before anything is allocated."""
         metadata = dict(context.invocation_metadata())
         tenant = self._admit(metadata.get("authorization"))
         if tenant is None:
@@ -83,12 +83,12 @@ class Listener:
         yield from leaving
 
     def _read(self, requests: Iterator[bytes], connection: Connection, leaving: Box) -> None:
-        """Hand on what a client says, until it says no more or is gone."""
+        """Hand a client's messages to the host, until the client ends the stream or is gone."""
         hand = self._host.hand(connection)
         try:
             for data in requests:
                 hand(data)
-        except Exception:  # an error of grpc's own without a type: the client is gone
+        except Exception:  # grpc raises a plain Exception if the client is gone
             pass
         finally:
             self._host.submit(lambda: self._host.server.disconnect(connection))
@@ -96,26 +96,30 @@ class Listener:
 
 
 def listen(host: Host, address: str, admit: Admit = ANYONE, tls: Any = None) -> Listener:
-    """Listen as `specdec serve --also` does; `tls` has the names of PEM files, `cert`, `key` and perhaps `client_ca`.
+    """Listen as `specdec serve --also` does; `tls` names PEM files: `cert`, `key` and, unless None, `client_ca`.
 
     Raises:
-        OptionError: it is not possible to listen there, or a file cannot be read.
+        OptionError: the address cannot be listened at, or a file cannot be read.
     """
     if tls is None:
         return Listener(host, address, admit)
     pair = read_pem(tls.key, "a private key"), read_pem(tls.cert, "certificates")
-    roots = read_pem(tls.client_ca, "certificates of those who vouch for clients") if tls.client_ca else None
+    roots = (
+        read_pem(tls.client_ca, "certificates of the authority that signs clients' certificates")
+        if tls.client_ca
+        else None
+    )
     credentials = grpc.ssl_server_credentials([pair], roots, require_client_auth=roots is not None)
     return Listener(host, address, admit, credentials)
 
 
 def handlers(exchange: Any) -> Any:
-    """Make the generic handlers of the service, of one method."""
+    """The generic handlers of the service, which has one method."""
     handler = grpc.stream_stream_rpc_method_handler(exchange, unchanged, unchanged)
     return grpc.method_handlers_generic_handler(SERVICE, {METHOD: handler})
 
 
 def _offer(leaving: Box, data: bytes) -> None:
-    """Send from the server's thread, which no client may stop."""
-    with suppress(ConnectionLost):  # its reader tells the server
+    """Send from the server's thread, which must not wait for a client."""
+    with suppress(ConnectionLost):  # the reading thread disconnects the client
         leaving.offer(data)

@@ -1,4 +1,4 @@
-"""What specdec loads: the transports `grpc` and `grpcs`, and what listens for them."""
+"""The plugin: transports `grpc` and `grpcs`, and their listener."""
 
 from specdec import Register, hookimpl
 from specdec_grpc.listener import listen
@@ -7,12 +7,12 @@ from specdec_grpc.stream import Stream
 
 @hookimpl
 def register_transports(register: Register) -> None:
-    """Bring `grpc` and, by TLS, `grpcs`, whose addresses are URLs."""
+    """Register `grpc` and, with TLS, `grpcs`, whose addresses are URLs."""
     register("grpc", Stream.to)
     register("grpcs", Stream.to)
 
 
 @hookimpl
 def register_listeners(register: Register) -> None:
-    """Bring `grpc`, as in `specdec serve --also grpc://127.0.0.1:9000`."""
+    """Register `grpc`, as in `specdec serve --also grpc://127.0.0.1:9000`."""
     register("grpc", listen)

@@ -1,34 +1,32 @@
 """The client's end of a stream, as a transport."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import grpc
 
 from specdec import OptionError, Transport
-from specdec.errors import AccessDenied, ConnectionLost
+from specdec.errors import ConnectionLost
+from specdec.transports import LARGEST, access_denied, find_token
 from specdec_grpc.box import Box
 from specdec_grpc.pem import read_pem
 from specdec_grpc.wire import ADMITTED, ALIVE, METHOD, SERVICE, sizes, unchanged
 
-LARGEST = 2**26
-"""Bytes of a message that are taken from a server: features of a step, uncoded, of the largest models."""
 DENIED = ("UNAUTHENTICATED", "PERMISSION_DENIED")
-TOKEN = "SPECDEC_TOKEN"  # the name of a variable, and no secret
+"""Status codes of a rejected client."""
 OPTIONS = (*ALIVE, *sizes(LARGEST), ("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0))
-"""Each transport has a connection of its own: a shared one would outlive its being given up."""
+"""Each transport has its own connection: a shared one would stay open after one of them gave it up."""
 
 
 class Stream(Transport):
-    """One end of a stream: a thread reads as long as there is something to read, so that no read is ever cancelled."""
+    """The client's end of a stream; a thread of its own reads it to its end, so that no read is ever cancelled."""
 
     def __init__(self, arriving: Iterator[bytes], leaving: Box) -> None:
-        """Read from one side of a call; another thread is to send what comes into the box."""
+        """Receive what `arriving` yields; the caller sends what is put into `leaving`."""
         self._arriving, self._leaving, self._arrived = arriving, leaving, Box()
         Thread(target=self._read, name="specdec grpc", daemon=True).start()
 
@@ -42,19 +40,19 @@ class Stream(Transport):
         key: str = "",
         timeout: float = 5.0,
     ) -> "Stream":
-        """Connect to `grpc://HOST:PORT`, or by TLS to `grpcs://HOST:PORT`.
+        """Connect to `grpc://HOST:PORT`, or with TLS to `grpcs://HOST:PORT`, within `timeout` seconds.
 
-        `token` is a bearer token, by default that of `SPECDEC_TOKEN`. `root_certificates` is a PEM file of those who
-        may vouch for the server, by default the well-known ones; `certificate` and `key` are files by which this client
-        says who it is. Nobody is waited for longer than `timeout` seconds.
+        `token` is a bearer token, by default that of the environment variable `SPECDEC_TOKEN`. The other files are PEM:
+        `root_certificates` of the authorities trusted to sign the server's certificate, by default the system's;
+        `certificate` and `key` identify this client.
 
         Raises:
-            AccessDenied: the server does not let this client in.
-            ConnectionLost: nobody answers in time.
-            OptionError: the address is no such URL, or a file cannot be read.
+            AccessDenied: the server rejects this client.
+            ConnectionLost: no server answers in time.
+            OptionError: the address is not such a URL, a file cannot be read, or the token cannot be sent in a header.
         """
+        token = find_token(token)
         channel, leaving, admission = _channel(address, root_certificates, certificate, key), Box(), SimpleQueue[str]()
-        token = token or os.environ.get(TOKEN, "")
         metadata = [("authorization", f"Bearer {token}")] if token else []
         call = channel.stream_stream(f"/{SERVICE}/{METHOD}", unchanged, unchanged)(iter(leaving), metadata=metadata)
         stream = cls(_arriving(call, channel, admission.put), leaving)
@@ -66,8 +64,7 @@ class Stream(Transport):
             stream.close()
             call.cancel()
             if refusal.startswith(DENIED):
-                given = "the one given" if token else f"none; --token-file or {TOKEN} gives one"
-                raise AccessDenied(f"expected a token that {address} takes, got {given} ({refusal})")
+                raise access_denied(address, token, refusal)
             raise ConnectionLost(f"expected a server at {address}, got {refusal}")
         return stream
 
@@ -78,7 +75,7 @@ class Stream(Transport):
         return self._arrived.take(timeout)
 
     def close(self) -> None:
-        """Say that nothing more will come; the other end says so, too, or keepalive finds that it is gone."""
+        """End the stream; the reading thread ends once the server has ended it too, or keepalive finds it gone."""
         for box in (self._leaving, self._arrived):
             box.close("the stream was closed")
 
@@ -86,11 +83,11 @@ class Stream(Transport):
         reason = "the other end has closed the stream"
         try:
             for message in self._arriving:
-                with suppress(ConnectionLost):  # closed here: the call is still read to its end
+                with suppress(ConnectionLost):  # if closed at this end, the call is still read to its end
                     self._arrived.put(message)
         except grpc.RpcError as error:
             reason = _why(error)
-        except Exception as error:  # whatever a server's iterator raises when its client is gone
+        except Exception as error:  # whatever the iterator raises when the other end is gone
             reason = f"{type(error).__name__}: {error}"
         finally:
             for box in (self._arrived, self._leaving):
@@ -98,10 +95,8 @@ class Stream(Transport):
 
 
 def _channel(address: str, root_certificates: str, certificate: str, key: str) -> Any:
-    """Make a channel; it connects when it is used."""
-    url = urlsplit(address)
-    if url.scheme not in ("grpc", "grpcs") or not url.hostname or url.path.strip("/"):
-        raise OptionError(f"expected a URL, as grpcs://host:port, got {address!r}")
+    """Make a channel, which connects when it is first used."""
+    url = _url(address)
     if url.scheme == "grpc":
         return grpc.insecure_channel(url.netloc, OPTIONS)
     files = (root_certificates, "root certificates"), (key, "a private key"), (certificate, "certificates")
@@ -109,8 +104,23 @@ def _channel(address: str, root_certificates: str, certificate: str, key: str) -
     return grpc.secure_channel(url.netloc, grpc.ssl_channel_credentials(*parts), OPTIONS)
 
 
+def _url(address: str) -> SplitResult:
+    """Read an address.
+
+    Raises:
+        OptionError: it is no URL of ours, or its port is none.
+    """
+    try:
+        url = urlsplit(address)
+        if url.scheme in ("grpc", "grpcs") and url.hostname and url.port != 0 and not url.path.strip("/"):
+            return url
+    except ValueError:
+        pass
+    raise OptionError(f"expected a URL, as grpcs://host:port, got {address!r}")
+
+
 def _arriving(call: Any, channel: Any, admit: Callable[[str], object]) -> Iterator[bytes]:
-    """Give what comes, and first of all say what came in the place of an admission; the channel ends with the call."""
+    """Yield a call's messages, then close the channel; `admit` first gets `""`, or why the call was refused."""
     try:
         admitted = any(key == ADMITTED for key, _ in call.initial_metadata() or ())
         admit("" if admitted else _why(call))
@@ -120,5 +130,5 @@ def _arriving(call: Any, channel: Any, admit: Callable[[str], object]) -> Iterat
 
 
 def _why(call: Any) -> str:
-    """Say why a call has ended, once it has."""
+    """The status with which a call has ended."""
     return f"{call.code().name}: {call.details()}"

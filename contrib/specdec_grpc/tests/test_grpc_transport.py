@@ -112,6 +112,12 @@ def test_who_has_no_token_is_not_let_in(host: Host, address: str, token: str, mo
     assert handed == []
 
 
+def test_a_token_that_cannot_be_sent_is_refused_and_not_shown(address: str) -> None:
+    with pytest.raises(OptionError, match="expected a token") as error:
+        Stream.to(address, token="right\nsecret")
+    assert "secret" not in str(error.value)
+
+
 @frozen
 class Files:
     """Names of PEM files, as those who serve by TLS have them."""
@@ -184,7 +190,7 @@ def test_a_client_that_does_not_read_ends_its_stream_and_stops_nobody() -> None:
 
 
 def test_an_address_is_a_url() -> None:
-    for wrong in ("http://host", "grpc:", "grpc://host/path"):
+    for wrong in ("http://host", "grpc:", "grpc://host/path", "grpc://host:99999", "grpc://host:0", "grpc://host:port"):
         with pytest.raises(OptionError, match="a URL"):
             Stream.to(wrong)
     with pytest.raises(OptionError, match="a PEM file"):

@@ -1,4 +1,4 @@
-"""A target on a server: the app that serves it, and the transport by which clients come."""
+"""A target on a server: the web app that serves it, and the WebSocket transport of its clients."""
 
 import lazy_loader
 

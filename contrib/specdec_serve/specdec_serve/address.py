@@ -1,4 +1,4 @@
-"""Where a server listens, and by what it is known there."""
+"""Where a server listens, and its TLS certificate."""
 
 import ssl
 from ipaddress import ip_address
@@ -11,7 +11,7 @@ from specdec import OptionError
 
 @frozen
 class Tls:
-    """Files of a certificate and its key, and of the authority whose certificates clients need, if they need any."""
+    """PEM files: a certificate, its key, and the authority that signs clients' certificates, if they need any."""
 
     cert: str
     key: str
@@ -19,10 +19,10 @@ class Tls:
 
     @classmethod
     def of(cls, cert: str | None, key: str | None, client_ca: str | None) -> "Tls | None":
-        """Read the files' names from a command line; None if there is none of them.
+        """Check the files named on a command line; None if none is.
 
         Raises:
-            OptionError: one of certificate and key is missing, or a file is not what it is to be.
+            OptionError: the certificate or the key is missing, or a file cannot be loaded.
         """
         if cert is None or key is None:
             if any((cert, key, client_ca)):
@@ -39,7 +39,7 @@ class Tls:
 
     @property
     def options(self) -> dict[str, Any]:
-        """What uvicorn is told."""
+        """The options as uvicorn takes them."""
         options = {"ssl_certfile": self.cert, "ssl_keyfile": self.key}
         if self.client_ca is None:
             return options
@@ -55,10 +55,10 @@ class Address:
 
     @classmethod
     def parse(cls, text: str) -> "Address":
-        """Read `HOST:PORT`; an IPv6 address stands in brackets.
+        """Parse `HOST:PORT`; an IPv6 address is in brackets.
 
         Raises:
-            OptionError: it is something else.
+            OptionError: the text has another form.
         """
         host, _, port = text.rpartition(":")
         if not host or not port.isdecimal() or int(port) > 65535 or (":" in host and not host.startswith("[")):
@@ -70,20 +70,20 @@ class Address:
 
     @property
     def is_local(self) -> bool:
-        """Whether it is reached from this machine alone."""
+        """Whether only this machine can reach it."""
         try:
             return self.host == "localhost" or ip_address(self.host).is_loopback
         except ValueError:
             return False
 
     def check(self, *, secure: bool) -> None:
-        """Check that nobody listens on a network without protection.
+        """Check that a server listening on a network has TLS and tokens.
 
         Raises:
-            OptionError: neither is it secure nor on this machine alone.
+            OptionError: it is not `secure`, and other machines can reach it.
         """
         if not secure and not self.is_local:
             raise OptionError(
                 f"expected --tls-cert, --tls-key and --token-file to listen at {self.host}, beyond this machine; "
-                f"--insecure does without, where a proxy has them"
+                f"if a proxy has them, use --insecure"
             )

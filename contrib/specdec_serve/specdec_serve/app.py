@@ -1,4 +1,4 @@
-"""The app: one port for drafters elsewhere, for OpenAI's clients, and for those who watch over it."""
+"""The web app: one port for remote drafters, OpenAI clients and monitoring."""
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -12,13 +12,13 @@ from specdec_serve.service import Service
 
 
 def app(service: Service) -> Starlette:
-    """Serve a service: `/v1/split`, `/v1/models`, `/v1/completions`, `/v1/chat/completions` and the watchers' pages."""
+    """Route a service's paths: `/v1/split` for drafters, the OpenAI endpoints, health checks and metrics."""
     openai = OpenAI(service)
 
     async def split(socket: WebSocket) -> None:
         tenant = service.tenants.find(socket.headers.get("authorization"))
         if tenant is None:
-            await socket.close()  # before it is accepted: HTTP 403, and nothing was allocated
+            await socket.close()  # before it is accepted, which sends HTTP 403 and allocates nothing
             return
         if service.draining:
             await socket.send_denial_response(PlainTextResponse("draining\n", 503, {"Retry-After": "1"}))
@@ -34,7 +34,7 @@ def app(service: Service) -> Starlette:
 
     async def metrics(request: Request) -> Response:
         if service.tenants.find(request.headers.get("authorization")) is None:
-            return PlainTextResponse("expected a bearer token that is good\n", 401)
+            return PlainTextResponse("expected a valid bearer token\n", 401)
         service.metrics["requests_running"].set(service.turns.running)
         service.metrics["requests_waiting"].set(service.turns.waiting.total())
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -1,4 +1,4 @@
-"""`specdec serve`: a target for drafters elsewhere, and for OpenAI's clients."""
+"""`specdec serve`: a target for remote drafters and OpenAI clients."""
 
 import os
 from contextlib import closing
@@ -16,22 +16,22 @@ Drafters = Annotated[
     Option(
         "--drafter",
         metavar="NAME[:PATH][:k=v,...]",
-        help="What clients draft with, so that its encoder runs here; the first also drafts for /v1/completions. "
-        "More than once for several. Else the zoo's head for the zoo's target.",
+        help="A drafter that clients use, whose encoder then runs here; the first also drafts for /v1/completions. "
+        "May be repeated. By default the zoo's head for the zoo's target.",
     ),
 ]
-Listen = Annotated[str, Option(metavar="HOST:PORT", help="Where to listen; port 0 takes any that is free.")]
+Listen = Annotated[str, Option(metavar="HOST:PORT", help="Where to listen; port 0 is any free one.")]
 Also = Annotated[
     list[str] | None,
-    Option(metavar="KIND://HOST:PORT", help="Listen there too, in another way that a plugin brings, such as grpc."),
+    Option(metavar="KIND://HOST:PORT", help="Also listen there, in a way that a plugin adds, such as grpc."),
 ]
-Name = Annotated[str | None, Option(metavar="NAME", help="What clients call the model; else the target's name.")]
+Name = Annotated[str | None, Option(metavar="NAME", help="The model's name for clients; by default the target's.")]
 Limit = Annotated[
     list[str] | None,
-    Option(metavar="NAME=N", help="A limit of specdec.split.Limits, such as tenant_sessions=4. More than once."),
+    Option(metavar="NAME=N", help="A limit of specdec.split.Limits, such as tenant_sessions=4. May be repeated."),
 ]
-AtOnce = Annotated[int, Option(metavar="N", min=1, help="Requests for completions that are answered at a time.")]
-Grace = Annotated[float, Option(metavar="SECONDS", min=0, help="How long SIGTERM lets answers finish.")]
+AtOnce = Annotated[int, Option(metavar="N", min=1, help="Most completion requests that are answered at the same time.")]
+Grace = Annotated[float, Option(metavar="SECONDS", min=0, help="How long answers may take to finish after SIGTERM.")]
 
 
 @spread
@@ -41,7 +41,7 @@ def serve(
     listen: Listen = "127.0.0.1:8000",
     also: Also = None,
     name: Name = None,
-    policy: Annotated[str, Option(metavar="NAME[:k=v,...]", help="The shape of what is drafted here.")] = "auto",
+    policy: Annotated[str, Option(metavar="NAME[:k=v,...]", help="The policy for drafting on the server.")] = "auto",
     at_once: AtOnce = 4,
     limit: Limit = None,
     grace: Grace = 30.0,
@@ -49,10 +49,10 @@ def serve(
     weights: options.Weights = "auto",
     protection: Protection = Protection(),  # noqa: B008  (frozen)
 ) -> None:
-    """Serve a target: to drafters elsewhere (`specdec generate --remote`), and to OpenAI's clients.
+    """Serve a target to remote drafters (`specdec generate --remote`) and OpenAI clients.
 
     One port has /v1/split, a WebSocket; /v1/models, /v1/completions and /v1/chat/completions; /healthz, /readyz and
-    /metrics. SIGTERM lets answers finish and sends drafters away, who continue elsewhere.
+    /metrics. After SIGTERM answers may finish, and remote drafters continue with another server or alone.
     """
     from specdec.plugins import load_policy
     from specdec_serve.limits import read_limits
@@ -76,5 +76,5 @@ def serve(
 
 
 def _name(target: str | None) -> str:
-    """Name a model as its folder is named, and one of the hub by its id."""
+    """Name a model by its folder or its id on the hub."""
     return os.path.basename(os.path.abspath(target)) if target and os.path.exists(target) else target or "zoo"

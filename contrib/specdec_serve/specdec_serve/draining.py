@@ -1,4 +1,4 @@
-"""The process: a socket, and an end that nobody notices."""
+"""The server process, which shuts down gracefully."""
 
 import asyncio
 import signal
@@ -14,14 +14,14 @@ from specdec_serve.service import Service
 
 
 class Draining(uvicorn.Server):
-    """Serves until it is told to stop, then lets nobody in, waits for those who generate, and goes.
+    """A uvicorn server that drains: after a signal it accepts nothing new, lets answers finish, and stops.
 
-    uvicorn itself closes all sockets at the first signal. Here the first one begins to drain, which takes `grace`
-    seconds at most, and the second ends it at once.
+    uvicorn itself closes all sockets at the first signal. Here the first signal begins the drain, of at most `grace`
+    seconds, and a second one ends the process at once.
     """
 
     def __init__(self, service: Service, grace: float, **options: Any) -> None:
-        """Serve a service; the options are uvicorn's."""
+        """Serve a service; `options` are uvicorn's."""
         fixed = {"ws": "websockets-sansio", "ws_per_message_deflate": False, "lifespan": "off", "access_log": False}
         limits = {"ws_max_size": service.host.server.limits.message_bytes, "timeout_graceful_shutdown": 1}
         super().__init__(uvicorn.Config(app(service), **{**fixed, **limits, "log_level": "warning", **options}))
@@ -37,7 +37,7 @@ class Draining(uvicorn.Server):
 
     @property
     def address(self) -> str:
-        """Host and port, once they are known."""
+        """Host and port, once the server listens."""
         host, port = self.servers[0].sockets[0].getsockname()[:2]
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
@@ -55,7 +55,7 @@ class Draining(uvicorn.Server):
         return await super().on_tick(counter)
 
     async def _drain(self) -> None:
-        """Wait for what is being generated, then send clients away, who continue elsewhere or alone."""
+        """Wait for running requests, then send remote drafters away, which continue elsewhere or alone."""
         loop, service = asyncio.get_running_loop(), self.service
         until = loop.time() + self.grace
         while service.turns.running and loop.time() < until and not self.should_exit:

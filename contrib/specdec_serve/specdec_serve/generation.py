@@ -1,4 +1,4 @@
-"""Answers as they are generated, with drafts of the server's own."""
+"""Completions with drafts made on the server."""
 
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
@@ -19,7 +19,7 @@ STOP, LENGTH = "stop", "length"
 
 @frozen
 class Piece:
-    """What a step adds to an answer; `finish` says why it ended there, if it did."""
+    """What a step adds to answer `number`; `finish` is OpenAI's reason if the answer ends there."""
 
     number: int
     text: str
@@ -32,9 +32,9 @@ SteppedPieces = Generator[Piece, None, None]
 
 @define(eq=False)
 class Pieces:
-    """The pieces of a job's answers, each made by the thread that asks for it.
+    """The pieces of a job's answers, each computed in the thread that asks for it.
 
-    Closing ends the job, as soon as no thread is inside: a task that waits for one may be cancelled any time.
+    `close` waits for a thread that is computing one, whose asyncio task may have been cancelled, then ends the job.
     """
 
     _steps: SteppedPieces
@@ -44,10 +44,10 @@ class Pieces:
         return self
 
     def __next__(self) -> Piece:
-        """Take the next step.
+        """Compute the next piece.
 
         Raises:
-            TransportError: the server had no room for the job, or stops.
+            TransportError: the server has no room for the job, or is stopping.
         """
         with self._lock:
             return next(self._steps)
@@ -60,9 +60,9 @@ class Pieces:
 
 @define(eq=False)
 class Drafting:
-    """Generates with a target that a host serves, in the same passes as its clients elsewhere.
+    """Generates with a host's target, sharing its passes with remote drafters.
 
-    There are as many jobs at once as `drafters`, each of which serves one at a time.
+    Each running job takes one of `drafters` and puts it back. A step may take `patience` seconds.
     """
 
     host: Host
@@ -72,7 +72,7 @@ class Drafting:
     patience: float = 60.0
 
     def generate(self, job: Job, tenant: str) -> "Pieces":
-        """Generate a job's answers."""
+        """Generate the answers of a tenant's job."""
         return Pieces(self._generate(job, tenant))
 
     def _generate(self, job: Job, tenant: str) -> SteppedPieces:
@@ -87,7 +87,7 @@ class Drafting:
             rooms = [min(job.stop.max_tokens or maxsize, most - len(prompt)) for prompt in job.prompts]
             answers = [Answer(number, room, job.stop, remote.end_tokens) for number, room in enumerate(rooms)]
             steps = decoder.stream(job.prompts, job.sampling, job.stop)
-            stack.callback(steps.close)  # before the decoder is, so that the server hears that the sessions have ended
+            stack.callback(steps.close)  # before the decoder, so that the sessions are closed
             for step in steps:
                 for answer, tokens, text in zip(answers, step.tokens, step.text or (), strict=True):
                     if tokens:
@@ -112,7 +112,7 @@ class Answer:
         return StopText(self.stop.strings)
 
     def add(self, tokens: list[int], text: str) -> Piece:
-        """Take what a step decided."""
+        """Add a step's tokens and text."""
         self.tokens += len(tokens)
         ended, full = tokens[-1] in self.end_tokens, self.tokens >= self.limit
         piece = self.text.add(text, last=ended or full)
@@ -121,5 +121,5 @@ class Answer:
         return Piece(self.number, piece, len(tokens), finish)
 
     def end(self) -> Piece:
-        """End it where a stop string ended it that begins in the prompt."""
+        """End an answer whose stop string begins in the prompt."""
         return Piece(self.number, self.text.add("", last=True), 0, STOP)

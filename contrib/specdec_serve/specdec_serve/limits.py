@@ -1,4 +1,4 @@
-"""Limits as a command line writes them."""
+"""Limits given on a command line."""
 
 from collections.abc import Iterable
 
@@ -9,10 +9,10 @@ from specdec.split import Limits
 
 
 def read_limits(texts: Iterable[str]) -> Limits:
-    """Read `NAME=N`, each at most once; what is not named stays as it is by default.
+    """Parse `NAME=N`, each name at most once; other limits keep their defaults.
 
     Raises:
-        OptionError: there is no such limit, or its value means nothing.
+        OptionError: a limit is unknown or repeated, or its value is out of range.
     """
     kinds, values = {one.name: one.type for one in fields(Limits)}, dict[str, int | float]()
     for text in texts:

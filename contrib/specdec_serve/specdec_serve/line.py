@@ -1,4 +1,4 @@
-"""A client's line on the server: an event loop carries it, and the server's thread never waits for it."""
+"""A client's WebSocket on the server, which an event loop serves, so that the server's thread never waits for it."""
 
 import asyncio
 from collections import deque
@@ -12,12 +12,12 @@ from specdec.remote import AHEAD, Host
 from specdec.split import Connection
 
 WAITING = 2**24
-"""Bytes that may wait for a client who does not read; then the line is cut, and its sessions stay for a while."""
+"""Most bytes that may wait to be sent; beyond them the line is closed, and its sessions stay for a while."""
 
 
 @define(eq=False)
 class Line:
-    """Carries messages between a socket and a server that another thread runs; `frame_bytes` counts by direction."""
+    """Carries messages between a socket and the server in another thread; `frame_bytes` counts them by direction."""
 
     host: Host
     socket: WebSocket
@@ -50,7 +50,7 @@ class Line:
             await writer
 
     async def _read(self) -> bytes | None:
-        """Wait for a message; None at the line's end, and for text, which is none of ours."""
+        """Wait for a message; None at the end of the line, and for text, which is not of the protocol."""
         try:
             message = await self.socket.receive()
         except (RuntimeError, WebSocketDisconnect):  # the writer has closed it
@@ -60,11 +60,11 @@ class Line:
         return data if self._open else None
 
     def _send(self, data: bytes) -> None:
-        """Take a message from the server's thread."""
+        """Queue a message; called by the server's thread."""
         self._call(self._queue, data)
 
     def _call(self, act: Any, *args: Any) -> None:
-        with suppress(RuntimeError):  # the loop has ended, and the line with it
+        with suppress(RuntimeError):  # the loop has ended, and so has the line
             self._loop.call_soon_threadsafe(act, *args)
 
     def _queue(self, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Other ways in than the web's, which plugins bring."""
+"""Listeners of plugins, besides the web server."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,32 +13,32 @@ from specdec_serve.service import Service
 
 @frozen
 class Listening:
-    """A kind of listener, and where it is to listen."""
+    """A kind of listener and its address."""
 
     kind: str
     address: Address
 
     @classmethod
     def parse(cls, text: str) -> "Listening":
-        """Read `KIND://HOST:PORT`.
+        """Parse `KIND://HOST:PORT`.
 
         Raises:
-            OptionError: it is something else, or no plugin brings this kind.
+            OptionError: the text has another form, or no plugin adds this kind.
         """
         kind, colon, address = text.partition("://")
         known = sorted(entry.name for entry in plugins().entries if entry.kind == "listener")
         if not colon or kind not in known:
-            names = ", ".join(known) or "none, which `pip install specdec-grpc` changes"
-            raise OptionError(f"expected KIND://HOST:PORT of the kinds that plugins bring, {names}; got {text!r}")
+            names = ", ".join(known) or "none, but `pip install specdec-grpc` adds grpc"
+            raise OptionError(f"expected KIND://HOST:PORT with a kind that a plugin adds, {names}; got {text!r}")
         return cls(kind, Address.parse(address))
 
 
 @contextmanager
 def listening(others: Sequence[Listening], service: Service, tls: Tls | None) -> Iterator[None]:
-    """Listen in other ways for a while.
+    """Run other listeners while inside.
 
     Raises:
-        OptionError: it is not possible to listen there.
+        OptionError: an address cannot be listened at.
     """
     with ExitStack() as stack:
         for other in others:

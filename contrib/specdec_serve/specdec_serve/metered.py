@@ -1,4 +1,4 @@
-"""A split server that counts what it does."""
+"""A split server with metrics."""
 
 from attrs import define, field
 
@@ -6,17 +6,17 @@ from specdec.split import Connection, Message, Opened, Refused, Server
 from specdec_serve.metrics import Metrics
 
 BYTES = 4
-"""Of a token in a message."""
+"""Bytes of a token in a message."""
 
 
 @define(eq=False, slots=False)
 class MeteredServer(Server):
-    """Counts turns, what was verified in them, and what was refused."""
+    """Measures turns, verified trees, refusals and reopened sessions."""
 
     metrics: Metrics = field(kw_only=True)
 
     def tick(self) -> bool:
-        """Take one turn, and count the trees that waited and were verified in it."""
+        """Take one turn, and measure the trees verified in it."""
         waiting = [(record, record.waiting) for record in self.store if record.waiting is not None]
         began, busy, metrics = self.clock(), super().tick(), self.metrics
         verified, now = 0, self.clock()
@@ -39,7 +39,7 @@ class MeteredServer(Server):
         return busy
 
     def send(self, connection: Connection | None, message: Message) -> None:
-        """Send a message, and count what it refuses or opens again."""
+        """Send a message, and count refusals and reopened sessions."""
         if isinstance(message, Refused):
             self.metrics["errors"](code=message.code).inc()
         elif isinstance(message, Opened) and message.epoch > 1:

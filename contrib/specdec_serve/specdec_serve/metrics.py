@@ -1,4 +1,4 @@
-"""What a server counts, by the names that vLLM's dashboards have where these mean the same."""
+"""A server's Prometheus metrics, named as vLLM's where they mean the same."""
 
 from typing import Any
 
@@ -7,12 +7,12 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 LABEL = "model_name"
-"""The only label that says where; none says who."""
+"""The label that all metrics have; none has a tenant."""
 
 
 @define(eq=False)
 class Metrics:
-    """Counters of one server, in a registry of their own."""
+    """Metrics of one server, in their own registry."""
 
     model: str
     registry: CollectorRegistry = field(factory=CollectorRegistry)
@@ -20,32 +20,30 @@ class Metrics:
 
     def __attrs_post_init__(self) -> None:
         counter, histogram, gauge = self._counter, self._histogram, self._gauge
-        counter("spec_decode_num_drafts", "Trees that were verified.")
-        counter("spec_decode_num_draft_tokens", "Tokens that were drafted and asked about.")
-        counter("spec_decode_num_accepted_tokens", "Drafted tokens that the target agreed with.")
-        counter("generation_tokens", "Tokens that were decided.")
-        counter("errors", "Messages that were refused.", "code")
-        counter("resumes", "Sessions that were opened again, by whether the target still had them.", "kv")
-        counter("frame_bytes", "Bytes of messages on clients' lines.", "direction")
-        counter("requests", "Requests for completions, by HTTP status.", "status")
-        histogram("verify_forward_seconds", "What a turn with a pass took.", SECONDS)
-        histogram(
-            "verify_batch_sessions", "Sessions whose trees shared a pass.", (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
-        )
-        histogram("verify_queue_seconds", "How long a tree waited for its pass and was in it.", SECONDS)
-        histogram("time_to_first_token_seconds", "From a request to its first token.", SECONDS)
-        histogram("inter_token_latency_seconds", "Time per token after the first.", SECONDS)
-        for name, what in (("sessions", "Sessions that are held."), ("kept_tokens", "Tokens that are held of them.")):
-            gauge(name, what)
-        gauge("connections", "Lines of clients.")
-        gauge("requests_running", "Requests for completions that are being answered.")
-        gauge("requests_waiting", "Requests for completions that wait.")
+        counter("spec_decode_num_drafts", "Verified trees.")
+        counter("spec_decode_num_draft_tokens", "Drafted tokens that were verified.")
+        counter("spec_decode_num_accepted_tokens", "Drafted tokens that were accepted.")
+        counter("generation_tokens", "Decided tokens.")
+        counter("errors", "Refused messages, by reason.", "code")
+        counter("resumes", "Reopened sessions; kv is warm if the server still had them, else cold.", "kv")
+        counter("frame_bytes", "Bytes of messages on clients' WebSockets.", "direction")
+        counter("requests", "Requests to the OpenAI endpoints, by HTTP status.", "status")
+        histogram("verify_forward_seconds", "Duration of a turn in which trees were verified.", SECONDS)
+        histogram("verify_batch_sessions", "Sessions that shared a pass.", (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0))
+        histogram("verify_queue_seconds", "Time from a tree's arrival to its answer.", SECONDS)
+        histogram("time_to_first_token_seconds", "Time from a request to its first token.", SECONDS)
+        histogram("inter_token_latency_seconds", "Time per token after the first step.", SECONDS)
+        gauge("sessions", "Sessions in the cache.")
+        gauge("kept_tokens", "Tokens of the sessions in the cache.")
+        gauge("connections", "Connected drafters.")
+        gauge("requests_running", "Completion requests that are running.")
+        gauge("requests_waiting", "Completion requests that wait.")
 
     def __getitem__(self, name: str) -> Any:
         return self._made[name]
 
     def text(self) -> bytes:
-        """Write all of it, in Prometheus' format."""
+        """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)
 
     def _counter(self, name: str, what: str, *labels: str) -> None:
@@ -60,5 +58,5 @@ class Metrics:
         self._made[name] = self._labelled(made, ())
 
     def _labelled(self, made: Any, labels: tuple[str, ...]) -> Any:
-        """Fill in the model, or leave other labels to be filled in as `metrics["errors"](code=...)`."""
+        """Fill in the model; other labels are left to the caller, as in `metrics["errors"](code=...)`."""
         return (lambda **others: made.labels(self.model, *others.values())) if labels else made.labels(self.model)

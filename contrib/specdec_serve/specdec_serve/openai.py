@@ -1,4 +1,4 @@
-"""The endpoints of OpenAI's clients: models, completions and chats, whole or as server-sent events."""
+"""The OpenAI endpoints: models, completions and chat completions, whole or as server-sent events."""
 
 import asyncio
 import logging
@@ -23,14 +23,14 @@ from specdec_serve.turns import Overloaded
 
 T = TypeVar("T")
 GONE = 499
-"""The status, for the metrics alone, of a client who went away."""
+"""The HTTP status, for the metrics only, if the client went away."""
 logger = logging.getLogger(__name__)
 Body = CompletionRequest | ChatRequest
 
 
 @define(eq=False)
 class Refusal(Exception):
-    """A request that is not answered, with its HTTP status."""
+    """An error with its HTTP status, and OpenAI's type (`kind`) and code."""
 
     status: int
     message: str
@@ -39,7 +39,7 @@ class Refusal(Exception):
 
 
 def refusal(error: Exception) -> Refusal:
-    """Say how an error is told."""
+    """Give the HTTP error for an exception."""
     if isinstance(error, Refusal):
         return error
     if isinstance(error, PromptError | OptionError):
@@ -54,13 +54,13 @@ def refusal(error: Exception) -> Refusal:
 
 @define(eq=False)
 class OpenAI:
-    """Answers requests for one service."""
+    """Answers the requests to one service."""
 
     service: Service
     _created: int = field(factory=lambda: int(time.time()), init=False)
 
     async def models(self, request: Request) -> Response:
-        """List the one model that there is."""
+        """List the service's one model."""
         try:
             self._admit(request)
         except Refusal as error:
@@ -99,9 +99,9 @@ class OpenAI:
     def _admit(self, request: Request) -> str:
         tenant = self.service.tenants.find(request.headers.get("authorization"))
         if tenant is None:
-            raise Refusal(401, "expected a bearer token that is good", "authentication_error", "invalid_api_key")
+            raise Refusal(401, "expected a valid bearer token", "authentication_error", "invalid_api_key")
         if self.service.draining:
-            raise Refusal(503, "the server stops; another may take its place", "overloaded")
+            raise Refusal(503, "the server is stopping; try another", "overloaded")
         return tenant
 
     async def _read(self, request: Request, kind: type[Body]) -> Body:
@@ -113,7 +113,7 @@ class OpenAI:
         try:
             body = msgspec.json.decode(data, type=kind)
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
-            raise Refusal(400, f"expected a body that this server knows: {error}") from error
+            raise Refusal(400, f"expected a valid body: {error}") from error
         if body.model != self.service.name:
             detail = f"expected the model {self.service.name!r}, got {body.model!r}"
             raise Refusal(404, detail, code="model_not_found")
@@ -126,7 +126,7 @@ class OpenAI:
         return read_job(body, target.tokenizer, target.generation_config, limits.tenant_sessions)
 
     async def _pieces(self, job: Job, tenant: str) -> AsyncIterator[Piece]:
-        """Generate in other threads, when it is this tenant's turn."""
+        """Generate in worker threads, once it is this tenant's turn."""
         metrics, began, first = self.service.metrics, time.monotonic(), True
         async with self.service.turns.turn(tenant):
             steps = self.service.drafting.generate(job, tenant)
@@ -160,7 +160,7 @@ async def _collect(pieces: AsyncIterator[Piece], reply: Reply) -> dict[str, Any]
 
 
 async def _events(first: Piece, pieces: AsyncIterator[Piece], reply: Reply, *, usage: bool) -> AsyncIterator[bytes]:
-    """Write a stream; an error in its middle is its last event."""
+    """The server-sent events of a stream; if it fails, the last one is the error."""
     try:
         async with aclosing(pieces):  # type: ignore[type-var]
             for chunk in reply.first():
@@ -189,7 +189,7 @@ async def _next(pieces: AsyncIterator[Piece]) -> Piece:
 
 
 async def _unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T | None:
-    """Do some work unless the client goes away first; then end it."""
+    """Await `work`; cancel it, and return None, if the client goes away first."""
 
     async def gone() -> None:
         while (await request.receive())["type"] != "http.disconnect":

@@ -1,4 +1,4 @@
-"""What specdec loads: the transports `ws` and `wss`."""
+"""The plugin: transports `ws` and `wss`."""
 
 from specdec import Register, hookimpl
 from specdec_serve.websocket import WebSocket
@@ -6,6 +6,6 @@ from specdec_serve.websocket import WebSocket
 
 @hookimpl
 def register_transports(register: Register) -> None:
-    """Bring `ws` and `wss`, whose addresses are URLs."""
+    """Register `ws` and `wss`, whose addresses are URLs."""
     register("ws", WebSocket.to)
     register("wss", WebSocket.to)

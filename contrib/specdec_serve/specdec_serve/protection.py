@@ -1,4 +1,4 @@
-"""Who may come to a server, as a command line describes it."""
+"""The options of a server's tokens and TLS."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,25 +11,27 @@ from specdec_serve.address import Address, Tls
 if TYPE_CHECKING:
     from specdec.remote import Tenants
 
-PANEL = "Who may come"
+PANEL = "Security"
 
 
 def _option(text: str, metavar: str | None = None, *names: str) -> Any:
     return Option(*names, help=text, metavar=metavar, rich_help_panel=PANEL)
 
 
-TokenFile = Annotated[str | None, _option("TOML: a table for each tenant, with token and perhaps expires.", "FILE")]
-Certificate = Annotated[str | None, _option("TLS: the certificate, with its chain.", "FILE", "--tls-cert")]
-Key = Annotated[str | None, _option("TLS: the certificate's key.", "FILE", "--tls-key")]
+TokenFile = Annotated[str | None, _option("TOML: a table for each tenant, with token and optionally expires.", "FILE")]
+Certificate = Annotated[str | None, _option("TLS: the certificate chain, PEM.", "FILE", "--tls-cert")]
+Key = Annotated[str | None, _option("TLS: the certificate's private key, PEM.", "FILE", "--tls-key")]
 ClientCa = Annotated[
-    str | None, _option("TLS: clients need a certificate of this authority.", "FILE", "--tls-client-ca")
+    str | None, _option("TLS: require clients to have a certificate of this authority.", "FILE", "--tls-client-ca")
 ]
-Insecure = Annotated[bool, _option("Listen beyond this machine without TLS or without tokens.", None, "--insecure")]
+Insecure = Annotated[
+    bool, _option("Allow other machines to connect without TLS or without tokens.", None, "--insecure")
+]
 
 
 @frozen
 class Protection:
-    """Tokens and TLS; `insecure` does without."""
+    """Tokens and TLS, which `insecure` makes optional."""
 
     token_file: TokenFile = None
     cert: Certificate = None
@@ -38,10 +40,10 @@ class Protection:
     insecure: Insecure = False
 
     def read(self, addresses: Iterable[Address]) -> "tuple[Tenants, Tls | None]":
-        """Read the files, and check that nobody listens on a network without protection.
+        """Read the files, and check that addresses on a network have TLS and tokens.
 
         Raises:
-            OptionError: somebody would, or a file is not what it is to be.
+            OptionError: one does not, or a file is invalid.
         """
         from specdec.remote import Tenants
 

@@ -1,4 +1,4 @@
-"""What OpenAI's clients are answered."""
+"""Response bodies of the OpenAI endpoints."""
 
 import time
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from specdec_serve.generation import Piece
 
 @define(eq=False)
 class Reply:
-    """The reply to one request: `kind` is `text_completion` or `chat.completion`, and there is a choice per answer."""
+    """The response to one request, of kind `text_completion` or `chat.completion`, with a choice for each answer."""
 
     kind: str
     model: str
@@ -30,41 +30,41 @@ class Reply:
 
     @property
     def chat(self) -> bool:
-        """Whether answers are messages."""
+        """Whether this is a chat completion."""
         return self.kind.startswith("chat")
 
     @property
     def usage(self) -> dict[str, int]:
-        """How many tokens there were."""
+        """OpenAI's token counts."""
         counts = {"prompt_tokens": self.prompt_tokens, "completion_tokens": self.tokens}
         return counts | {"total_tokens": sum(counts.values())}
 
     def add(self, piece: Piece) -> None:
-        """Take in what a step gave."""
+        """Add what a step gave."""
         self.tokens += piece.tokens
         self._texts[piece.number].append(piece.text)
         self._finish[piece.number] = piece.finish
 
     def whole(self) -> dict[str, Any]:
-        """Give the reply in one piece."""
+        """The whole response."""
         answers = (("".join(texts), finish) for texts, finish in zip(self._texts, self._finish, strict=True))
         show: Callable[[str], dict[str, Any]] = _message if self.chat else _text
         choices = [{"index": i, **show(text), **_end(finish)} for i, (text, finish) in enumerate(answers)]
         return self.head | {"object": self.kind, "choices": choices, "usage": self.usage}
 
     def first(self) -> list[dict[str, Any]]:
-        """Give what a stream begins with: whose messages they are."""
+        """The first chunks of a stream: the role of each message."""
         role = {"delta": {"role": "assistant", "content": ""}}
         return [self._chunk(i, role, None) for i in range(self.choices)] if self.chat else []
 
     def chunk(self, piece: Piece) -> dict[str, Any]:
-        """Give a piece of a stream."""
+        """A chunk of a stream."""
         return self._chunk(
             piece.number, {"delta": {"content": piece.text}} if self.chat else _text(piece.text), piece.finish
         )
 
     def last(self) -> dict[str, Any]:
-        """Give the end of a stream, with the usage."""
+        """The last chunk of a stream, with the token counts."""
         return self.head | {"object": self._piece, "choices": [], "usage": self.usage}
 
     @property
@@ -88,5 +88,5 @@ def _end(finish: str | None) -> dict[str, Any]:
 
 
 def failure(message: str, kind: str, code: str | None = None) -> dict[str, Any]:
-    """Say what went wrong, as OpenAI's clients read it."""
+    """OpenAI's error body."""
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}

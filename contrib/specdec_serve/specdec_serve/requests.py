@@ -1,6 +1,6 @@
-"""What OpenAI's clients ask for: bodies of `/v1/completions` and `/v1/chat/completions`.
+"""Request bodies of `/v1/completions` and `/v1/chat/completions`.
 
-What has no meaning here, such as tools or log probabilities, is refused and not passed over.
+Options that are not supported, such as tools or log probabilities, are refused rather than ignored.
 """
 
 import secrets
@@ -16,26 +16,30 @@ from specdec.errors import OptionError, PromptError
 from specdec.text import encode
 
 SHORT = 16
-"""Tokens of a completion where the request does not say."""
+"""Tokens of a completion by default."""
+Ending = Annotated[str, msgspec.Meta(max_length=128)]
+"""A stop string; a longer one would take long to compare with all tokens of the vocabulary."""
+Bias = Annotated[float, msgspec.Meta(ge=-100, le=100)]
+"""What is added to a logit, within OpenAI's bounds."""
 Zero = Annotated[float, msgspec.Meta(ge=0, le=0)] | None
-"""An option of which only that value means something here which changes nothing."""
+"""An option that must be absent or 0, its default."""
 
 
 class StreamOptions(msgspec.Struct, frozen=True):
-    """How a stream ends."""
+    """Options of a stream."""
 
     include_usage: bool = False
 
 
 class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A piece of a message."""
+    """A text part of a message."""
 
     type: Literal["text"]
     text: str
 
 
 class ChatMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A message of a chat."""
+    """A message of a chat, in text or in parts."""
 
     role: str
     content: str | list[Part]
@@ -43,13 +47,13 @@ class ChatMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def template(self) -> dict[str, str]:
-        """The message as templates read it."""
+        """The message as chat templates take it."""
         whole = self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
         return {"role": self.role, "content": whole} | ({} if self.name is None else {"name": self.name})
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What both bodies have; `top_k`, `min_p` and `repetition_penalty` are extensions that other servers have too."""
+    """The fields of both bodies; `top_k`, `min_p` and `repetition_penalty` are extensions, as in vLLM."""
 
     model: str
     max_tokens: int | None = None
@@ -58,9 +62,9 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     top_k: int | None = None
     min_p: float | None = None
     repetition_penalty: float | None = None
-    logit_bias: dict[int, float] | None = None
+    logit_bias: dict[int, Bias] | None = None
     seed: int | None = None
-    stop: str | list[str] | None = None
+    stop: Ending | Annotated[list[Ending], msgspec.Meta(max_length=4)] | None = None
     n: int = 1
     stream: bool = False
     stream_options: StreamOptions | None = None
@@ -71,7 +75,7 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     metadata: dict[str, str] | None = None
 
     def sampling(self, config: GenerationConfig | None) -> Sampling:
-        """Sample as the model's own config asks, but for what the request says; without a seed, with a random one."""
+        """The model's default sampling, changed as the request says; without a `seed` a random one is drawn."""
         names = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
         changes: dict[str, Any] = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         if self.logit_bias:
@@ -80,7 +84,7 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
     @property
     def strings(self) -> tuple[str, ...]:
-        """The strings that end the text."""
+        """The stop strings."""
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
 
 
@@ -91,7 +95,7 @@ class CompletionRequest(Request, frozen=True, forbid_unknown_fields=True, kw_onl
     echo: Literal[False] = False
 
     def prompts(self, tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
-        """Encode what is to be continued, as it stands."""
+        """Encode the prompts, each a text or token ids."""
         rows = self.prompt if self._is_several else [self.prompt]
         prompts = [list(tokenizer(row)["input_ids"]) if isinstance(row, str) else row for row in rows]
         for prompt in prompts or [None]:
@@ -119,18 +123,18 @@ class ChatRequest(Request, frozen=True, forbid_unknown_fields=True, kw_only=True
     max_completion_tokens: int | None = None
 
     def prompts(self, tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
-        """Encode the chat by the model's template."""
+        """Encode the chat with the model's template."""
         return [encode([one.template for one in self.messages], tokenizer)]
 
     @property
     def limit(self) -> int | None:
-        """Most tokens of an answer; None up to its end."""
+        """Most tokens of an answer; None for no limit."""
         return self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
 
 
 @frozen
 class Job:
-    """What is to be generated for a request: an answer for each prompt."""
+    """The work of a request: one answer for each of `prompts`, which repeats each prompt `n` times."""
 
     prompts: list[list[int]]
     sampling: tuple[Sampling, ...]
@@ -143,11 +147,11 @@ def read_job(
     config: GenerationConfig | None,
     most: int,
 ) -> Job:
-    """Make a job of a request, which may ask for `most` answers.
+    """Turn a request for at most `most` answers into a job.
 
     Raises:
-        PromptError: a prompt is empty, or cannot be read.
-        OptionError: an option means nothing, or there are too many answers.
+        PromptError: a prompt is empty or malformed.
+        OptionError: an option is invalid, or there are too many answers.
     """
     prompts = request.prompts(tokenizer)
     if not 1 <= request.n * len(prompts) <= most:

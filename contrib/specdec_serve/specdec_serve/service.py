@@ -1,4 +1,4 @@
-"""All that a server serves with."""
+"""The parts of a server."""
 
 from collections.abc import Sequence
 from queue import SimpleQueue
@@ -17,9 +17,9 @@ from specdec_serve.turns import Turns
 
 @define(eq=False)
 class Service:
-    """A target with its host: drafters elsewhere come to `host`, `drafting` is done here.
+    """A target with its `host` for remote drafters, and with `drafting` for requests without a drafter.
 
-    While it drains, nobody new is let in; `turns` has who still generates.
+    `turns` schedules these requests. While `draining` is set, nothing new is accepted.
     """
 
     name: str
@@ -43,9 +43,9 @@ class Service:
         limits: Limits | None = None,
         tenants: Tenants | None = None,
     ) -> "Service":
-        """Serve a target with the encoders of all drafters; the first of them drafts here.
+        """Serve a target with the encoders of all drafters; the first drafter also drafts on the server.
 
-        At most `at_once` requests are answered at a time, each with a drafter of its own.
+        At most `at_once` requests run at a time, each with its own instance of that drafter.
 
         Raises:
             SpecdecError: a drafter does not load, or the target's rule is not `match`.

@@ -1,4 +1,4 @@
-"""Text without the strings that end it."""
+"""Stop strings in streamed text."""
 
 from collections.abc import Sequence
 
@@ -7,14 +7,14 @@ from attrs import define
 
 @define
 class StopText:
-    """Passes text on up to the stop string that is complete first, and keeps back what may be the beginning of one."""
+    """Passes text on up to the first complete stop string; holds back what may be the beginning of one."""
 
     strings: Sequence[str]
     stopped: bool = False
     _waiting: str = ""
 
     def add(self, piece: str, *, last: bool) -> str:
-        """Take what was generated next, and give what is certain to be text."""
+        """Add generated text, and return what can be passed on; if `last`, all of it."""
         if self.stopped:
             return ""
         text = self._waiting + piece
@@ -27,6 +27,6 @@ class StopText:
         return text[:end]
 
     def _beginning(self, text: str) -> int:
-        """Count the characters at the end of a text that a stop string may begin with."""
+        """The number of characters at the end of the text with which a stop string may begin."""
         sizes = (size for string in self.strings for size in range(1, len(string)) if text.endswith(string[:size]))
         return max(sizes, default=0)

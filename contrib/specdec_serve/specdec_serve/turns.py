@@ -1,4 +1,4 @@
-"""Whose turn it is to generate: a number at once, tenants in turn."""
+"""Scheduling of completion requests: a limited number at a time, tenants in turn."""
 
 import asyncio
 from collections import Counter, OrderedDict, deque
@@ -11,12 +11,12 @@ from specdec.errors import SpecdecError
 
 
 class Overloaded(SpecdecError):
-    """Too many of a tenant's requests wait already; a later one may be let in."""
+    """Raised when too many of a tenant's requests are waiting; a later attempt may succeed."""
 
 
 @define(eq=False)
 class Turns:
-    """Lets `at_once` requests in at a time; those that wait are let in tenant by tenant, each tenant's in order."""
+    """Lets `at_once` requests run at a time; waiting ones are served round-robin by tenant, each tenant's in order."""
 
     at_once: int
     tenant_waiting: int
@@ -25,15 +25,15 @@ class Turns:
 
     @property
     def waiting(self) -> Counter[str]:
-        """How many requests of each tenant wait."""
+        """The number of waiting requests, by tenant."""
         return Counter({tenant: len(queue) for tenant, queue in self._waiting.items()})
 
     @asynccontextmanager
     async def turn(self, tenant: str) -> AsyncIterator[None]:
-        """Wait for a turn, and keep it while inside.
+        """Wait for a turn, and hold it while inside.
 
         Raises:
-            Overloaded: as many of this tenant's requests wait as may.
+            Overloaded: `tenant_waiting` of this tenant's requests are waiting already.
         """
         if self.running >= self.at_once:
             await self._wait(tenant)
@@ -54,13 +54,13 @@ class Turns:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._end()  # it was let in as it left
+                self._end()  # it got its turn just as it was cancelled
             elif turn in self._waiting.get(tenant, ()):
                 self._waiting[tenant].remove(turn)
             raise
 
     def _end(self) -> None:
-        """Give the turn to a tenant that was not served last."""
+        """Pass the turn on to the tenant that was served longest ago."""
         while self._waiting:
             tenant, queue = self._waiting.popitem(last=False)
             turn = queue.popleft() if queue else None

@@ -127,6 +127,9 @@ WRONG = {
     "no temperature": ({"temperature": -1}, 400, "temperature"),
     "an empty stop": ({"stop": ""}, 400, "stop strings"),
     "a number for text": ({"stop": 3}, 400, "stop"),
+    "many stops": ({"stop": ["a", "b", "c", "d", "e"]}, 400, "<= 4"),
+    "a long stop": ({"stop": ["a" * 129]}, 400, "<= 128"),
+    "an endless bias": ({"logit_bias": {5: 1e308}}, 400, "bias"),
 }
 
 

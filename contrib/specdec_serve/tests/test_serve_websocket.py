@@ -86,7 +86,26 @@ def test_who_has_no_token_is_not_let_in(address: str, token: str) -> None:
 
 
 def test_an_address_is_a_url() -> None:
-    with pytest.raises(OptionError, match="a URL"):
-        WebSocket.to("http://host")
+    for address in ("http://host", "ws:", "ws://host:99999", "ws://host:0", "ws://host:port", "ws://[host"):
+        with pytest.raises(OptionError, match="a URL"):
+            WebSocket.to(address)
     with pytest.raises(ConnectionLost, match="expected a server"):
         WebSocket.to("ws://127.0.0.1:9", timeout=1.0)
+
+
+def test_an_address_may_have_a_query(address: str) -> None:
+    WebSocket.to(f"{address}?by=proxy", token=RIGHT).close()
+    WebSocket.to(f"{address}/?by=proxy", token=RIGHT).close()
+
+
+@pytest.mark.parametrize("token", ["alice\nsecret", "alice-secret\r", "alice secret", "alice\0secret", "secrét"])
+def test_a_token_that_cannot_be_sent_is_refused_and_not_shown(
+    address: str, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(OptionError, match="expected a token") as error:
+        WebSocket.to(address, token=token)
+    assert "secr" not in str(error.value)
+    if "\0" not in token:
+        monkeypatch.setenv("SPECDEC_TOKEN", token)
+        with pytest.raises(OptionError, match="expected a token"):
+            WebSocket.to(address)

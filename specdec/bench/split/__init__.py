@@ -1,4 +1,4 @@
-"""What a split target is worth: over links of many kinds, and when the line is cut."""
+"""Experiments with a split target: its speed over links, and its drafters alone once the line is cut."""
 
 from specdec.bench.split.disconnect import Disconnected, disconnect
 from specdec.bench.split.link import LINKS, Link

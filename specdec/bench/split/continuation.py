@@ -1,4 +1,4 @@
-"""Texts that are cut off, and what a drafter makes of them alone."""
+"""Texts that are cut off, and how a drafter continues them alone."""
 
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 @frozen(eq=False)
 class CutText:
-    """A prompt with the target's first tokens, and `wanted`, those that the target would have said next."""
+    """A prompt with the target's first tokens, and `wanted`, the tokens that the target would generate next."""
 
     tokens: list[int]
     wanted: tuple[int, ...]
@@ -35,11 +35,11 @@ class CutText:
 
 @frozen(eq=False)
 class Continuation:
-    """What was said after the cut; a drafter that knows nothing more falls silent.
+    """The tokens `said` after the cut, which end early if the drafter has no guess.
 
-    `right` has for each place whether it is what the target would have said; `surprise` is minus the logarithm of the
-    probability that the target gives to all of it, at temperature 1; `python` says whether the text may be Python,
-    None if it was none at the cut.
+    `right` tells for each of the 50 positions whether it has the target's token; `surprise` is the negative
+    log-likelihood of all tokens under the target at temperature 1, in nats; `python` tells whether the text is still a
+    valid beginning of a Python module, None if it was not one at the cut.
     """
 
     said: tuple[int, ...]
@@ -49,21 +49,21 @@ class Continuation:
 
     @property
     def prefix(self) -> int:
-        """How many tokens there are before the first that the target would not have said."""
+        """The number of tokens before the first that differs from the target's."""
         return [*self.right, False].index(False)
 
     @property
     def looping(self) -> bool:
-        """Whether it goes round in circles."""
+        """Whether the tokens loop."""
         return loops(self.said)
 
     def agreement(self, count: int) -> float:
-        """Give the share of the first tokens that the target would have said in these places."""
+        """The share of the first `count` positions with the target's token."""
         return sum(self.right[:count]) / count
 
 
 def cut_texts(target: Target, tasks: Sequence[Task]) -> list[CutText]:
-    """Have the target continue the prompts, and cut the texts; those that end before are left out."""
+    """Have the target continue the prompts, and cut the texts; leave out those that are too short."""
     decoder, ends, texts = Decoder(NoDrafter(), target), set(target.end_tokens), list[CutText]()
     for part in _batches(tasks):
         stop = Stop(ONLINE + ALONE, tokens=())
@@ -77,7 +77,7 @@ def cut_texts(target: Target, tasks: Sequence[Task]) -> list[CutText]:
 def continue_alone(
     drafter: Drafter, policy: TreePolicy, target: Target, texts: Sequence[CutText], *, learnt: bool
 ) -> list[Continuation]:
-    """Have a drafter continue texts, with what it had learnt of the target before, or without."""
+    """Have a drafter continue texts, with the target's features up to the cut (`learnt`) or without."""
     decoder = Decoder(drafter, Unplugged(target, learnt=learnt), policy)
     said = list[list[int]]()
     for part in _batches(texts):
@@ -86,7 +86,7 @@ def continue_alone(
 
 
 def judge(target: Target, texts: Sequence[CutText], said: Sequence[Sequence[int]]) -> list[Continuation]:
-    """Compare what was said with what the target would have said."""
+    """Compare continuations with the target's own."""
     surprises = (
         surprise for part in _batches([*zip(texts, said, strict=True)]) for surprise in _surprises(target, part)
     )
@@ -98,7 +98,7 @@ def judge(target: Target, texts: Sequence[CutText], said: Sequence[Sequence[int]
 
 
 def _say(decoder: Decoder, texts: Sequence[CutText]) -> list[list[int]]:
-    """Let the drafter speak until it is silent on all texts."""
+    """Let the drafter continue until it has no guess for any text."""
     said = [list[int]() for _ in texts]
     prompts, sampling = [text.tokens for text in texts], [text.sampling for text in texts]
     for step in decoder.stream(prompts, sampling, Stop(ALONE, tokens=())):

@@ -1,4 +1,4 @@
-"""How a text comes over a link: what was counted, and the seconds that it took."""
+"""The delivery of a text over a link: its time and traffic."""
 
 from collections.abc import Callable, Sequence
 from random import Random
@@ -20,10 +20,10 @@ from specdec.target import Target
 
 @frozen
 class Delivery:
-    """One text: its tokens, seconds until the first and the last of them came, and what was counted.
+    """One text: its tokens, seconds until the `first` and the last of them arrived, and counts.
 
-    `calls` are requests of the client's, `passes` those of the target after the prompt's, bytes those of whole
-    messages, without what greets the server.
+    `calls` are the client's requests, `passes` those of the target after the prompt; `up` and `down` are bytes of whole
+    messages, without the greeting.
     """
 
     tokens: tuple[int, ...]
@@ -64,7 +64,7 @@ def deliver(
 def read(
     remote: Remote, drafter: PacedDrafter, task: Task, most: int, clock: Callable[[], float]
 ) -> tuple[tuple[int, ...], float, float]:
-    """Decode a text; give its tokens, and the seconds until the first and the last of them."""
+    """Decode a text; return its tokens, and the seconds until the first and the last of them."""
     tokens, first, start = list[int](), 0.0, clock()
     for step in Decoder(drafter, remote, drafter.levels).stream([list(task.prompt)], [task.sampling], Stop(most)):
         tokens += step.tokens[0]
@@ -74,7 +74,7 @@ def read(
 
 @frozen
 class ServerSteps:
-    """The steps of a text that is drafted on the server, or not drafted: levels, and the tokens that were decided."""
+    """The steps of a text decoded on the server, with drafts or without: drafted levels and decided tokens."""
 
     levels: tuple[int, ...]
     tokens: tuple[tuple[int, ...], ...]
@@ -91,7 +91,7 @@ class ServerSteps:
         return cls(tuple(counts), tuple(tokens))
 
     def stream(self, task: Task, link: Link, times: Times, chunk: int) -> Delivery:
-        """Send each step's tokens as they are decided, after one request."""
+        """Compute the delivery if each step's tokens are sent when decided, after one request."""
         request = len(encode(_request(task)))
         lanes = [Lane(link, Random(2 * task.sampling.seed + way)) for way in (0, 1)]
         ready = lanes[0].arrival(0.0, request) + prompt_passes(task, chunk) * times.target_pass
@@ -106,12 +106,12 @@ class ServerSteps:
 
 
 def prompt_passes(task: Task, chunk: int) -> int:
-    """Say how many passes read a prompt but for its last token."""
+    """The number of passes that read a prompt without its last token."""
     return -(-(len(task.prompt) - 1) // chunk)
 
 
 def _request(task: Task) -> Open:
-    """Ask for a text, without what a drafter reads."""
+    """A request for a text without features."""
     return Open(bytes(ID), 1, pack_tokens(list(task.prompt)), {}, (), (), (), False, "", "float16", None)
 
 

@@ -1,4 +1,4 @@
-"""What drafters say alone once the line is cut, beside what the target would have said."""
+"""What drafters generate alone once the line is cut, compared with the target."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
@@ -18,18 +18,18 @@ from specdec.policies import Chain
 from specdec.target import Target
 
 PLACES = (10, 20, 50)
-"""Tokens after the cut within which agreement is counted."""
+"""Numbers of tokens after the cut over which agreement is measured."""
 POLICY = Chain(10)
 
 
 @frozen
 class Alone:
-    """What one drafter said of all texts, with what it had `learnt` before the cut or without; None is the target.
+    """The means of one drafter over all texts, with the features `learnt` before the cut or without; None: the target.
 
-    `said` is tokens until it fell silent, 50 at most, and `prefix` those before the first that the target would not
-    have said; `agreement`, by tokens after the cut, is the share of places with the target's own token; `perplexity`
-    that of what was said by the target at temperature 1; `looping` and `python` are shares of texts, the latter of
-    those that may be Python at the cut.
+    `said` is the number of tokens, at most 50, and `prefix` that before the first that differs from the target's;
+    `agreement` is the share of positions with the target's token, by tokens after the cut; `perplexity` is under the
+    target at temperature 1; `looping` and `python` are shares of texts, the latter of those that are a valid beginning
+    of a Python module at the cut.
     """
 
     drafter: str
@@ -46,7 +46,7 @@ class Alone:
 
 @frozen
 class Lead:
-    """By how much one drafter is better than another at the same texts: tokens of prefix, and share of agreement."""
+    """One drafter's lead over another on the same texts: in tokens of prefix, and in share of agreement."""
 
     drafter: str
     other: str
@@ -58,14 +58,14 @@ class Lead:
 
 @frozen
 class Disconnected:
-    """All that was found; it has no times, so that the same command finds the same again."""
+    """All results; none is a time, so the same command gives the same results again."""
 
     target: str
     rows: tuple[Alone, ...]
     leads: tuple[Lead, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """Lay out what a machine reads."""
+        """The results as JSON has them."""
         return asdict(self)
 
 
@@ -79,13 +79,13 @@ def disconnect(
     name: str = "",
     on_drafter: Callable[[str], None] | None = None,
 ) -> Disconnected:
-    """Cut each text after 50 tokens of the target's, and have each drafter say 50 more alone, along a chain.
+    """Cut each text after 50 tokens of the target's, and have each drafter generate 50 more alone, along a chain.
 
     Where the target samples, drafters share its noise. Leads are those of the first drafter, and of others of its
     kind, as `moa:tli=1` beside `moa`, over each of another kind.
 
     Raises:
-        PromptError: after no prompt the target says as much as that.
+        PromptError: no prompt has a long enough continuation.
     """
     plan = Plan(temperatures, ONLINE + ALONE, seed=seed)
     todo = tasks(sets, plan, target.tokenizer, target.max_length, target.generation_config)

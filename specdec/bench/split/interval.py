@@ -1,4 +1,4 @@
-"""How far apart two drafters are, and how sure that is."""
+"""Means with their confidence intervals."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from specdec.bench.figures import INTERVAL, SAMPLES
 
 @frozen
 class Interval:
-    """A mean, and what it would be of other such texts: 95 % of what is drawn from these, with replacement."""
+    """A mean with its 95 % bootstrap interval."""
 
     mean: float
     low: float
@@ -18,7 +18,7 @@ class Interval:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Interval":
-        """Draw the values again and again (bootstrap, percentiles); the same values have the same interval."""
+        """Bootstrap the mean of the values, by percentiles and with a fixed seed."""
         numbers = np.asarray(values, float)
         samples = np.random.default_rng(0).integers(len(numbers), size=(SAMPLES, len(numbers)))
         low, high = np.percentile(numbers[samples].mean(1), INTERVAL)

@@ -1,4 +1,4 @@
-"""Lines between client and server, as they are found in the world."""
+"""Network links between client and server."""
 
 from random import Random
 
@@ -10,7 +10,7 @@ from specdec.errors import OptionError
 
 @frozen
 class Link:
-    """A line: megabits per second, milliseconds one way, and by how many of these a message may be early or late."""
+    """A link: `rate` in megabits per second, one-way `delay` and its `jitter` (plus or minus) in milliseconds."""
 
     name: str
     rate: float = field(validator=bounds(0, above=True))
@@ -19,11 +19,11 @@ class Link:
 
     @property
     def round_trip(self) -> float:
-        """Seconds there and back, of a message without bytes."""
+        """Seconds of a round trip of empty messages."""
         return 2 * self.delay / 1000
 
     def seconds(self, size: int | float) -> float:
-        """Say how long so many bytes take to leave."""
+        """Seconds that it takes to send `size` bytes."""
         return 8e-6 * size / self.rate
 
     @staticmethod
@@ -48,18 +48,18 @@ LINKS = {
         Link("weak", 5.0, 100.0),
     )
 }
-"""From the nearest to the farthest."""
+"""By name, from the nearest to the farthest."""
 
 
 class Lane:
-    """One direction of a link: messages leave one after the other, and arrive in that order."""
+    """One direction of a link, which keeps the order of messages."""
 
     def __init__(self, link: Link, random: Random) -> None:
         self.link, self._random = link, random
         self._free = self._latest = 0.0
 
     def arrival(self, now: float, size: int) -> float:
-        """Say when a message of so many bytes arrives that is sent now, in seconds."""
+        """The time in seconds at which a message of `size` bytes arrives that is sent at `now`."""
         link = self.link
         self._free = max(now, self._free) + link.seconds(size)
         late = (link.delay + link.jitter * self._random.uniform(-1, 1)) / 1000

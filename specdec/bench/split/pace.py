@@ -1,4 +1,4 @@
-"""What takes time on either side: passes of the target, and levels of the drafter."""
+"""What takes time: passes of the target, and levels of the drafter."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,14 +17,14 @@ from specdec.tree import Tree
 
 @frozen
 class Times:
-    """Seconds of a pass of the target, over however many nodes, and of a level of the drafter."""
+    """Seconds of a pass of the target, whatever the number of nodes, and of a level of the drafter."""
 
     target_pass: float = field(validator=bounds(0, above=True))
     level: float = field(validator=bounds(0))
 
 
 class Levels(TreePolicy):
-    """A policy that counts how often the drafter is asked for another level."""
+    """A policy that counts the levels that the drafter is asked for."""
 
     def __init__(self, policy: TreePolicy) -> None:
         self._policy, self.count = policy, 0
@@ -40,9 +40,9 @@ class Levels(TreePolicy):
 
 
 class PacedDrafter(Drafter):
-    """A drafter of one sequence that takes as long for a level as it is told, or longer if it needs to.
+    """A drafter of one sequence that takes `level` seconds for each level, or longer if it needs to.
 
-    `levels` is the policy to decode with; `seconds` is what drafting took.
+    `levels` is the policy to decode with; `seconds` is the time that drafting has taken.
     """
 
     def __init__(
@@ -74,13 +74,13 @@ class PacedDrafter(Drafter):
 
 @define
 class Passes:
-    """Counts passes of a target, those over a chunk of a prompt too."""
+    """Counts passes of a target, including those over chunks of a prompt."""
 
     count: int = 0
 
     @contextmanager
     def of(self, target: Target, least: float = 0.0) -> Iterator["Passes"]:
-        """Count for a while, and have a pass take so many seconds, or longer if it needs to."""
+        """Count while inside, and have each pass take `least` seconds, or longer if it needs to."""
         start = 0.0
 
         def begin(*_: object) -> None:
@@ -102,7 +102,7 @@ class Passes:
 
 
 def measure_times(target: Target, drafter: Drafter, policy: TreePolicy, task: Task, most: int) -> Times:
-    """Take the time of passes and levels on this machine, the second time that a text is decoded."""
+    """Measure passes and levels on this machine, by decoding a text a second time."""
     for _ in range(2):
         levels = Levels(policy)
         trace = Speculative("timed", drafter, target, levels).decode(task.prompt, task.sampling, most)

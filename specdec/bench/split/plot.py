@@ -1,4 +1,4 @@
-"""Tokens per second by link, as a picture."""
+"""Tokens per second by link, as a plot."""
 
 from io import BytesIO
 
@@ -9,7 +9,7 @@ from specdec.bench.split.split import Measured
 
 
 def picture(found: Measured, kind: str = "png") -> bytes:
-    """Draw a line for each way to have texts, from the nearest link to the farthest.
+    """Plot speed by link, from the nearest to the farthest, with a curve for each row of the table.
 
     Raises:
         OptionError: matplotlib is not installed.

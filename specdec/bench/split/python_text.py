@@ -1,10 +1,10 @@
-"""Whether a text may be Python, as far as it goes."""
+"""Whether an unfinished text is Python so far."""
 
 from codeop import compile_command
 
 
 def parses(text: str) -> bool:
-    """Say whether a module may begin like this; the last line, which may be cut off, is not looked at."""
+    """Say whether a text, without its last line, is a valid beginning of a Python module."""
     try:
         compile_command(text[: text.rfind("\n") + 1], symbol="exec")
     except (SyntaxError, ValueError, OverflowError):

@@ -1,6 +1,7 @@
-"""The same texts over a link in real time, beside what is computed."""
+"""Decoding over a link in real time, to be compared with virtual time."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from time import monotonic, sleep
 from typing import cast
 
@@ -11,7 +12,7 @@ from specdec.bench.split.delivery import deliver, read
 from specdec.bench.split.link import Link
 from specdec.bench.split.pace import PacedDrafter, Passes, Times
 from specdec.bench.split.shaped_line import ShapedLine
-from specdec.interfaces import Drafter, Transport
+from specdec.interfaces import Drafter
 from specdec.plugins import load_policy
 from specdec.remote import Host, Remote
 from specdec.split import Server
@@ -20,7 +21,7 @@ from specdec.target import Target
 
 @frozen
 class Real:
-    """Tokens per second of one row as measured, what passes and levels really took, and what is computed from these."""
+    """One row's tokens per second as `measured`, and as `computed` in virtual time from the measured milliseconds."""
 
     link: str
     role: str
@@ -33,7 +34,7 @@ class Real:
 
 @define(eq=False)
 class TimedServer(Server):
-    """Adds up what its turns take."""
+    """Adds up the seconds of turns with work."""
 
     seconds: float = field(default=0.0, init=False)
 
@@ -56,33 +57,29 @@ def compare(
     role: str,
     burst: int,
 ) -> Real:
-    """Decode over a shaped line, from a server with a thread of its own; then compute it from what things took.
+    """Decode over a shaped line from a server in a thread of its own, then again in virtual time.
 
-    Passes and levels take as long as `times` say, or as long as they need if that is more; what a server does around
-    its passes counts as theirs.
+    Passes and levels take the seconds of `times`, or longer if they need to; the server's other work counts as part of
+    its passes. The virtual run uses the times that were measured.
     """
     server, passes = cast("TimedServer", TimedServer.of(target, [drafter])), Passes()
-    count, seconds, levels, drafting = 0, 0.0, 0, 0.0
-    host = Host(server)
-    try:
-        with passes.of(target, times.target_pass):
-            for task in tasks:
-
-                def connect(seed: int = task.sampling.seed) -> Transport:
-                    return ShapedLine(host.connect(), link, seed)
-
-                remote = Remote(connect, burst=burst)
-                slow = PacedDrafter(drafter, load_policy(policy), times.level, monotonic, sleep)
-                tokens, _, took = read(remote, slow, task, most, monotonic)
-                remote.close()
-                count, seconds = count + len(tokens), seconds + took
-                levels, drafting = levels + slow.levels.count, drafting + slow.seconds
-    finally:
-        host.close()
-    real = Times(server.seconds / passes.count, drafting / max(levels, 1))
+    paced = [PacedDrafter(drafter, load_policy(policy), times.level, monotonic, sleep) for _ in tasks]
+    with closing(Host(server)) as host, passes.of(target, times.target_pass):
+        runs = [_decode(host, link, *pair, most, burst) for pair in zip(paced, tasks, strict=True)]
+    levels = sum(one.levels.count for one in paced)
+    real = Times(server.seconds / passes.count, sum(one.seconds for one in paced) / max(levels, 1))
     fresh = Server.of(target, [drafter])
     found = [
         deliver(fresh, target, drafter, load_policy(policy), task, most, link, real, burst=burst) for task in tasks
     ]
+    count, seconds = sum(tokens for tokens, _ in runs), sum(seconds for _, seconds in runs)
     computed = count / sum(one.seconds for one in found)
     return Real(link.name, role, name, 1000 * real.target_pass, 1000 * real.level, count / seconds, computed)
+
+
+def _decode(host: Host, link: Link, drafter: PacedDrafter, task: Task, most: int, burst: int) -> tuple[int, float]:
+    """Decode one text over the link; return its number of tokens and the seconds that it took."""
+    remote = Remote(lambda: ShapedLine(host.connect(), link, task.sampling.seed), burst=burst)
+    tokens, _, seconds = read(remote, drafter, task, most, monotonic)
+    remote.close()
+    return len(tokens), seconds

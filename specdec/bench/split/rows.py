@@ -1,4 +1,4 @@
-"""A row of the table of links: what was counted of its texts, and what follows from it."""
+"""A row of the table of a link."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ BURST = "split, burst"
 
 @frozen
 class Row:
-    """One way to have texts over one link.
+    """One way of decoding, its `role`, over one link.
 
     `tokens_per_second` is all tokens over all seconds, from the request to the arrival of the last token;
     `first_token` is seconds until the first one, the mean of the texts. `calls` are requests per 100 tokens, bytes are
@@ -35,12 +35,12 @@ class Row:
 
     @property
     def depth(self) -> str:
-        """How deep trees may be, as the policy is written."""
+        """The largest depth of trees, as the policy's options give it."""
         return str(Spec.parse(self.policy).options.get("depth", "")) if self.policy else ""
 
     @classmethod
     def of(cls, link: str, role: str, drafter: str, policy: str, deliveries: Sequence[Delivery]) -> "Row":
-        """Work out the figures."""
+        """Compute the figures."""
         tokens = sum(len(one.tokens) for one in deliveries)
 
         def total(name: str) -> float:

@@ -1,4 +1,4 @@
-"""A line whose messages take as long as those of a link, in real time."""
+"""A transport that is as slow as a link, in real time."""
 
 from queue import Empty, SimpleQueue
 from random import Random
@@ -11,23 +11,23 @@ from specdec.interfaces import Transport
 
 
 class ShapedLine(Transport):
-    """Holds back what another line carries, each way, until it would have arrived over a link."""
+    """Delays another transport's messages, in both directions, as a link would."""
 
     def __init__(self, line: Transport, link: Link, seed: int = 0) -> None:
         self._line = line
         self._lanes = Lane(link, Random(2 * seed)), Lane(link, Random(2 * seed + 1))
-        self._rising, self._falling = SimpleQueue[tuple[float, bytes]](), SimpleQueue[tuple[float, bytes | None]]()
+        self._up, self._down = SimpleQueue[tuple[float, bytes]](), SimpleQueue[tuple[float, bytes | None]]()
         self._next: tuple[float, bytes | None] | None = None
         for carry in (self._carry_up, self._carry_down):
             Thread(target=carry, name="specdec shaped line", daemon=True).start()
 
     def send(self, message: bytes) -> None:
-        self._rising.put((self._lanes[0].arrival(monotonic(), len(message)), message))
+        self._up.put((self._lanes[0].arrival(monotonic(), len(message)), message))
 
     def receive(self, timeout: float | None = None) -> bytes:
         deadline = None if timeout is None else monotonic() + timeout
         try:
-            self._next = self._next or self._falling.get(timeout=timeout)
+            self._next = self._next or self._down.get(timeout=timeout)
         except Empty:
             raise TimedOut(f"expected a message within {timeout} seconds, got none") from None
         due, message = self._next
@@ -42,12 +42,12 @@ class ShapedLine(Transport):
 
     def close(self) -> None:
         self._line.close()
-        self._rising.put((0.0, b""))
+        self._up.put((0.0, b""))
 
     def _carry_up(self) -> None:
         try:
             while True:
-                due, message = self._rising.get()
+                due, message = self._up.get()
                 sleep(max(due - monotonic(), 0.0))
                 self._line.send(message)
         except ConnectionLost:
@@ -57,6 +57,6 @@ class ShapedLine(Transport):
         try:
             while True:
                 message = self._line.receive()
-                self._falling.put((self._lanes[1].arrival(monotonic(), len(message)), message))
+                self._down.put((self._lanes[1].arrival(monotonic(), len(message)), message))
         except ConnectionLost:
-            self._falling.put((0.0, None))
+            self._down.put((0.0, None))

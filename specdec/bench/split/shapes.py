@@ -1,4 +1,4 @@
-"""The tree for a link: the more a round trip costs, the deeper."""
+"""The choice of trees for a link: the longer its round trip, the deeper."""
 
 from collections.abc import Sequence
 
@@ -17,20 +17,20 @@ SHAPES = tuple(f"dynamic:depth={depth},width=8,size=62,sharpness=3" for depth in
 
 @frozen
 class Shape:
-    """A policy, and what a step with it was on other prompts: levels that were drafted, tokens that were decided."""
+    """A policy, with its mean levels and decided tokens per step on tuning prompts."""
 
     policy: str
     levels: float
     tokens: float
 
     def seconds(self, link: Link | None, times: Times) -> float:
-        """Say how long a token takes: a step's levels, the pass, and the way there and back if there is a link."""
+        """Seconds per token: a step's levels, its pass, and a round trip if there is a link."""
         trip = 0.0 if link is None else link.round_trip
         return (self.levels * times.level + times.target_pass + trip) / self.tokens
 
 
 def try_shapes(target: Target, drafter: Drafter, tasks: Sequence[Task], most: int) -> list[Shape]:
-    """Count levels and tokens of each shape beside the target."""
+    """Measure levels and tokens per step of each shape."""
     shapes = list[Shape]()
     for policy in SHAPES:
         texts = [ServerSteps.of(target, drafter, load_policy(policy), task, most) for task in tasks]
@@ -42,5 +42,5 @@ def try_shapes(target: Target, drafter: Drafter, tasks: Sequence[Task], most: in
 
 
 def choose(shapes: Sequence[Shape], link: Link | None, times: Times) -> str:
-    """Choose the shape by which a token takes least; without a link it is for a drafter beside the target."""
+    """Choose the shape with the fewest seconds per token; without a link, for a drafter beside the target."""
     return min(shapes, key=lambda shape: shape.seconds(link, times)).policy

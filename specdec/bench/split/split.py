@@ -1,4 +1,4 @@
-"""What a split target is worth over links of many kinds, beside a server that does all of it."""
+"""A split target over several links, compared with a server that does everything."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -23,12 +23,12 @@ from specdec.target import Target
 from specdec.target.sessions import CHUNK
 
 BURSTS = {SPLIT: 0, BURST: 64}
-"""Answers that the server may give without a tree."""
+"""Roles of a split target, with the burst of each."""
 
 
 @frozen
 class Measured:
-    """The table: what was counted, and seconds from the counts, the links and two times."""
+    """All results: milliseconds of a pass, and of a level by drafter; the rows, and those in real time."""
 
     target: str
     pass_ms: float
@@ -37,13 +37,13 @@ class Measured:
     real: tuple[Real, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """Lay out what a machine reads."""
+        """The results as JSON has them."""
         return asdict(self)
 
 
 @define(eq=False)
 class Experiment:
-    """Delivers the same texts in all ways; `times` are those of each drafter, the first of which also drafts there."""
+    """Delivers the same texts in all roles; `times` is by drafter, and the first drafter also drafts on the server."""
 
     target: Target
     drafters: Mapping[str, Drafter]
@@ -59,7 +59,7 @@ class Experiment:
         """Make all rows of these links.
 
         Raises:
-            SpecdecError: a text is not plain decoding's, which no link may change.
+            SpecdecError: a text is not that of plain decoding.
         """
         self._plain = self._steps(NoDrafter(), Chain(1))
         self._shapes = {
@@ -76,7 +76,7 @@ class Experiment:
         return made
 
     def real(self, link: Link, rows: Sequence[Row]) -> list[Real]:
-        """Have the first drafter decode over the link in real time, and compute it from what things took."""
+        """Have the first drafter decode over the link in real time, for comparison with virtual time."""
         name = next(iter(self.drafters))
         drafter, times = self.drafters[name], self.times[name]
         chosen = [row for row in rows if (row.link, row.drafter) == (link.name, name) and row.role in BURSTS]

@@ -1,4 +1,4 @@
-"""What was found, as tables for a terminal."""
+"""The results as tables for a terminal."""
 
 from collections.abc import Iterator
 
@@ -31,7 +31,7 @@ LEARNT = {True: "with what it had learnt", False: "without", None: ""}
 
 
 def show_disconnected(found: Disconnected, screen: Console) -> None:
-    """Print what each drafter said alone, and the leads."""
+    """Print what each drafter generated alone, and the leads."""
     for made in _disconnected(found):
         screen.print(made, "")
     screen.print("[dim]docs/bench.md says what the columns mean[/]")

@@ -1,4 +1,4 @@
-"""A target that is out of reach once the prompts are read."""
+"""A target that is out of reach once the prompts have been read."""
 
 from collections.abc import Sequence
 
@@ -11,9 +11,9 @@ from specdec.tree import Tree
 
 
 class Unplugged(Verifier):
-    """Reads the prompts with the target, then leaves the drafter alone, as `Failover` does when the line is cut.
+    """Reads the prompts with the target, then decides by `DraftOnly`, as `Failover` does when the line is cut.
 
-    Unless it has `learnt`, the drafter gets nothing of what the target computed, as after a crash without a journal.
+    Unless it has `learnt`, the drafter gets no features of the prompts, as after a crash without a journal.
     """
 
     def __init__(self, target: Verifier, *, learnt: bool) -> None:

@@ -1,4 +1,4 @@
-"""A line to a server in virtual time: the protocol is the real one, and what takes time is added up."""
+"""A line to a server in virtual time: the real protocol, with computed delays."""
 
 from collections import deque
 from math import inf
@@ -17,7 +17,7 @@ from specdec.transports import Traffic
 
 @define
 class VirtualClock:
-    """Time that passes only where somebody waits."""
+    """A clock in seconds that only moves when something waits."""
 
     now: float = 0.0
 
@@ -25,15 +25,15 @@ class VirtualClock:
         return self.now
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass."""
+        """Move the clock."""
         self.now += seconds
 
 
 @define(eq=False)
 class VirtualLine(Transport):
-    """The client's end of a line to a server that has no other; a turn of it takes as long as its passes.
+    """The client's end of a server's only line; a turn of the server takes `target_pass` seconds for each pass.
 
-    `calls` counts the trees that were sent, `made` the passes of the server for this line.
+    `calls` counts the trees that were sent, `made` the server's passes for this line.
     """
 
     server: Server
@@ -45,8 +45,8 @@ class VirtualLine(Transport):
     traffic: Traffic = field(factory=Traffic, init=False)
     calls: int = field(default=0, init=False)
     made: int = field(default=0, init=False)
-    _rising: deque[tuple[float, bytes]] = field(factory=deque, init=False)
-    _falling: deque[tuple[float, bytes]] = field(factory=deque, init=False)
+    _up: deque[tuple[float, bytes]] = field(factory=deque, init=False)
+    _down: deque[tuple[float, bytes]] = field(factory=deque, init=False)
     _lanes: tuple[Lane, Lane] = field(init=False)
     _free: float = field(init=False)
     """When the server's last turn ended; within a turn, when it began."""
@@ -62,22 +62,22 @@ class VirtualLine(Transport):
     def send(self, message: bytes) -> None:
         self.traffic.up(message)
         self.calls += isinstance(read_from_client(message), Verify)
-        self._rising.append((self._lanes[0].arrival(self.clock.now, len(message)), message))
+        self._up.append((self._lanes[0].arrival(self.clock.now, len(message)), message))
 
     def receive(self, timeout: float | None = None) -> bytes:
         deadline = self.clock.now + (inf if timeout is None else timeout)
         while True:
-            arrival, turn = self._falling[0][0] if self._falling else inf, self._next_turn
+            arrival, turn = self._down[0][0] if self._down else inf, self._next_turn
             if min(arrival, turn) > deadline or arrival == turn == inf:
                 self.clock.now = self.clock.now if deadline == inf else deadline
                 raise TimedOut(f"expected a message by second {deadline:g}, got none")
             if arrival <= turn:
                 self.clock.now = max(self.clock.now, arrival)
-                return self._falling.popleft()[1]
+                return self._down.popleft()[1]
             self._take_turn(turn)
 
     def close(self) -> None:
-        """Break it, once the server has done what was asked of it."""
+        """Close the line, once the server has done all work."""
         while (turn := self._next_turn) < inf:
             self._take_turn(turn)
         self.server.disconnect(self._connection)
@@ -86,22 +86,22 @@ class VirtualLine(Transport):
     def _next_turn(self) -> float:
         if self.server.busy:
             return self._free
-        return max(self._free, self._rising[0][0]) if self._rising else inf
+        return max(self._free, self._up[0][0]) if self._up else inf
 
     def _take_turn(self, start: float) -> None:
-        """Have the server take in what has arrived, and do its passes."""
+        """Have the server receive what has arrived, and take a turn."""
         self._free, self._before = start, self.passes.count
-        while self._rising and self._rising[0][0] <= start:
-            self.server.receive(self._connection, self._rising.popleft()[1])
+        while self._up and self._up[0][0] <= start:
+            self.server.receive(self._connection, self._up.popleft()[1])
         self.server.tick()
         self.made += self.passes.count - self._before
         self._free, self._before = self._now, self.passes.count
 
     @property
     def _now(self) -> float:
-        """The server's time: when its turn began, and the passes since."""
+        """The server's time: the start of its turn, plus the passes since."""
         return self._free + (self.passes.count - self._before) * self.target_pass
 
     def _answer(self, message: bytes) -> None:
         self.traffic.down(message)
-        self._falling.append((self._lanes[1].arrival(self._now, len(message)), message))
+        self._down.append((self._lanes[1].arrival(self._now, len(message)), message))

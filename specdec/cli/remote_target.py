@@ -1,4 +1,4 @@
-"""A target that is reached through a server, with what tells of the line to it."""
+"""Connecting to a target on a server, with its traffic and the state of the line."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,10 +18,10 @@ from specdec.transports import Counting, Traffic
 
 
 @frozen(eq=False)
-class Reach:
-    """The remote target, the same with what continues without it, and what counts and tells of the line.
+class RemoteTarget:
+    """A remote target; `verifier` is the same with fail-over, unless `--offline stop` excludes that.
 
-    A journal had so many tokens of the text, `restored` before anything is decoded.
+    `traffic` and `status` follow the line. `restored` is the number of tokens that the journal had at the start.
     """
 
     remote: Remote
@@ -32,8 +32,8 @@ class Reach:
 
 
 @define(eq=False)
-class Watch:
-    """Makes lines whose traffic is counted, and tells when one has to be made again."""
+class WatchedConnect:
+    """Makes lines whose traffic is counted, and reports when one is made again."""
 
     connect: Connect
     status: Status
@@ -41,7 +41,7 @@ class Watch:
     _before: bool = False
 
     def __call__(self) -> Transport:
-        """Give a new line."""
+        """Make a new line."""
         if self._before:
             self.status.lost()
         self._before = True
@@ -50,39 +50,39 @@ class Watch:
         return line
 
 
-def reach(options: RemoteOptions, files: str, tell: Callable[[str], None]) -> Reach:
-    """Reach a target on a server, whose `files` are at hand; `tell` is told what becomes of the line.
+def connect_to(options: RemoteOptions, files: str, tell: Callable[[str], None]) -> RemoteTarget:
+    """Connect to a target on a server; `files` has its tokenizer, and `tell` gets messages on the state of the line.
 
     Raises:
-        OptionError: there is no such transport, or an option means nothing.
-        TransportError: there is no server, or it does not let this client in.
+        OptionError: there is no such transport, or an option is invalid.
+        TransportError: the server cannot be reached, or rejects this client.
         VocabularyMismatch: its target has another tokenizer.
     """
     address, token = options.address or "", options.token()
     scheme = _scheme(address)
     own = {} if token is None else {"token": token}
     dialer = Dialer(lambda: load_transport(scheme, address, **own))
-    return _reach(dialer, options, tell, files=model_folder(files))
+    return _connect(dialer, options, tell, files=model_folder(files))
 
 
-def reach_here(options: RemoteOptions, target: Target, drafter: Drafter) -> Reach:
-    """Serve a target in a thread of this process, with what the drafter has run beside it, and reach it there.
+def connect_here(options: RemoteOptions, target: Target, drafter: Drafter) -> RemoteTarget:
+    """Serve a target, with the drafter's encoder, in a thread of this process, and connect to it.
 
     Raises:
-        OptionError: the target's rule cannot be served, or an option means nothing.
+        OptionError: the target's rule cannot be served, or an option is invalid.
     """
     host = Host(Server.of(target, [drafter]))
-    made = _reach(host.connect, options, lambda _: None, tokenizer=target.tokenizer)
+    made = _connect(host.connect, options, lambda _: None, tokenizer=target.tokenizer)
     for verifier in (made.remote, made.verifier):
         verifier.generation_config = target.generation_config
     return made
 
 
 def check_encoder(remote: Remote, drafter: Drafter, spec: str) -> None:
-    """Check that a server runs what a drafter has run beside the target.
+    """Check that a server has a drafter's encoder.
 
     Raises:
-        OptionError: it does not; the message says how to start it.
+        OptionError: it does not; the message says how to start one that does.
     """
     encoder = drafter.needs.encoder
     if encoder is not None and encoder.digest not in remote.encoders:
@@ -92,22 +92,22 @@ def check_encoder(remote: Remote, drafter: Drafter, spec: str) -> None:
         )
 
 
-def _reach(connect: Connect, options: RemoteOptions, tell: Callable[[str], None], **target: Any) -> Reach:
+def _connect(connect: Connect, options: RemoteOptions, tell: Callable[[str], None], **target: Any) -> RemoteTarget:
     status = Status(options.address or "", tell)
-    watch = Watch(connect, status)
+    watch = WatchedConnect(connect, status)
     journal = None if options.journal is None else Journal(options.journal)
     restored = sum(len(chapter.decided) for chapter in journal.chapters.values()) if journal else 0
     remote = Remote(watch, codec=options.codec, patience=options.patience, journal=journal, **target)
     stops = options.offline is Offline.STOP
     verifier = remote if stops else Failover(remote, keep=options.offline is Offline.KEEP)
-    return Reach(remote, verifier, watch.traffic, status, restored)
+    return RemoteTarget(remote, verifier, watch.traffic, status, restored)
 
 
 def _scheme(address: str) -> str:
-    """Give the name of the transport that an address begins with.
+    """The name of the transport with which an address begins.
 
     Raises:
-        OptionError: there is no such transport; the message says what brings others.
+        OptionError: there is no such transport; the message says what to install.
     """
     scheme, colon, _ = address.partition(":")
     known = sorted(entry.name for entry in plugins().entries if entry.kind == "transport")
