@@ -19,5 +19,7 @@ class KeyedOnDevice(Keyed):
         self, device: torch.device, keys: Sequence[Key], scales: Sequence[float], size: int
     ) -> Float[Tensor, "K V"] | None:
         seeds, positions = [signed(key.seed) for key in keys], [key.position for key in keys]
-        names, temperatures = upload(device, torch.tensor([seeds, positions]), torch.tensor(scales, dtype=torch.float32))
+        names, temperatures = upload(
+            device, torch.tensor([seeds, positions]), torch.tensor(scales, dtype=torch.float32)
+        )
         return noise(names[0], names[1], temperatures, size)
