@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from importlib.util import find_spec
 
-os.environ["TRITON_INTERPRET"] = "1"  # which Triton reads when kernels are declared
+os.environ["TRITON_INTERPRET"] = "1"  # read when Triton is imported
 
 import pytest
 import torch

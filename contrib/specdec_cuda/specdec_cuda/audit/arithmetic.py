@@ -11,6 +11,7 @@ from collections import Counter
 _PTX = re.compile(r"^\s+(?:@!?%p\d+ )?([a-z]\w*(?:\.\w+)*\.(?:bf|f)(?:16|32|64)(?:x2)?(?:\.\w+)*)\b", re.MULTILINE)
 _PTX_EXACT = re.compile(
     r"(?:add|sub|mul|div)\.rn\.f(?:32|64)(?:x2)?"
+    r"|(?:add|sub)\.rn\.f32\.b?f16"  # of which one is converted first, which rounds nothing
     r"|(?:redux\.sync\.)?(?:min|max|abs|neg|mov|selp)(?:\.\w+)*"
     r"|setp\.\w+(?:\.(?:and|or|xor))?\.f\d+"
     r"|cvt\.(?:rn\.|rzi\.)?[a-z]+\d+\.[a-z]+\d+"
