@@ -14,7 +14,7 @@ from torch import Tensor
 
 from specdec_cuda.jit import Count, Floats, Ints, Longs, Size, kernel
 from specdec_cuda.kernels.coins import accepted
-from specdec_cuda.kernels.residual import BLOCK, Proposals, next_child, take_out
+from specdec_cuda.kernels.residual import BLOCK, Proposals, drafted, next_child, odds, take_out, unusable
 
 
 def rejection(
@@ -91,20 +91,16 @@ def rejection_kernel(
             tl.store(path + count, node)
             count += 1
             mass = tl.full([], 1.0, tl.float32)
-            first = tl.load(of_node)
-            failed = tl.where(first == first, 0, 1)
+            failed = unusable(of_node)
         last = next_child(parent, names, node, last, nodes)
         going = (last < nodes) & (failed == 0)
         if going:
-            token, place = tl.load(tokens + tree + last), tl.load(drawn + tree + last)
-            proposal = proposals + tl.maximum(place, 0).to(tl.int64) * known
-            p = tl.div_rn(tl.load(of_node + token), mass).to(tl.float64)
-            q = tl.load(proposal + token, mask=place >= 0, other=1.0).to(tl.float64)
+            token, proposal, some = drafted(tokens, drawn, proposals, known, tree + last)
+            p, q = odds(of_node, mass, token, proposal, some)
             if accepted(tl.load(coins + tree + last), p, q):
                 tl.store(decided + count - 1, token)
                 node = last
             else:
-                some = tl.where(place >= 0, known, 0)
                 left = take_out(of_node, mass, 1.0, token, proposal, some, size, block)
                 mass = left.to(tl.float32)
                 failed = tl.where(left > 0, 0, 1)

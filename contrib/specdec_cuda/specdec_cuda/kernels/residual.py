@@ -24,6 +24,28 @@ class Proposals(Parameter):
 
 
 @device
+def drafted(tokens: Value, drawn: Value, proposals: Value, known: Value, node: Value) -> Value:
+    """Give a node's token, its proposal, and how many tokens that knows: none if the node was placed."""
+    place = tl.load(drawn + node)
+    proposal = proposals + tl.maximum(place, 0).to(tl.int64) * known
+    return tl.load(tokens + node), proposal, tl.where(place >= 0, known, 0)
+
+
+@device
+def odds(of_node: Value, mass: Value, token: Value, proposal: Value, known: Value) -> Value:
+    """Give the probabilities of a child's token, the target's and that with which it was drawn, 1 if it was placed."""
+    p = tl.div_rn(tl.load(of_node + token), mass)
+    return p.to(tl.float64), tl.load(proposal + token, mask=token < known, other=1.0).to(tl.float64)
+
+
+@device
+def unusable(of_node: Value) -> Value:
+    """Whether a node has no probabilities: 1 or 0."""
+    first = tl.load(of_node)
+    return tl.where(first == first, 0, 1)
+
+
+@device
 def take_out(
     of_node: Value,
     mass: Value,
@@ -36,8 +58,7 @@ def take_out(
 ) -> Value:
     """Replace probabilities x by what a child leaves of `weight * x / mass`, and sum it up.
 
-    That is all but its token if it was placed, which is if its `proposal` has no tokens known, else what is more than
-    its proposal.
+    That is all but its token if it was placed, else what is more than its proposal.
     """
     tl.debug_barrier()  # whoever has read these numbers has done so
     sums = tl.zeros([block], tl.float64)

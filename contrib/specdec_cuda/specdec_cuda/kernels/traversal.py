@@ -12,9 +12,9 @@ import triton.language as tl
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from specdec_cuda.jit import Count, Floats, Ints, Longs, Size, Value, device, kernel
+from specdec_cuda.jit import Count, Floats, Ints, Longs, Size, kernel
 from specdec_cuda.kernels.coins import accepted
-from specdec_cuda.kernels.residual import BLOCK, Proposals, next_child, take_out
+from specdec_cuda.kernels.residual import BLOCK, Proposals, drafted, next_child, odds, take_out, unusable
 
 
 def traversal(
@@ -80,23 +80,21 @@ def traversal_kernel(
     going = tl.load(tokens + tree) >= 0
     count = tl.where(going, 1, 0)
     if going:
-        failed = _unusable(probs + tree.to(tl.int64) * size)
+        failed = unusable(probs + tree.to(tl.int64) * size)
         going = failed == 0
     while going:
         child = next_child(parent, names, node, last, nodes)
         rejected = row * 0
         if (child < nodes) & (w > 0):
-            token, place = tl.load(tokens + tree + child), tl.load(drawn + tree + child)
-            p = tl.div_rn(tl.load(probs + (tree + node).to(tl.int64) * size + token), mass).to(tl.float64)
-            proposal = proposals + tl.maximum(place, 0).to(tl.int64) * known
-            q = tl.load(proposal + token, mask=place >= 0, other=1.0).to(tl.float64)
-            weight = _ratio(w * p, q)
+            token, proposal, some = drafted(tokens, drawn, proposals, known, tree + child)
+            p, q = odds(probs + (tree + node).to(tl.int64) * size, mass, token, proposal, some)
+            weight = tl.where(q <= w * p, 1.0, w * p / q)
             if weight > 0:
                 weights = tl.where(names == node, w, weights)
                 sums = tl.where(names == node, mass, sums)
                 node, last, level = child, child, level + 1
                 w, mass = weight, one.to(tl.float32)
-                failed = _unusable(probs + (tree + node).to(tl.int64) * size)
+                failed = unusable(probs + (tree + node).to(tl.int64) * size)
                 going = failed == 0
             else:
                 rejected = child
@@ -108,10 +106,8 @@ def traversal_kernel(
                 w = tl.sum(tl.where(names == node, weights, 0.0), 0)
                 mass = tl.sum(tl.where(names == node, sums, 0.0), 0)
         if rejected > 0:
-            token, place = tl.load(tokens + tree + rejected), tl.load(drawn + tree + rejected)
-            proposal = proposals + tl.maximum(place, 0).to(tl.int64) * known
+            token, proposal, some = drafted(tokens, drawn, proposals, known, tree + rejected)
             of_node = probs + (tree + node).to(tl.int64) * size
-            some = tl.where(place >= 0, known, 0)
             left = take_out(of_node, mass, w.to(tl.float32), token, proposal, some, size, block)
             failed = tl.where((left > 0) | (w < 1), 0, 1)
             going = failed == 0
@@ -121,24 +117,10 @@ def traversal_kernel(
 
     tl.store(masses + row, mass)
     path = outcome + row * (2 * longest + 2)
-    decided = path + longest
-    tl.store(decided + longest, count + level)
-    tl.store(decided + longest + 1, failed)
+    tl.store(path + 2 * longest, count + level)
+    tl.store(path + 2 * longest + 1, failed)
+    tl.store(path, count - 1)
     while level > 0:
         tl.store(path + level, node)
-        tl.store(decided + level - 1, tl.load(tokens + tree + node))
+        tl.store(path + longest + level - 1, tl.load(tokens + tree + node))
         node, level = tl.load(parents + tree + node), level - 1
-    tl.store(path, tl.where(count > 0, 0, -1))
-
-
-@device
-def _unusable(of_node: Value) -> Value:
-    """Whether a node has no probabilities."""
-    first = tl.load(of_node)
-    return tl.where(first == first, 0, 1)
-
-
-@device
-def _ratio(numerator: Value, denominator: Value) -> Value:
-    """Divide, up to one."""
-    return tl.where(denominator <= numerator, 1.0, numerator / denominator)
