@@ -24,7 +24,7 @@ _AMD_EXACT = re.compile(
     r"|v_rcp_iflag_f32"  # in divisions of integers, which are put right afterwards
 )
 _DIVISION = Counter(div_scale=2, rcp=1, fma=5, div_fmas=1, div_fixup=1)
-"""What LLVM makes of a quotient of single precision, rounded as it should be."""
+"""What LLVM makes of a quotient of single or double precision, rounded as it should be."""
 
 
 def nvidia_findings(ptx: str) -> list[str]:
@@ -36,7 +36,7 @@ def amd_findings(code: str) -> list[str]:
     """List the instructions of AMD's assembly that may do so; what belongs to whole divisions is left out."""
     names = [re.sub(r"_e(?:32|64)(?:_dpp)?$|_dpp$|_sdwa$", "", one) for one in _AMD.findall(code)]
     strange = [one for one in names if not _AMD_EXACT.fullmatch(one)]
-    parts = Counter(re.sub(r"^v_|_f32$", "", one).replace("fmac", "fma") for one in strange)
+    parts = Counter(re.sub(r"^v_|_f(?:32|64)$", "", one).replace("fmac", "fma") for one in strange)
     divisions = parts["div_fixup"]
     if parts == Counter({part: divisions * count for part, count in _DIVISION.items() if divisions}):
         strange = []
