@@ -17,6 +17,7 @@ NAMES = {
     torch.float32: "*fp32",
     torch.float64: "*fp64",
     torch.int32: "*i32",
+    torch.uint8: "*u8",
     torch.int64: "*i64",
 }
 
