@@ -111,7 +111,7 @@ def traversal_kernel(
             left = take_out(of_node, mass, w.to(tl.float32), token, proposal, some, size, block)
             failed = tl.where((left > 0) | (w < 1), 0, 1)
             going = failed == 0
-            w = tl.where(left > 0, left / (left + (1.0 - w)), 0.0)
+            w = left / tl.where(left > 0, left + (1.0 - w), 1.0)
             mass = left.to(tl.float32)
             last = rejected
 
