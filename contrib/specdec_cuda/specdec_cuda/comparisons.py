@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from attrs import frozen
+from attrs import evolve, frozen
 from jaxtyping import Float
 from torch import Tensor
 
@@ -31,8 +31,14 @@ SIZE = 700
 TREES = (Tree.of([5, 1, 2, 3, 4, 1], [-1, 0, 0, 1, 1, 3]), Tree.of([9, 7], [-1, 0]))
 SAMPLINGS = (Sampling(), Sampling(0.8, seed=2**64 - 1))
 CUTTING = [
-    Sampling(1.5, seed=seed, **options)
-    for seed, options in enumerate([{"top_k": 9}, {"top_p": 0.6}, {"min_p": 0.2}, {"top_k": 20, "top_p": 0.5}] * 2)
+    evolve(cut, seed=seed)
+    for cut in (
+        Sampling(1.5, top_k=9),
+        Sampling(1.5, top_p=0.6),
+        Sampling(1.5, min_p=0.2),
+        Sampling(1.5, top_k=20, top_p=0.5),
+    )
+    for seed in (1, 2)
 ]
 LIKELY = 20.0
 """What is added to the logits of the tree's tokens, so that the walk goes down to the end."""

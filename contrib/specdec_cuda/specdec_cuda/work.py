@@ -18,19 +18,21 @@ from specdec_cuda.kernels.noise import noise
 CHILDREN = 3
 """Of each node, so that 64 nodes make a tree of four levels."""
 SAMPLING = Sampling(0.8, top_k=50, top_p=0.9, min_p=0.01)
-PARTS, HEADS, HEAD_SIZE = 64, 8, 128
-"""Keys and values of Llama 8B."""
+HEADS, HEAD_SIZE = 8, 128
+"""Of keys and values in Llama 3 8B."""
 
 
 @frozen
 class Shape:
-    """How much there is to do: trees, nodes of each, tokens, the type of logits, and columns that are decided."""
+    """How much there is to do; numbers are of one type, logits and what is stored alike."""
 
     batch: int
     nodes: int
     vocabulary: int
     dtype: torch.dtype
+    layers: int = 32
     context: int = 512
+    """Tokens that are decided."""
 
     def __str__(self) -> str:
         kind = str(self.dtype).removeprefix("torch.")
@@ -95,7 +97,7 @@ def _kth(shape: Shape, device: torch.device) -> Work:
 def _move(shape: Shape, device: torch.device) -> Work:
     """Move four columns of each row, the path of every other node."""
     columns = shape.context + shape.nodes
-    states = torch.zeros(PARTS, shape.batch, HEADS, columns, HEAD_SIZE, dtype=shape.dtype, device=device)
+    states = torch.zeros(2 * shape.layers, shape.batch, HEADS, columns, HEAD_SIZE, dtype=shape.dtype, device=device)
     path = list(range(0, min(10, shape.nodes), 2))
     row = [*path, *path, len(path), 0]
     outcome = torch.tensor([row] * shape.batch, dtype=torch.int32, device=device)

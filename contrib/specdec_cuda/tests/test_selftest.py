@@ -10,6 +10,7 @@ from specdec_cuda import comparisons, forest, plugin, selftest
 from specdec_cuda.jit import Value, device
 from specdec_cuda.kernels import keys
 from specdec_cuda.selftest import compared, self_test
+from specdec_cuda.work import Work
 
 from specdec.doctor import Status
 from specdec.plugins import Plugins
@@ -62,15 +63,34 @@ def test_a_kernel_that_does_nothing_fails(name: str, monkeypatch: pytest.MonkeyP
 
 
 def test_a_kernel_that_does_not_run_fails_and_the_others_are_tested(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*args: Any) -> torch.Tensor:
+    def broken(device: torch.device) -> comparisons.Comparison:
         raise RuntimeError("out of registers\nand more")
 
-    monkeypatch.setattr(comparisons, "kth", broken)
-    findings = {one.name: one for one in self_test()}
+    monkeypatch.setattr(selftest, "COMPARISONS", {"race": broken, "masks": comparisons.COMPARISONS["masks"]})
+    race, masks = self_test()
 
-    assert findings["kth"].message.startswith("expected a kernel that runs on cpu, got RuntimeError: out of registers;")
-    assert [name for name, one in findings.items() if one.status == Status.FAILED] == ["kth"]
-    assert len(findings) == len(comparisons.COMPARISONS)
+    assert (race.status, masks.status) == (Status.FAILED, Status.OK)
+    assert race.message.startswith("expected a kernel that runs on cpu, got RuntimeError: out of registers;")
+
+
+def test_on_a_gpu_kernels_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if there were one, whose memory moves a byte in a nanosecond; every launch takes two milliseconds."""
+    launched = []
+    monkeypatch.setattr(selftest, "interpreted", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(selftest, "bandwidth", lambda device: 1e9)
+    monkeypatch.setattr("specdec_cuda.floor.do_bench", lambda launch, return_mode: launch() or 2.0)
+    monkeypatch.setattr(selftest, "COMPARISONS", {"kth": lambda device: (1, 1), "wrong": lambda device: (1, 2)})
+    monkeypatch.setattr(selftest, "WORKS", {"kth": lambda *_: Work(lambda: launched.append("kth"), 500_000)})
+    kth, wrong = self_test()
+
+    assert launched == ["kth"]
+    assert kth.figures == {"median_us": 2000.0, "floor_us": 500.0}
+    assert kth.message == (
+        "same results as its reference, on the GPU; 2000.0 us, of which memory takes 500.0, "
+        "with 8 trees of 64 nodes and 32,000 tokens in bfloat16"
+    )
+    assert (wrong.status, wrong.figures) == (Status.FAILED, {})
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
