@@ -30,7 +30,7 @@ LAYERS = [
     },
     {"decode"},
     {"heads"},
-    {"training", "testing"},
+    {"training", "testing", "doctor"},
     {"bench"},
     {"cli"},
 ]
@@ -41,6 +41,7 @@ PUBLIC = {
     "specdec.cli.options",
     "specdec.cli.parts",
     "specdec.cli.spread",
+    "specdec.doctor",
     "specdec.errors",
     "specdec.heads",
     "specdec.plugins",
