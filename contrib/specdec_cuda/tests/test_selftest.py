@@ -35,7 +35,7 @@ def next_token(key: Value) -> Value:
 
 WRONG = {
     "noise": ("specdec_cuda.kernels.noise.SQRT_HALF", tl.constexpr(0x3F3504F3 - 2**20)),
-    "race": ("specdec_cuda.kernels.race.LAST", tl.constexpr(-1)),
+    "race": ("specdec_cuda.kernels.race.LEAST", tl.constexpr(2**62)),
     "walk": ("specdec_cuda.kernels.walk.token_of", next_token),
     "kth": ("specdec_cuda.kernels.kth.SIGN", tl.constexpr(0)),
 }
