@@ -9,6 +9,7 @@ import torch
 from attrs import evolve
 from batches import prefix
 from edges import COINS, Case, Decide, cases, decide
+from pretending import gpu
 from specdec_cuda.kernels.rejection import rejection
 from specdec_cuda.kernels.traversal import traversal
 from specdec_cuda.rules import RejectionOnDevice, TraversalOnDevice
@@ -20,12 +21,15 @@ from specdec.errors import NonFiniteLogits
 from specdec.interfaces import Rule, Walk
 from specdec.prefix import Prefix
 from specdec.rules import Rejection, Traversal
+from specdec.testing import PretendedGPU
 from specdec.testing.exhaustive import Exhaustive
 from specdec.testing.instances import Instance, Path, path_tokens
 from specdec.testing.output import Output, all_trees
 from specdec.testing.shapes import Shape, all_shapes
 
 Batch: TypeAlias = tuple[list[Tree], Tensor, list[Prefix]]
+
+__all__ = ["gpu"]
 
 BLOCK = 8
 KERNELS = pytest.mark.parametrize(("rule", "kernel"), [(Rejection(), rejection), (Traversal(), traversal)])
@@ -147,6 +151,18 @@ def test_batches_are_decided_as_by_the_rule(rule: Rule, on_device: Rule, dtype: 
 
     assert walks == rule.decide(trees, logits.to(dtype), prefixes)
     assert sum(len(walk.path) for walk in walks) > 0
+
+
+@RULES
+def test_one_small_transfer_comes_down(gpu: PretendedGPU, rule: Rule, on_device: Rule) -> None:
+    trees, logits, prefixes = drafted(SAMPLINGS, [6, 3, 9, 1], 40, known=30)
+    there = logits.to("cuda")
+    gpu.crossings.clear()
+
+    walks = on_device.decide(trees, there, prefixes)
+
+    assert [(one.kind, one.nbytes) for one in gpu.crossings if one.blocks] == [("down", 12 * len(trees))]
+    assert walks == rule.decide(trees, logits, prefixes)
 
 
 @RULES
