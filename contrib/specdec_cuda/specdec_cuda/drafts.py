@@ -17,8 +17,6 @@ from specdec_cuda.seeds import signed
 class Drafts:
     """Trees as the kernels of `rejection` and `traversal` read them, a row for each. They went up in one piece."""
 
-    depth: int
-    """Edges from a root down to the lowest node."""
     tokens: Int[Tensor, "R N"]
     parents: Int[Tensor, "R N"]
     drawn: Int[Tensor, "R N"]
@@ -41,7 +39,7 @@ class Drafts:
             torch.tensor([len(prefix.tokens) for prefix in prefixes]),
             _stacked([q for proposals in given for q in proposals if q is not None]),
         )
-        return cls(max(tree.depth for tree in trees), *upload(device, *parts))
+        return cls(*upload(device, *parts))
 
     @property
     def coins(self) -> Int[Tensor, "R N"]:

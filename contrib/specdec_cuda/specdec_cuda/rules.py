@@ -11,10 +11,10 @@ from torch import Tensor
 from specdec import Keyed, Prefix, Rule, Tree, Walk
 from specdec.rules import Rejection, Traversal
 from specdec_cuda.drafts import Drafts
+from specdec_cuda.ending import Ending
 from specdec_cuda.kernels.coins import pick
 from specdec_cuda.kernels.rejection import rejection
 from specdec_cuda.kernels.traversal import traversal
-from specdec_cuda.outcome import Outcome
 from specdec_cuda.rule import PRECISIONS
 
 Decide: TypeAlias = Callable[..., tuple[Tensor, Tensor]]
@@ -35,9 +35,8 @@ class _OnDevice(Rule):
     ) -> list[Walk | Exception]:
         parts = list(zip(trees, logits, prefixes, strict=True))
         at_once = [row for row, of_row in enumerate(parts) if _decidable(*of_row)]
-        told = _decide(self._kernel, [parts[row] for row in at_once])
-        walks = {row: outcome.walk for row, outcome in zip(at_once, told, strict=True) if not outcome.failed}
-        return [walks[row] if row in walks else self._attempt(*of_row) for row, of_row in enumerate(parts)]
+        walks = dict(zip(at_once, _decide(self._kernel, [parts[row] for row in at_once]), strict=True))
+        return [walks.get(row) or self._attempt(*of_row) for row, of_row in enumerate(parts)]
 
 
 class RejectionOnDevice(_OnDevice, Rejection):
@@ -63,7 +62,8 @@ def _decidable(tree: Tree, logits: Float[Tensor, "N V"], prefix: Prefix) -> bool
     )
 
 
-def _decide(kernel: Decide, parts: Sequence[tuple[Tree, Float[Tensor, "N V"], Prefix]]) -> list[Outcome]:
+def _decide(kernel: Decide, parts: Sequence[tuple[Tree, Float[Tensor, "N V"], Prefix]]) -> list[Walk | None]:
+    """Decide on whole sequences; None where that fails."""
     if not parts:
         return []
     trees, logits, prefixes = zip(*parts, strict=True)
@@ -71,11 +71,9 @@ def _decide(kernel: Decide, parts: Sequence[tuple[Tree, Float[Tensor, "N V"], Pr
     probs = logits[0].new_zeros(*drafts.tokens.shape, logits[0].shape[-1], dtype=torch.float32)
     for row, (tree, of_row, prefix) in enumerate(parts):
         probs[row, : len(tree)] = _probs(tree, of_row, prefix)
-    outcome, masses = kernel(
-        probs, drafts.proposals, drafts.drawn, drafts.coins, drafts.tokens, drafts.parents, drafts.depth
-    )
-    pick(probs, masses, outcome, drafts.seeds, drafts.lengths)
-    return [Outcome.of(row) for row in outcome.tolist()]
+    endings, masses = kernel(probs, drafts.proposals, drafts.drawn, drafts.coins, drafts.tokens, drafts.parents)
+    pick(probs, masses, endings, drafts.seeds, drafts.lengths)
+    return [Ending(*row).walk(tree) for tree, row in zip(trees, endings.tolist(), strict=True)]
 
 
 def _probs(tree: Tree, logits: Float[Tensor, "N V"], prefix: Prefix) -> Float[Tensor, "_ V"]:

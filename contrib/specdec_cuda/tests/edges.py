@@ -79,7 +79,6 @@ def decide(kernel: Decide, batch: list[Case], **options: int) -> tuple[Tensor, T
     drawn = pad([[-1 if q is None else next(numbers) for q in row] for row in proposals]).int()
     coins = pad([[case.coins.get(node, 0) for node in range(nodes)] for case in batch], 0)
     tokens, parents = (pad(part).int() for part in ([one.tokens for one in trees], [one.parents for one in trees]))
-    depth = max(tree.depth for tree in trees)
     rows = torch.from_numpy(np.stack(given))
-    outcome, masses = kernel(probs, rows, drawn, coins, tokens, parents, depth, **options)
-    return outcome, masses, probs
+    endings, masses = kernel(probs, rows, drawn, coins, tokens, parents, **options)
+    return endings, masses, probs

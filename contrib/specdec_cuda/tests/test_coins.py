@@ -32,13 +32,13 @@ def test_picks_are_those_of_the_chance(block: int) -> None:
     weights[3] = np.arange(size) == 23
     probs = torch.from_numpy(weights).float()
     seeds, lengths, masses = [*SEEDS, 5, 6], [*LENGTHS, 9, 9], [1.0, 0.3, 1e-6, 1e-30, 1.0]
-    outcome = torch.tensor([[0, -1, -1, -1, 1, 0]] * 3 + [[0, 1, 7, -1, 2, 0], [-1, -1, -1, -1, 0, 0]], dtype=INTS)
+    endings = torch.tensor([[node, -1, 0] for node in (0, 0, 0, 1, -1)], dtype=INTS)
     keys = torch.tensor([signed(seed) for seed in seeds]), torch.tensor(lengths)
 
-    pick(probs, torch.tensor(masses), outcome, *keys, block=block)
+    pick(probs, torch.tensor(masses), endings, *keys, block=block)
 
     for row, node in enumerate([0, 0, 0, 1]):
         left = probs[row, node].numpy() / np.float32(masses[row])
         expected = Keyed().pick(left, Key(seeds[row], lengths[row] - 1, Purpose.RESIDUAL, node))
-        assert outcome[row, 2 + node] == expected
-    assert outcome[4].tolist() == [-1, -1, -1, -1, 0, 0]
+        assert endings[row].tolist() == [node, expected, 0]
+    assert endings[4].tolist() == [-1, -1, 0]

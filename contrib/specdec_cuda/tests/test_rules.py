@@ -9,6 +9,7 @@ import torch
 from attrs import evolve
 from batches import prefix
 from edges import COINS, Case, Decide, cases, decide
+from pretending import gpu
 from specdec_cuda.kernels.rejection import rejection
 from specdec_cuda.kernels.traversal import traversal
 from specdec_cuda.rules import RejectionOnDevice, TraversalOnDevice
@@ -20,12 +21,15 @@ from specdec.errors import NonFiniteLogits
 from specdec.interfaces import Rule, Walk
 from specdec.prefix import Prefix
 from specdec.rules import Rejection, Traversal
+from specdec.testing import PretendedGPU
 from specdec.testing.exhaustive import Exhaustive
 from specdec.testing.instances import Instance, Path, path_tokens
 from specdec.testing.output import Output, all_trees
 from specdec.testing.shapes import Shape, all_shapes
 
 Batch: TypeAlias = tuple[list[Tree], Tensor, list[Prefix]]
+
+__all__ = ["gpu"]
 
 BLOCK = 8
 KERNELS = pytest.mark.parametrize(("rule", "kernel"), [(Rejection(), rejection), (Traversal(), traversal)])
@@ -48,16 +52,15 @@ def test_every_path_of_coins_through_small_trees(rule: Rule, kernel: Decide) -> 
     groups = [enumerated(rule, *group) for group in instances]
     batch = [case for group in groups for case, _ in group]
 
-    outcome, masses, probs = decide(kernel, batch, block=BLOCK)
+    endings, masses, probs = decide(kernel, batch, block=BLOCK)
 
-    rows = iter(zip(outcome.tolist(), masses, probs, strict=True))
+    rows = iter(zip(endings.tolist(), masses, probs, strict=True))
     for (instance, shape), group in zip(instances, groups, strict=True):
         decided = list[tuple[float, Path]]()
         for case, likely in group:
-            told, mass, left = next(rows)
-            path = told[: told[-2]]
-            assert (path[1:], told[-1]) == (case.walk.path, 0)
-            tokens, last = path_tokens(case.tree, path[-1]), left[path[-1]] / mass
+            (node, _, failed), mass, left = next(rows)
+            assert (case.tree.path(node), failed) == (case.walk.path, 0)
+            tokens, last = path_tokens(case.tree, node), left[node] / mass
             decided += [(likely * p / last.sum().item(), (*tokens, token)) for token, p in enumerate(last.tolist())]
         assert Output.of((p, tokens) for p, tokens in decided if p > 0).error(instance.p) < 1e-6, shape
 
@@ -76,10 +79,10 @@ def test_paths_of_coins_through_larger_trees(rule: Rule, kernel: Decide) -> None
         instance = Instance.random(20, seed, exact=False, duplicates=True)
         batch += cases(rule, instance.grow(shape, Dice(Keyed(), seed, 0)), instance)
 
-    outcome, _, _ = decide(kernel, batch, block=BLOCK)
+    endings, _, _ = decide(kernel, batch, block=BLOCK)
 
-    told = [(row[1 : row[-2]], row[-1]) for row in outcome.tolist()]
-    assert told == [(case.walk.path, 0) for case in batch]
+    expected = [[case.walk.path[-1] if case.walk.path else 0, -1, 0] for case in batch]
+    assert endings.tolist() == expected
 
 
 @KERNELS
@@ -90,9 +93,9 @@ def test_coins_at_the_ends(rule: Rule, kernel: Decide) -> None:
     coins = [dict.fromkeys(range(4), coin) for coin in (0, COINS - 1)]
     batch = [Case(tree, rows, coin, Walk([], 0), Fraction(1)) for rows in (certain, half) for coin in coins]
 
-    outcome, _, _ = decide(kernel, batch, block=BLOCK)
+    endings, _, _ = decide(kernel, batch, block=BLOCK)
 
-    assert [row[1 : row[-2]] for row in outcome.tolist()] == [[2], [2], [1], [2]]
+    assert endings[:, 0].tolist() == [2, 2, 1, 2]
 
 
 @KERNELS
@@ -106,10 +109,9 @@ def test_rows_that_decide_nothing(rule: Rule, kernel: Decide) -> None:
     absent = evolve(rounded, tree=evolve(tree, tokens=[-1, *tree.tokens[1:]]))
     batch = [rounded, evolve(rounded, rows=[np.full(3, np.nan, np.float32)] * 2), absent]
 
-    outcome, _, _ = decide(kernel, batch, block=BLOCK)
+    endings, _, _ = decide(kernel, batch, block=BLOCK)
 
-    assert outcome[:, -1].tolist() == [1, 1, 0]
-    assert outcome[2].tolist() == [-1, -1, -1, -1, 0, 0]
+    assert endings.tolist() == [[0, -1, 1], [0, -1, 1], [-1, -1, 0]]
 
 
 SAMPLINGS = [
@@ -149,6 +151,18 @@ def test_batches_are_decided_as_by_the_rule(rule: Rule, on_device: Rule, dtype: 
 
     assert walks == rule.decide(trees, logits.to(dtype), prefixes)
     assert sum(len(walk.path) for walk in walks) > 0
+
+
+@RULES
+def test_one_small_transfer_comes_down(gpu: PretendedGPU, rule: Rule, on_device: Rule) -> None:
+    trees, logits, prefixes = drafted(SAMPLINGS, [6, 3, 9, 1], 40, known=30)
+    there = logits.to("cuda")
+    gpu.crossings.clear()
+
+    walks = on_device.decide(trees, there, prefixes)
+
+    assert [(one.kind, one.nbytes) for one in gpu.crossings if one.blocks] == [("down", 12 * len(trees))]
+    assert walks == rule.decide(trees, logits, prefixes)
 
 
 @RULES

@@ -36,22 +36,20 @@ def coins(seeds: Int[Tensor, " R"], lengths: Int[Tensor, " R"], nodes: int) -> I
 def pick(
     probs: Float[Tensor, "R N V"],
     masses: Float[Tensor, " R"],
-    outcome: Int[Tensor, "R W"],
+    endings: Int[Tensor, "R 3"],
     seeds: Int[Tensor, " R"],
     lengths: Int[Tensor, " R"],
     block: int = int(BLOCK),
 ) -> None:
-    """Complete the outcome by the token after the last node of each path, as `Dice.residual` picks it.
+    """Write down the token with which each path ends, as `Dice.residual` picks it.
 
-    `probs` after that node are divided by the row's mass.
+    The `probs` to pick by are divided by the row's mass.
     """
     rows, nodes, size = probs.shape
     heats = triton.cdiv(size, block)
     winners = torch.empty(rows, heats, dtype=torch.int64, device=probs.device)
-    pick_kernel[heats, rows](
-        probs, masses, outcome, seeds, lengths, winners, size, nodes, outcome.shape[1], block=block
-    )
-    bonus_kernel[(rows,)](winners, outcome, heats, outcome.shape[1], heat_block=triton.next_power_of_2(heats))
+    pick_kernel[heats, rows](probs, masses, endings, seeds, lengths, winners, size, nodes, block=block)
+    bonus_kernel[(rows,)](winners, endings, heats, heat_block=triton.next_power_of_2(heats))
 
 
 @device
@@ -75,21 +73,18 @@ def coins_kernel(seeds: Longs, lengths: Longs, tossed: Longs, nodes: Count, bloc
 def pick_kernel(
     probs: Floats,
     masses: Floats,
-    outcome: Ints,
+    endings: Ints,
     seeds: Longs,
     lengths: Longs,
     winners: Longs,
     size: Size,
     nodes: Count,
-    width: Count,
     block: tl.constexpr = BLOCK,
 ) -> None:
     """On a grid of heats and rows."""
     heat, row = tl.program_id(0), tl.program_id(1)
-    path = outcome + row * width
-    count = tl.load(path + width - 2)
-    if count > 0:
-        node = tl.load(path + count - 1)
+    node = tl.load(endings + row * 3)
+    if node >= 0:
         token = heat * block + tl.arange(0, block)
         of_node = probs + (row * nodes + node).to(tl.int64) * size
         weight = tl.div_rn(tl.load(of_node + token, mask=token < size, other=0.0), tl.load(masses + row))
@@ -100,11 +95,9 @@ def pick_kernel(
 
 
 @kernel(warps=1)
-def bonus_kernel(winners: Longs, outcome: Ints, heats: Count, width: Count, heat_block: tl.constexpr = 64) -> None:
+def bonus_kernel(winners: Longs, endings: Ints, heats: Count, heat_block: tl.constexpr = 64) -> None:
     """On a grid of rows."""
     row, heat = tl.program_id(0), tl.arange(0, heat_block)
-    path = outcome + row * width
-    count = tl.load(path + width - 2)
-    if count > 0:
+    if tl.load(endings + row * 3) >= 0:
         key = tl.max(tl.load(winners + row * heats + heat, mask=heat < heats, other=LEAST), 0)
-        tl.store(path + (width - 2) // 2 + count - 1, token_of(key))
+        tl.store(endings + row * 3 + 1, token_of(key))

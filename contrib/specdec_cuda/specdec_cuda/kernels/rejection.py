@@ -14,7 +14,7 @@ from torch import Tensor
 
 from specdec_cuda.jit import Count, Floats, Ints, Longs, Size, kernel
 from specdec_cuda.kernels.coins import accepted
-from specdec_cuda.kernels.residual import BLOCK, Proposals, drafted, next_child, odds, take_out, unusable
+from specdec_cuda.kernels.residual import BLOCK, Proposals, drafted, end_at, next_child, odds, take_out, unusable
 
 
 def rejection(
@@ -24,20 +24,18 @@ def rejection(
     coins: Int[Tensor, "R N"],
     tokens: Int[Tensor, "R N"],
     parents: Int[Tensor, "R N"],
-    depth: int,
     block: int = int(BLOCK),
-) -> tuple[Int[Tensor, "R W"], Float[Tensor, " R"]]:
-    """Decide which path of each tree is accepted; the token after it is left to `coins.pick`.
+) -> tuple[Int[Tensor, "R 3"], Float[Tensor, " R"]]:
+    """Decide where the accepted path of each tree ends; the token after it is left to `coins.pick`.
 
     `probs` are the target's after each node, NaN where it has none. `drawn` says in which row of `proposals` is what a
     node was drawn from; -1 for placed nodes.
 
-    Returns the outcome, as in `specdec_cuda.outcome`, and by what `probs` after the last node of each path are to be
-    divided: what rejected children used up is taken out of them. A row fails at a node without probabilities, and where
-    rounding leaves nothing over.
+    Returns the endings, as in `specdec_cuda.ending`, and by what `probs` after these nodes are to be divided: what
+    rejected children used up is taken out of them.
     """
     rows, nodes, size = probs.shape
-    outcome = torch.full((rows, 2 * (depth + 1) + 2), -1, dtype=torch.int32, device=probs.device)
+    endings = torch.empty(rows, 3, dtype=torch.int32, device=probs.device)
     masses = torch.empty(rows, device=probs.device)
     rejection_kernel[(rows,)](
         probs,
@@ -46,16 +44,15 @@ def rejection(
         coins,
         tokens,
         parents,
-        outcome,
+        endings,
         masses,
         size,
         proposals.shape[1],
         nodes,
-        depth + 1,
         node_block=triton.next_power_of_2(nodes),
         block=block,
     )
-    return outcome, masses
+    return endings, masses
 
 
 @kernel(warps=16)
@@ -66,12 +63,11 @@ def rejection_kernel(
     coins: Longs,
     tokens: Ints,
     parents: Ints,
-    outcome: Ints,
+    endings: Ints,
     masses: Floats,
     size: Size,
     known: Size,
     nodes: Count,
-    longest: Count,
     node_block: tl.constexpr = 64,
     block: tl.constexpr = BLOCK,
 ) -> None:
@@ -79,17 +75,14 @@ def rejection_kernel(
     row = tl.program_id(0)
     tree, names = row * nodes, tl.arange(0, node_block)
     parent = tl.load(parents + tree + names, mask=names < nodes, other=-1)
-    path = outcome + row * (2 * longest + 2)
-    decided = path + longest
 
-    node, last, count, failed = row * 0, row * 0, row * 0, row * 0
+    node, last, failed = row * 0, row * 0, row * 0
     mass = tl.full([], 1.0, tl.float32)
-    going = tl.load(tokens + tree) >= 0
+    there = tl.load(tokens + tree) >= 0
+    going = there
     while going:
         of_node = probs + (tree + node).to(tl.int64) * size
         if node == last:  # none of its children has been tried
-            tl.store(path + count, node)
-            count += 1
             mass = tl.full([], 1.0, tl.float32)
             failed = unusable(of_node)
         last = next_child(parent, names, node, last, nodes)
@@ -98,7 +91,6 @@ def rejection_kernel(
             token, proposal, some = drafted(tokens, drawn, proposals, known, tree + last)
             p, q = odds(of_node, mass, token, proposal, some)
             if accepted(tl.load(coins + tree + last), p, q):
-                tl.store(decided + count - 1, token)
                 node = last
             else:
                 left = take_out(of_node, mass, 1.0, token, proposal, some, size, block)
@@ -106,5 +98,4 @@ def rejection_kernel(
                 failed = tl.where(left > 0, 0, 1)
                 going = failed == 0
     tl.store(masses + row, mass)
-    tl.store(decided + longest, count)
-    tl.store(decided + longest + 1, failed)
+    end_at(endings + row * 3, tl.where(there, node, -1), failed)

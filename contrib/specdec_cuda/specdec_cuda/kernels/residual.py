@@ -86,6 +86,14 @@ def _added(numbers: Value, count: tl.constexpr) -> Value:
 
 
 @device
+def end_at(ending: Value, node: Value, failed: Value) -> None:
+    """Write down where a path ends; the token after it is not known yet."""
+    tl.store(ending, node)
+    tl.store(ending + 1, -1)
+    tl.store(ending + 2, failed)
+
+
+@device
 def next_child(parent: Value, names: Value, node: Value, last: Value, nodes: Value) -> Value:
     """Find the first child of a node that comes after another; `nodes` if there is none."""
     return tl.min(tl.where((parent == node) & (names > last), names, nodes), 0)

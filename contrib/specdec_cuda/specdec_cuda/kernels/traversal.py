@@ -14,7 +14,7 @@ from torch import Tensor
 
 from specdec_cuda.jit import Count, Floats, Ints, Longs, Size, kernel
 from specdec_cuda.kernels.coins import accepted
-from specdec_cuda.kernels.residual import BLOCK, Proposals, drafted, next_child, odds, take_out, unusable
+from specdec_cuda.kernels.residual import BLOCK, Proposals, drafted, end_at, next_child, odds, take_out, unusable
 
 
 def traversal(
@@ -24,12 +24,11 @@ def traversal(
     coins: Int[Tensor, "R N"],
     tokens: Int[Tensor, "R N"],
     parents: Int[Tensor, "R N"],
-    depth: int,
     block: int = int(BLOCK),
-) -> tuple[Int[Tensor, "R W"], Float[Tensor, " R"]]:
-    """Decide which path of each tree is accepted, of what `rejection` takes; it gives the same, and fails alike."""
+) -> tuple[Int[Tensor, "R 3"], Float[Tensor, " R"]]:
+    """Decide where the accepted path of each tree ends; it takes and gives what `rejection` does."""
     rows, nodes, size = probs.shape
-    outcome = torch.full((rows, 2 * (depth + 1) + 2), -1, dtype=torch.int32, device=probs.device)
+    endings = torch.empty(rows, 3, dtype=torch.int32, device=probs.device)
     masses = torch.empty(rows, device=probs.device)
     traversal_kernel[(rows,)](
         probs,
@@ -38,16 +37,15 @@ def traversal(
         coins,
         tokens,
         parents,
-        outcome,
+        endings,
         masses,
         size,
         proposals.shape[1],
         nodes,
-        depth + 1,
         node_block=triton.next_power_of_2(nodes),
         block=block,
     )
-    return outcome, masses
+    return endings, masses
 
 
 @kernel(warps=16)
@@ -58,12 +56,11 @@ def traversal_kernel(
     coins: Longs,
     tokens: Ints,
     parents: Ints,
-    outcome: Ints,
+    endings: Ints,
     masses: Floats,
     size: Size,
     known: Size,
     nodes: Count,
-    longest: Count,
     node_block: tl.constexpr = 64,
     block: tl.constexpr = BLOCK,
 ) -> None:
@@ -75,11 +72,11 @@ def traversal_kernel(
     sums = tl.zeros([node_block], tl.float32)  # by which what is left after each of them is to be divided
 
     one = tl.full([], 1.0, tl.float64)
-    node, last, level, failed = row * 0, row * 0, row * 0, row * 0
+    node, last, failed = row * 0, row * 0, row * 0
     w, mass = one, one.to(tl.float32)
-    going = tl.load(tokens + tree) >= 0
-    count = tl.where(going, 1, 0)
-    if going:
+    there = tl.load(tokens + tree) >= 0
+    going = there
+    if there:
         failed = unusable(probs + tree.to(tl.int64) * size)
         going = failed == 0
     while going:
@@ -92,7 +89,7 @@ def traversal_kernel(
             if weight > 0:
                 weights = tl.where(names == node, w, weights)
                 sums = tl.where(names == node, mass, sums)
-                node, last, level = child, child, level + 1
+                node, last = child, child
                 w, mass = weight, one.to(tl.float32)
                 failed = unusable(probs + (tree + node).to(tl.int64) * size)
                 going = failed == 0
@@ -102,7 +99,7 @@ def traversal_kernel(
             going = (node > 0) & (accepted(tl.load(coins + tree + node), w, one) == 0)
             if going:
                 rejected = node
-                node, level = tl.load(parents + tree + node), level - 1
+                node = tl.load(parents + tree + node)
                 w = tl.sum(tl.where(names == node, weights, 0.0), 0)
                 mass = tl.sum(tl.where(names == node, sums, 0.0), 0)
         if rejected > 0:
@@ -116,11 +113,4 @@ def traversal_kernel(
             last = rejected
 
     tl.store(masses + row, mass)
-    path = outcome + row * (2 * longest + 2)
-    tl.store(path + 2 * longest, count + level)
-    tl.store(path + 2 * longest + 1, failed)
-    tl.store(path, count - 1)
-    while level > 0:
-        tl.store(path + level, node)
-        tl.store(path + longest + level - 1, tl.load(tokens + tree + node))
-        node, level = tl.load(parents + tree + node), level - 1
+    end_at(endings + row * 3, tl.where(there, node, -1), failed)
