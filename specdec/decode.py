@@ -169,7 +169,7 @@ class Decoder:
         self, verifier: Verifier, claim: Claim, context: Context, ends: Ends, metrics: Metrics
     ) -> Generator[Step, None, None]:
         texts = [RetractableText(self.tokenizer, prompt) for prompt in context.tokens] if self.tokenizer else []
-        relays = (plugins().hook, self._observers)
+        relays, prompt = (plugins().hook, self._observers), context.step
         _tell(relays, "on_begin", context=context)
         while True:
             start = self._clock()
@@ -180,13 +180,14 @@ class Decoder:
                 break
             verified = self._clock()
             step, done = ends.cut(context, step)
+            first = context.step is prompt
             context, before = context.extend(step, done), context
             if any(step.retracted):
                 with claim.held():
                     self.drafter.cut(_unchanged(before, context))
             if step.verified and step.starts is None:
                 metrics.observe(trees, step)
-                if self._learns:
+                if self._learns and not first:  # the first step pays for the prompt, too
                     self.policy.observe(trees, step, drafted - start, verified - drafted)
             _tell(relays, "on_step", context=context, trees=trees, step=step)
             yield _with_text(step, texts, done)

@@ -52,6 +52,7 @@ class TreePolicy(ABC):
     def observe(self, trees: Sequence[Tree | None], step: Step, drafting: float, verifying: float) -> None:
         """Hear what was verified and decided in a step, and how many seconds the drafter and the verifier took.
 
+        The first step of a batch is left out: drafter and verifier may still be busy with the prompt in it.
         What is learnt from it may change the shape of later trees; a policy that is told nothing has one shape for
         equal trees. It is called only where no text depends on its tree, for no two runs take the same time.
         """

@@ -45,7 +45,7 @@ class Prefix:
         levels = [[node for node in range(len(tree)) if tree.depths[node] == depth] for depth in range(tree.depth + 1)]
         order = torch.tensor([node for nodes in levels for node in nodes])
         by_level, back = upload(logits.device, order, order.argsort())
-        for nodes, index in zip(levels, by_level.split(list(map(len, levels))), strict=True):
+        for nodes, index in zip(levels, torch.split(by_level, list(map(len, levels))), strict=True):
             histories = [self.history(tree, node) for node in nodes]
             parts.append(scores(self.sampling, histories, logits[index], processing))
         return torch.cat(parts)[back]

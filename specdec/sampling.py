@@ -76,7 +76,8 @@ def scores(
 
     A token is chosen by `scores + temperature * noise`. What is cut at the temperature is minus infinity. Where the
     largest is not finite there is nothing to choose: see `require_finite`. The history is that of all N, or one for
-    each, of equal lengths; it may be None unless `uses_history`. `processing` is the sequence's own, built from the sampling unless given.
+    each, of equal lengths; it may be None unless `uses_history`. `processing` is the sequence's own, built from the
+    sampling unless given.
 
     Raises:
         OptionError: a processor gives no score for each token.

@@ -8,7 +8,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     {
         *("errors", "bounds", "kinds", "converters", "processors", "options", "sampling", "prefix"),
-        *("canonical", "chance", "features", "tree", "pack", "context"),
+        *("canonical", "chance", "features", "tree", "pack", "transfer", "context"),
     },
     {"interfaces"},
     {
@@ -46,6 +46,7 @@ PUBLIC = {
     "specdec.heads",
     "specdec.plugins",
     "specdec.remote",
+    "specdec.rules",
     "specdec.spec",
     "specdec.split",
     "specdec.target",

@@ -1,7 +1,7 @@
 """Keys and values of all rows, in preallocated slots that transformers' models write and read as their cache."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -22,6 +22,19 @@ STEP = 1024
 """By how many columns room grows at most beyond what is needed; each pass reads more than that costs."""
 
 
+Mover = Callable[[Float[Tensor, "P S H C D"], Int[Tensor, " R"], Int[Tensor, " R"], Int[Tensor, "R K"]], None]
+"""Moves paths within one shared tensor, as `SlotCache.move` says."""
+
+
+def move_columns(
+    block: Float[Tensor, "P S H C D"], slots: Int[Tensor, " R"], starts: Int[Tensor, " R"], paths: Int[Tensor, "R K"]
+) -> None:
+    """Move paths by torch's own operations: all is read before anything is written."""
+    places = torch.arange(paths.shape[1], device=paths.device)
+    rows, begin = slots[:, None], starts[:, None]
+    block[:, rows, :, begin + places] = block[:, rows, :, begin + paths]
+
+
 class SlotCache(Cache):
     """Keys and values as `[slots, heads, columns, head size]` per layer, one slot per row.
 
@@ -34,6 +47,7 @@ class SlotCache(Cache):
         super().__init__(layers=[])
         self._shapes = list(shapes)
         self._places = [self._shapes[:part].count(shape) for part, shape in enumerate(shapes)]  # in the shared tensor
+        self.mover: Mover = move_columns
         self._blocks = {
             (heads, size): torch.empty(count, 0, heads, 0, size, dtype=dtype, device=device)
             for (heads, size), count in Counter(shapes).items()
@@ -86,10 +100,13 @@ class SlotCache(Cache):
         """Zero: positions are always given to the model, never counted by it."""
         return 0
 
-    def move(self, slots: Int[Tensor, " K"], sources: Int[Tensor, " K"], columns: Int[Tensor, " K"]) -> None:
-        """Copy columns of these slots to other columns of theirs; all are read before any is written."""
+    def move(self, slots: Int[Tensor, " R"], starts: Int[Tensor, " R"], paths: Int[Tensor, "R K"]) -> None:
+        """Copy columns of slots to where their paths begin: the k-th of a path, counted from `starts`, to the k-th.
+
+        Paths rise, and begin at `starts` or after it.
+        """
         for block in self._blocks.values():
-            block[:, slots, :, columns] = block[:, slots, :, sources]
+            self.mover(block, slots, starts, paths)
 
     def copy(self, source: int, slot: int) -> None:
         """Copy what one slot holds to another."""

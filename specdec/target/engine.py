@@ -132,14 +132,12 @@ class Engine:
 
     def keep_all(self, slots: Sequence[Slot], paths: Sequence[Sequence[int]]) -> None:
         """Count nodes of each slot as decided, in their order, and forget the others; all are moved at once."""
-        moves = [
-            (slot.index, slot.length + node, slot.length + place)
-            for slot, path in zip(slots, paths, strict=True)
-            for place, node in enumerate(path)
-            if node != place
-        ]
-        if moves:
-            self.cache.move(*upload(self.device, torch.tensor(moves).T)[0])
+        moved = [(slot, path) for slot, path in zip(slots, paths, strict=True) if [*path] != [*range(len(path))]]
+        if moved:
+            longest = max(len(path) for _, path in moved)
+            rows = [[slot.index, slot.length, *path, *range(len(path), longest)] for slot, path in moved]
+            (numbers,) = upload(self.device, torch.tensor(rows))
+            self.cache.move(numbers[:, 0], numbers[:, 1], numbers[:, 2:])
         for slot, path in zip(slots, paths, strict=True):
             slot.length += len(path)
 

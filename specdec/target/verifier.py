@@ -18,6 +18,7 @@ from specdec.interfaces import Rule, Verifier
 from specdec.kinds import check_kind
 from specdec.options import Sampling
 from specdec.rules import Match
+from specdec.target.attention import Attention
 from specdec.target.checks import check_prompt, check_tree
 from specdec.target.decisions import Decision, Session
 from specdec.target.engine import Engine
@@ -39,8 +40,12 @@ class Target(Verifier):
         tokenizer: PreTrainedTokenizerBase | None = None,
         rule: Rule | None = None,
         chance: Chance | None = None,
+        *,
+        attention: Attention | None = None,
     ) -> None:
         """Use a loaded model of transformers, or one that PEFT gave adapters, as it is.
+
+        `attention` makes its masks, `DenseMask` by default.
 
         Raises:
             OptionError: tokenizer, rule or chance are something else, such as their names.
@@ -49,7 +54,7 @@ class Target(Verifier):
         check_kind(tokenizer, PreTrainedTokenizerBase | None, "a tokenizer of transformers, or None")
         check_kind(rule, Rule | None, "a rule, as load_rule makes, or None")
         check_kind(chance, Chance | None, "a Chance, or None")
-        self.engine = Engine(model)
+        self.engine = Engine(model, attention)
         self.chance = chance or Keyed()
         self.sessions = Sessions(self.engine, rule or Match(), self.chance)
         self.tokenizer = tokenizer

@@ -13,12 +13,14 @@ from specdec.testing.check_verifier import check_verifier
 from specdec.testing.exhaustive import Exhaustive, enumerate_outcomes
 from specdec.testing.faults import FaultProxy
 from specdec.testing.keys import KeyAudit
+from specdec.testing.pretend import PretendedGPU, pretended_gpu
 from specdec.testing.toys import toy_model
 
 __all__ = [
     "Exhaustive",
     "FaultProxy",
     "KeyAudit",
+    "PretendedGPU",
     "check_drafter",
     "check_policy",
     "check_rule",
@@ -26,5 +28,6 @@ __all__ = [
     "check_transport",
     "check_verifier",
     "enumerate_outcomes",
+    "pretended_gpu",
     "toy_model",
 ]

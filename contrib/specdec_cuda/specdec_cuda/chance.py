@@ -6,8 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from specdec.chance import Key, Keyed
-from specdec.transfer import upload
+from specdec import Key, Keyed, upload
 from specdec_cuda.kernels.noise import noise
 from specdec_cuda.seeds import signed
 
@@ -19,5 +18,7 @@ class KeyedOnDevice(Keyed):
         self, device: torch.device, keys: Sequence[Key], scales: Sequence[float], size: int
     ) -> Float[Tensor, "K V"] | None:
         seeds, positions = [signed(key.seed) for key in keys], [key.position for key in keys]
-        names, temperatures = upload(device, torch.tensor([seeds, positions]), torch.tensor(scales, dtype=torch.float32))
+        names, temperatures = upload(
+            device, torch.tensor([seeds, positions]), torch.tensor(scales, dtype=torch.float32)
+        )
         return noise(names[0], names[1], temperatures, size)

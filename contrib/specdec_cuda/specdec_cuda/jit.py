@@ -69,6 +69,12 @@ class Longs(Parameter):
     types = ("*i64",)
 
 
+class Bytes(Parameter):
+    """Booleans."""
+
+    types = ("*u8",)
+
+
 class Size(Parameter):
     """A number that is the same in most launches."""
 

@@ -39,5 +39,7 @@ def _cuda(path: str, rule: Rule | None = None, device: str = "cuda", **options: 
     try:
         from specdec_cuda.target import CudaTarget
     except ImportError as error:
-        raise OptionError(f"expected Triton for the verifier cuda, got {error}; the verifier local needs none") from error
+        raise OptionError(
+            f"expected Triton for the verifier cuda, got {error}; the verifier local needs none"
+        ) from error
     return CudaTarget.from_pretrained(path, rule, device=device, **options)

@@ -6,15 +6,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from specdec.chance import Keyed
-from specdec.interfaces import Walk
-from specdec.prefix import Prefix
+from specdec import Keyed, Prefix, Tree, Walk, upload
 from specdec.rules import Match
-from specdec.sampling import uses_history
-from specdec.transfer import upload
-from specdec.tree import Tree
 from specdec_cuda.forest import Forest
-from specdec_cuda.outcome import Outcome
 
 SETTLED = {"top_k", "top_p", "min_p"}
 """What a kernel cuts; other options are torch's operations, on the device too."""
@@ -32,13 +26,9 @@ class MatchOnDevice(Match):
         self, trees: Sequence[Tree], logits: Float[Tensor, "R N V"], prefixes: Sequence[Prefix]
     ) -> list[Walk | Exception]:
         at_once = [row for row, prefix in enumerate(prefixes) if _decidable(prefix, logits)]
-        outcomes = dict(zip(at_once, _decide(trees, logits, prefixes, at_once), strict=True))
-        failed = Outcome([], [], failed=True)  # and so asked again, which says why
+        walks = dict(zip(at_once, _decide(trees, logits, prefixes, at_once), strict=True))
         rows = enumerate(zip(trees, logits, prefixes, strict=True))
-        return [
-            self._attempt(*parts) if (outcome := outcomes.get(row, failed)).failed else outcome.walk
-            for row, parts in rows
-        ]
+        return [walks.get(row) or self._attempt(*parts) for row, parts in rows]  # a failed one's error says why
 
 
 def _decidable(prefix: Prefix, logits: Tensor) -> bool:
@@ -47,13 +37,13 @@ def _decidable(prefix: Prefix, logits: Tensor) -> bool:
 
 def _settled(prefix: Prefix) -> bool:
     """Whether kernels do all that its options ask for."""
-    return not uses_history(prefix.sampling) and prefix.sampling.filtering.keys() <= SETTLED
+    return not prefix.sampling.processing and prefix.sampling.filtering.keys() <= SETTLED
 
 
 def _decide(
     trees: Sequence[Tree], logits: Float[Tensor, "R N V"], prefixes: Sequence[Prefix], rows: Sequence[int]
-) -> list[Outcome]:
-    """Decide on some rows, first those whose logits are raced as they are."""
+) -> list[Walk | None]:
+    """Decide on some rows, first those whose logits are raced as they are; None where that fails."""
     settled = [row for row in rows if _settled(prefixes[row])]
     processed = [row for row in rows if row not in settled]
     order = settled + processed
@@ -69,8 +59,14 @@ def _decide(
     if processed:
         scores = [prefixes[row].scores_after_all(trees[row], logits[row]) for row in processed]
         winners.append(forest.rows(slice(len(settled), None)).race(_stacked(scores, forest.tokens.shape[1])))
-    told: list[list[int]] = forest.walk(torch.cat(winners)).tolist()
-    return [Outcome.of(told[order.index(row)]) for row in rows]
+    told: list[list[int]] = forest.walk(torch.cat(winners))[:, forest.depth + 1 :].tolist()
+    return [_read(trees[row], told[order.index(row)]) for row in rows]
+
+
+def _read(tree: Tree, row: Sequence[int]) -> Walk | None:
+    """Read an outcome from its tokens on: the path is where they lead."""
+    *tokens, count, failed = row
+    return None if failed else Walk(tree.follow(tokens[: count - 1]), tokens[count - 1])
 
 
 def _taken(logits: Float[Tensor, "R N V"], rows: Sequence[int]) -> Float[Tensor, "_ N V"]:

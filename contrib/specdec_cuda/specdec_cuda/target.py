@@ -1,25 +1,34 @@
 """The target on a GPU, which decides there."""
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from specdec.chance import Chance, Keyed
+from specdec import Chance, Keyed, Rule
 from specdec.errors import OptionError
-from specdec.interfaces import Rule
-from specdec.rules import Match
+from specdec.rules import Match, Rejection, Traversal
 from specdec.target import Target
+from specdec_cuda.attention import MaskOnDevice
 from specdec_cuda.chance import KeyedOnDevice
 from specdec_cuda.interpreter import interpreted
+from specdec_cuda.kernels.move import move
 from specdec_cuda.rule import MatchOnDevice
+from specdec_cuda.rules import RejectionOnDevice, TraversalOnDevice
+
+RULES: dict[type[Rule], Callable[[], Rule]] = {
+    Match: MatchOnDevice,
+    Rejection: RejectionOnDevice,
+    Traversal: TraversalOnDevice,
+}
+"""Rules that kernels decide by, in the place of the host's."""
 
 
 class CudaTarget(Target):
     """A causal language model on a GPU of NVIDIA's or AMD's, whose kernels decide what of a tree it would have said.
 
-    Text is `Target`'s, but for near-ties that another order of sums decides. Drafters on the GPU are given noise that is
-    made there.
+    Text is `Target`'s on the same logits. Drafters on the GPU are given noise that is made there.
     """
 
     def __init__(
@@ -29,23 +38,25 @@ class CudaTarget(Target):
         rule: Rule | None = None,
         chance: Chance | None = None,
     ) -> None:
-        """Use a loaded model as it is; `match` is decided by kernels, other rules on the host, as ever.
+        """Use a loaded model as it is; kernels decide by `match`, `rejection` and `traversal`, the host by other rules.
 
         Raises:
             OptionError: it is not on a GPU.
             UnsupportedModel: as `Target` says.
         """
+        device = getattr(model, "device", None)
+        if getattr(device, "type", "cuda") != "cuda" and not interpreted():
+            raise OptionError(
+                f"expected a model on a GPU for the verifier cuda, got one on {device}; the verifier local serves there"
+            )
         super().__init__(
             model,
             tokenizer,
-            MatchOnDevice() if rule is None or type(rule) is Match else rule,
+            MatchOnDevice() if rule is None else RULES.get(type(rule), lambda: rule)(),
             KeyedOnDevice() if chance is None or type(chance) is Keyed else chance,
+            attention=MaskOnDevice(),
         )
-        if self.engine.device.type != "cuda" and not interpreted():
-            raise OptionError(
-                f"expected a model on a GPU for the verifier cuda, got one on {self.engine.device}; "
-                f"the verifier local decides there"
-            )
+        self.engine.cache.mover = move
 
     @classmethod
     def from_pretrained(cls, name: Any, rule: Rule | None = None, **options: Any) -> "CudaTarget":
@@ -56,5 +67,4 @@ class CudaTarget(Target):
             ModelError: there is no such model, or no tokenizer with it.
             UnsupportedModel: it cannot verify trees.
         """
-        target = super().from_pretrained(name, rule, **{"device": "cuda", **options})
-        return target  # type: ignore[return-value]
+        return super().from_pretrained(name, rule, **{"device": "cuda", **options})  # type: ignore[return-value]

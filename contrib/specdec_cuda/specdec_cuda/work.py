@@ -5,10 +5,8 @@ from collections.abc import Callable
 import torch
 from attrs import frozen
 
-from specdec.chance import Keyed, Noise
-from specdec.options import Sampling
-from specdec.prefix import Prefix
-from specdec.tree import Tree
+from specdec import Keyed, Noise, Prefix, Sampling, Tree, pack
+from specdec.target import TreePass
 from specdec_cuda.forest import Forest
 from specdec_cuda.kernels.kth import kth
 from specdec_cuda.kernels.masks import mask
@@ -43,12 +41,16 @@ class Shape:
         """How many bytes a read of all logits takes."""
         return self.batch * self.nodes * self.vocabulary * self.dtype.itemsize
 
-    def forest(self, device: torch.device) -> Forest:
-        """Lay out trees in which each node has the same number of children."""
+    @property
+    def tree(self) -> Tree:
+        """Grow a tree in which each node has the same number of children."""
         parents = [-1, *((node - 1) // CHILDREN for node in range(1, self.nodes))]
-        tree = Tree.of([node % self.vocabulary for node in range(self.nodes)], parents)
+        return Tree.of([node % self.vocabulary for node in range(self.nodes)], parents)
+
+    def forest(self, device: torch.device) -> Forest:
+        """Lay out one such tree for each row."""
         prefixes = [Prefix([0] * self.context, SAMPLING, Noise(Keyed(), seed)) for seed in range(self.batch)]
-        return Forest.of([tree] * self.batch, prefixes, device)
+        return Forest.of([self.tree] * self.batch, prefixes, device)
 
     def logits(self, device: torch.device) -> torch.Tensor:
         """Draw logits."""
@@ -95,22 +97,21 @@ def _kth(shape: Shape, device: torch.device) -> Work:
 
 
 def _move(shape: Shape, device: torch.device) -> Work:
-    """Move four columns of each row, the path of every other node."""
+    """Move the path of every other node, at most four of them."""
     columns = shape.context + shape.nodes
     states = torch.zeros(2 * shape.layers, shape.batch, HEADS, columns, HEAD_SIZE, dtype=shape.dtype, device=device)
-    path = list(range(0, min(10, shape.nodes), 2))
-    row = [*path, *path, len(path), 0]
-    outcome = torch.tensor([row] * shape.batch, dtype=torch.int32, device=device)
-    slots = torch.arange(shape.batch, dtype=torch.int32, device=device)
-    lengths = torch.full((shape.batch,), shape.context, device=device)
-    moved = 2 * (len(path) - 1) * states[:, :, :, 0].nbytes
-    return Work(lambda: move(states, outcome, slots, lengths), moved)
+    path = list(range(1, min(shape.nodes, 9) - 1, 2))
+    slots, starts = torch.arange(shape.batch, device=device), torch.full((shape.batch,), shape.context, device=device)
+    paths = torch.tensor([path] * shape.batch, device=device)
+    return Work(lambda: move(states, slots, starts, paths), 2 * len(path) * states[:, :, :, 0].nbytes)
 
 
 def _masks(shape: Shape, device: torch.device) -> Work:
-    forest, end = shape.forest(device), shape.context - 1 + shape.nodes
-    tree = forest.parents, forest.depths, forest.lengths
-    return Work(lambda: mask(*tree, end, shape.dtype), shape.batch * shape.nodes * end * shape.dtype.itemsize)
+    packed = pack([shape.tree] * shape.batch)
+    tree = TreePass([shape.context - 1] * shape.batch, packed.depths, packed.ancestors).on(device)
+    parts = tree.visible, tree.depths, tree.lengths
+    made = shape.batch * shape.nodes * tree.end * shape.dtype.itemsize
+    return Work(lambda: mask(*parts, tree.end, shape.dtype), made + sum(part.nbytes for part in parts))
 
 
 WORKS: dict[str, Callable[[Shape, torch.device], Work]] = {
@@ -122,4 +123,4 @@ WORKS: dict[str, Callable[[Shape, torch.device], Work]] = {
     "move": _move,
     "masks": _masks,
 }
-"""By the kernels' files; whoever adds a kernel adds its own."""
+"""By the kernels' files. Those of `rejection` and `traversal` are left out: they change what they read."""

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from importlib.util import find_spec
 
-os.environ["TRITON_INTERPRET"] = "1"  # which Triton reads when kernels are declared
+os.environ["TRITON_INTERPRET"] = "1"  # read when Triton is imported
 
 import pytest
 import torch
@@ -17,6 +17,7 @@ NAMES = {
     torch.float32: "*fp32",
     torch.float64: "*fp64",
     torch.int32: "*i32",
+    torch.uint8: "*u8",
     torch.int64: "*i64",
 }
 

@@ -3,25 +3,24 @@
 import numpy as np
 import pytest
 import torch
-from batches import INTS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from specdec_cuda.kernels.masks import mask
 
 from specdec import Tree
-from specdec.pack import pack, pad
+from specdec.pack import pack
 from specdec.target import TreePass
 from specdec.target.tree_pass import Chunk, Window
 
 
 def check(trees: list[Tree], lengths: list[int], extra: int, dtype: torch.dtype, window: Window | None) -> None:
-    """Lengths include the root, which a pass reads as its first node."""
+    """The last nodes of trees, as if the others had been read before, and all of them."""
     packed = pack(trees)
-    end = max(lengths) - 1 + packed.tokens.shape[1] + extra
-    expected = TreePass([length - 1 for length in lengths], packed.depths, packed.ancestors, end).mask(dtype, window)
-    parents, depths = (pad(part).to(INTS) for part in ([one.parents for one in trees], [one.depths for one in trees]))
-
-    assert torch.equal(mask(parents, depths, torch.tensor(lengths), end, dtype, window), expected)
+    size = packed.tokens.shape[1]
+    for start in {0, size // 2}:
+        tree = TreePass(lengths, packed.depths, packed.ancestors[:, start:], max(lengths) + size + extra)
+        made = mask(tree.visible, tree.depths, tree.lengths, tree.end, dtype, window)
+        assert torch.equal(made, tree.mask(dtype, window))
 
 
 @given(

@@ -51,7 +51,7 @@ def test_a_large_vocabulary() -> None:
 
 
 @given(seed=st.integers(0, 2**32), sizes=st.lists(st.integers(1, 12), min_size=1, max_size=4), ties=st.booleans())
-@settings(max_examples=10)
+@settings(max_examples=25)
 def test_greedy_trees(seed: int, sizes: list[int], ties: bool) -> None:
     logits = drawn_logits(seed, len(sizes), max(sizes), 90)
     batch = Batch.of(logits.round() if ties else logits, [Sampling()] * len(sizes), sizes, seed)

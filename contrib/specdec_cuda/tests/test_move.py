@@ -1,7 +1,6 @@
 """The accepted path's keys and values move as `SlotCache.move` moves them."""
 
 import torch
-from batches import INTS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from specdec_cuda.kernels.move import move
@@ -27,19 +26,10 @@ def test_columns_move_in_place_as_the_cache_moves_them(data: st.DataObject) -> N
         block.copy_(torch.arange(block.numel()).remainder(251).view_as(block))
     moved = [block.clone() for block in cache._blocks.values()]
 
-    outcome = torch.full((len(slots), 2 * (DEPTH + 1) + 2), -1, dtype=INTS)
-    for row, path in enumerate(paths):
-        outcome[row, : len(path)] = torch.tensor(path)
-        outcome[row, -2] = len(path)
+    padded = torch.tensor([[*path, *range(len(path), DEPTH + 1)] for path in paths])
     for block in moved:
-        move(block, outcome, torch.tensor(slots, dtype=INTS), torch.tensor(decided))
-    rows = [
-        (slot, root - 1 + node, root - 1 + place)
-        for slot, root, path in zip(slots, decided, paths, strict=True)
-        for place, node in enumerate(path)
-    ]
-    if rows:
-        cache.move(*torch.tensor(rows).T)
+        move(block, torch.tensor(slots), torch.tensor(decided), padded)
+    cache.move(torch.tensor(slots), torch.tensor(decided), padded)
 
     for block, expected in zip(moved, cache._blocks.values(), strict=True):
         assert torch.equal(block, expected)

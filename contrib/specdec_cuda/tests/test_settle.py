@@ -76,6 +76,18 @@ def test_trees_with_and_without_such_options() -> None:
     assert check(batch, block=512) > 0
 
 
+def test_what_is_kept_does_not_depend_on_how_it_is_added_up() -> None:
+    """Of a thousand tokens as likely as each other half are as many as top-p can keep."""
+    samplings = [Sampling(1.0, top_p=0.5, seed=seed) for seed in range(3)]
+    batch = Batch.of(torch.zeros(3, 1, 1000), samplings, [1, 1, 1])
+    settled = [batch.race(block=1024) for _ in range(2)]
+    for winners, block in zip(settled, (1024, 256), strict=True):
+        batch.settle(winners, block=block)
+
+    assert torch.equal(*settled)
+    assert all(outcome.tokens[0] < 500 for outcome in batch.walk(settled[0]))
+
+
 def test_equal_quotients_are_equal_where_their_logits_are_not() -> None:
     """Top-k keeps as many as it does after the division."""
     temperature = 1.2

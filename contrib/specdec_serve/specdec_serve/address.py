@@ -1,5 +1,6 @@
 """Where a server listens, and its TLS certificate."""
 
+import socket
 import ssl
 from ipaddress import ip_address
 from typing import Any
@@ -67,6 +68,18 @@ class Address:
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def check_free(self) -> None:
+        """Check, before a model is loaded, that it can be listened at.
+
+        Raises:
+            OptionError: another program listens there, or this machine has no such address.
+        """
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        try:
+            socket.create_server((self.host, self.port), family=family).close()
+        except OSError as error:
+            raise OptionError(f"expected an address that is free, got {self}: {error.strerror}") from error
 
     @property
     def is_local(self) -> bool:

@@ -59,7 +59,10 @@ def serve(
     from specdec_serve.listening import Listening, listening
 
     address, others = Address.parse(listen), [Listening.parse(text) for text in also or ()]
-    tenants, tls = protection.read([address, *(other.address for other in others)])
+    addresses = [address, *(other.address for other in others)]
+    tenants, tls = protection.read(addresses)
+    for one in addresses:
+        one.check_free()
     limits, shape = read_limits(limit or ()), load_policy(policy)
 
     from specdec.cli.parts import find_target, load_target, read_drafter, usual_drafter

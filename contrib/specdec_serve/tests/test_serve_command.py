@@ -1,5 +1,6 @@
 """What `specdec serve` refuses, before a model is loaded."""
 
+import socket
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -49,6 +50,15 @@ def test_it_is_refused_in_a_line(options: list[str], reason: str, capsys: pytest
     assert result.exit_code == 2
     assert reason in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_an_address_that_is_taken_is_refused_before_a_model_is_loaded() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        result = CliRunner().invoke(app, ["serve", "--listen", address, "--target", "no/such/model"])
+
+    assert result.exit_code == 2
+    assert f"expected an address that is free, got {address}" in result.stderr
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.1.2.3", "[::1]"])

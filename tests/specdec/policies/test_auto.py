@@ -84,7 +84,8 @@ def test_it_is_never_slower_than_plain_decoding(
 
     auto = Auto()
     for tokens in (100, 400, 400):
-        assert speed(auto, drafter, seconds, tokens=tokens) > 0.97 / seconds(1)
+        bound = 0.96 if tokens == 100 else 0.97  # nobody tells a new policy what its first step takes
+        assert speed(auto, drafter, seconds, tokens=tokens) > bound / seconds(1)
 
 
 @pytest.mark.parametrize("seconds", [wide, steps, packed])
@@ -178,7 +179,9 @@ def test_policies_are_told_what_drafting_and_verifying_took() -> None:
     tokens = metrics.generate([[0], [1]], stop=Stop(20)).tokens
 
     told = policy.steps  # type: ignore[attr-defined]
-    assert [sum(len(step.tokens[row]) for _, step, _, _ in told) for row in range(2)] == [len(row) for row in tokens]
+    decided = [[token for _, step, _, _ in told for token in step.tokens[row]] for row in range(2)]
+    assert all(all_of[-len(row) :] == tuple(row) for all_of, row in zip(tokens, decided, strict=True))
+    assert all(0 < len(all_of) - len(row) <= 5 for all_of, row in zip(tokens, decided, strict=True))  # the first step
     for trees, _, drafting, verifying in told:
         read = [tree for tree in trees if tree]
         assert verifying == 2.0 * len(read) * max(map(len, read))

@@ -11,6 +11,7 @@ from collections import Counter
 _PTX = re.compile(r"^\s+(?:@!?%p\d+ )?([a-z]\w*(?:\.\w+)*\.(?:bf|f)(?:16|32|64)(?:x2)?(?:\.\w+)*)\b", re.MULTILINE)
 _PTX_EXACT = re.compile(
     r"(?:add|sub|mul|div)\.rn\.f(?:32|64)(?:x2)?"
+    r"|(?:add|sub)\.rn\.f32\.b?f16"  # of which one is converted first, which rounds nothing
     r"|(?:redux\.sync\.)?(?:min|max|abs|neg|mov|selp)(?:\.\w+)*"
     r"|setp\.\w+(?:\.(?:and|or|xor))?\.f\d+"
     r"|cvt\.(?:rn\.|rzi\.)?[a-z]+\d+\.[a-z]+\d+"
@@ -23,7 +24,7 @@ _AMD_EXACT = re.compile(
     r"|v_rcp_iflag_f32"  # in divisions of integers, which are put right afterwards
 )
 _DIVISION = Counter(div_scale=2, rcp=1, fma=5, div_fmas=1, div_fixup=1)
-"""What LLVM makes of a quotient of single precision, rounded as it should be."""
+"""What LLVM makes of a quotient of single or double precision, rounded as it should be."""
 
 
 def nvidia_findings(ptx: str) -> list[str]:
@@ -35,7 +36,7 @@ def amd_findings(code: str) -> list[str]:
     """List the instructions of AMD's assembly that may do so; what belongs to whole divisions is left out."""
     names = [re.sub(r"_e(?:32|64)(?:_dpp)?$|_dpp$|_sdwa$", "", one) for one in _AMD.findall(code)]
     strange = [one for one in names if not _AMD_EXACT.fullmatch(one)]
-    parts = Counter(re.sub(r"^v_|_f32$", "", one).replace("fmac", "fma") for one in strange)
+    parts = Counter(re.sub(r"^v_|_f(?:32|64)$", "", one).replace("fmac", "fma") for one in strange)
     divisions = parts["div_fixup"]
     if parts == Counter({part: divisions * count for part, count in _DIVISION.items() if divisions}):
         strange = []

@@ -4,9 +4,7 @@ import torch
 from attrs import frozen
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from specdec.context import Context
-from specdec.interfaces import Drafter, TreePolicy
-from specdec.tree import Tree
+from specdec import Context, Drafter, Tree, TreePolicy
 
 LOGIT = 80.0
 """The logit of the token that comes next; all others are far below, so that sampling finds it too."""

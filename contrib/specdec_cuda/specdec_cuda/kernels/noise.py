@@ -83,14 +83,14 @@ def words(seed: Value, position: Value, purpose: Value, node: Value, first: Valu
     count = (first // 8 + 1 + tl.arange(0, block // 8)).to(tl.uint64)  # numpy counts before it reads
     none = tl.zeros_like(count)
     key = none + seed.to(tl.uint64, bitcast=True), none + position.to(tl.uint64, bitcast=True)
-    a, b, c, d = _philox(count, none + node, none + purpose, none, key[0], key[1])
+    a, b, c, d = philox(count, none + node, none + purpose, none, key[0], key[1])
     low = tl.join(tl.join(a & LOW, c & LOW), tl.join(b & LOW, d & LOW))
     high = tl.join(tl.join(a >> 32, c >> 32), tl.join(b >> 32, d >> 32))
     return tl.reshape(tl.join(low, high), [block]).to(tl.uint32)
 
 
 @device
-def _philox(c0: Value, c1: Value, c2: Value, c3: Value, k0: Value, k1: Value) -> Value:
+def philox(c0: Value, c1: Value, c2: Value, c3: Value, k0: Value, k1: Value) -> Value:
     """Philox4x64-10, of uint64."""
     for _ in tl.static_range(10):
         high0, low0 = _product(c0, 0xD2E7470E, 0xE14C6C93)

@@ -17,9 +17,9 @@ import triton.language as tl
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from specdec.tree import Tree
+from specdec import Tree
 from specdec_cuda.jit import Count, Floats, Ints, Logits, Longs, Size, Stride, kernel
-from specdec_cuda.kernels.keys import LAST, key_of
+from specdec_cuda.kernels.keys import LEAST, key_of
 from specdec_cuda.kernels.noise import gumbels, words
 
 BLOCK = tl.constexpr(2048)
@@ -84,6 +84,5 @@ def race_kernel(
         logit = tl.load(of_node + token, mask=token < size, other=float("-inf")).to(tl.float32)
         score = logit + noise
         score = tl.where(score == score, score, float("inf"))
-        best = tl.max(score, 0)
-        winner = tl.min(tl.where((score == best) & (token < size), token, LAST), 0)
-        tl.store(winners + (row * nodes + node) * tl.num_programs(0) + heat, key_of(best, winner))
+        key = tl.max(tl.where(token < size, key_of(score, token), LEAST), 0)
+        tl.store(winners + (row * nodes + node) * tl.num_programs(0) + heat, key)

@@ -125,13 +125,6 @@ def _largest(of_node: Value, size: Value, block: tl.constexpr) -> Value:
 
 
 @device
-def _tempered(of_node: Value, token: Value, temperature: Value, size: Value) -> Value:
-    """Divide logits by the temperature."""
-    logit = tl.load(of_node + token, mask=token < size, other=float("-inf")).to(tl.float32)
-    return logit, tl.div_rn(logit, temperature)
-
-
-@device
 def _mass(
     of_node: Value,
     temperature: Value,
@@ -146,8 +139,7 @@ def _mass(
     mass = tl.zeros([], tl.int64)
     for first in range(0, size, block):
         token = first + tl.arange(0, block)
-        _, tempered = _tempered(of_node, token, temperature, size)
-        above = (tempered > pivot) | ((tempered == pivot) & (token < pivot_token))
+        _, tempered, above = _compared(of_node, token, temperature, pivot, pivot_token, size)
         mass += tl.sum(tl.where(above & (tempered >= floor), weight(tempered - top), 0), 0)
     return mass
 
@@ -163,13 +155,20 @@ def _best(
     size: Value,
     block: tl.constexpr,
 ) -> Value:
-    """Race again among what is above a token."""
+    """Race again among what is above a token; give the winner's key."""
     best = tl.full([], LEAST, tl.int64)
-    for first in tl.range(0, size, block, disable_licm=True):
+    for first in tl.range(0, size, block, disable_licm=True):  # or else what noise begins with lies in 40 registers
         token = first + tl.arange(0, block)
-        logit, tempered = _tempered(of_node, token, temperature, size)
-        above = (tempered > pivot) | ((tempered == pivot) & (token < pivot_token))
+        logit, _, above = _compared(of_node, token, temperature, pivot, pivot_token, size)
         if tl.max(above.to(tl.int32), 0) > 0:
             score = logit + gumbels(words(seed, position, 0, 0, first, block)) * temperature
             best = tl.maximum(best, tl.max(tl.where(above, key_of(score, token), LEAST), 0))
     return best
+
+
+@device
+def _compared(of_node: Value, token: Value, temperature: Value, pivot: Value, pivot_token: Value, size: Value) -> Value:
+    """Give logits, their quotients by the temperature, and whether these are above a token's."""
+    logit = tl.load(of_node + token, mask=token < size, other=float("-inf")).to(tl.float32)
+    tempered = tl.div_rn(logit, temperature)
+    return logit, tempered, (tempered > pivot) | ((tempered == pivot) & (token < pivot_token))

@@ -1,0 +1,88 @@
+"""The rules `rejection` and `traversal`, by kernels."""
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar, TypeAlias
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from specdec import Keyed, Prefix, Rule, Tree, Walk
+from specdec.rules import Rejection, Traversal
+from specdec_cuda.drafts import Drafts
+from specdec_cuda.kernels.coins import pick
+from specdec_cuda.kernels.rejection import rejection
+from specdec_cuda.kernels.traversal import traversal
+from specdec_cuda.outcome import Outcome
+from specdec_cuda.rule import PRECISIONS
+
+Decide: TypeAlias = Callable[..., tuple[Tensor, Tensor]]
+"""What `rejection` and `traversal` are."""
+
+
+class _OnDevice(Rule):
+    """Decides a whole batch where the logits are; trees go up in one piece, and one small transfer comes down.
+
+    Sequences with processors of the user's, which may remember, and those whose chance is another than `Keyed` are
+    decided on the host; so are logits in double precision. So is, once more, what fails: the error then says why.
+    """
+
+    _kernel: ClassVar[Decide]
+
+    def decide(
+        self, trees: Sequence[Tree], logits: Float[Tensor, "R N V"], prefixes: Sequence[Prefix]
+    ) -> list[Walk | Exception]:
+        parts = list(zip(trees, logits, prefixes, strict=True))
+        at_once = [row for row, of_row in enumerate(parts) if _decidable(*of_row)]
+        told = _decide(self._kernel, [parts[row] for row in at_once])
+        walks = {row: outcome.walk for row, outcome in zip(at_once, told, strict=True) if not outcome.failed}
+        return [walks[row] if row in walks else self._attempt(*of_row) for row, of_row in enumerate(parts)]
+
+
+class RejectionOnDevice(_OnDevice, Rejection):
+    """Recursive rejection sampling by a kernel: what `Rejection` decides, but for coins that fall on their edge."""
+
+    _kernel = staticmethod(rejection)
+
+
+class TraversalOnDevice(_OnDevice, Traversal):
+    """Traversal by a kernel: what `Traversal` decides, but for coins that fall on their edge."""
+
+    _kernel = staticmethod(traversal)
+
+
+def _decidable(tree: Tree, logits: Float[Tensor, "N V"], prefix: Prefix) -> bool:
+    size = logits.shape[-1]
+    return (
+        not prefix.sampling.processors
+        and isinstance(prefix.noise.chance, Keyed)
+        and logits.dtype in PRECISIONS
+        and max(tree.tokens) < size
+        and all(q.dtype in (np.float32, np.float64) and len(q) <= size for q in tree.probs.values())
+    )
+
+
+def _decide(kernel: Decide, parts: Sequence[tuple[Tree, Float[Tensor, "N V"], Prefix]]) -> list[Outcome]:
+    if not parts:
+        return []
+    trees, logits, prefixes = zip(*parts, strict=True)
+    drafts = Drafts.of(trees, prefixes, logits[0].device)
+    probs = logits[0].new_zeros(*drafts.tokens.shape, logits[0].shape[-1], dtype=torch.float32)
+    for row, (tree, of_row, prefix) in enumerate(parts):
+        probs[row, : len(tree)] = _probs(tree, of_row, prefix)
+    outcome, masses = kernel(
+        probs, drafts.proposals, drafts.drawn, drafts.coins, drafts.tokens, drafts.parents, drafts.depth
+    )
+    pick(probs, masses, outcome, drafts.seeds, drafts.lengths)
+    return [Outcome.of(row) for row in outcome.tolist()]
+
+
+def _probs(tree: Tree, logits: Float[Tensor, "N V"], prefix: Prefix) -> Float[Tensor, "_ V"]:
+    """Turn logits into probabilities after all nodes, as `specdec.sampling.probs`; NaN where there are none."""
+    temperature = float(prefix.sampling.temperature)
+    scores = prefix.scores_after_all(tree, logits)
+    tempered = scores / temperature if temperature > 0 else scores
+    best, token = tempered.max(-1, keepdim=True)  # a NaN if there is any, and the lowest token of equal ones
+    probs = tempered.softmax(-1) if temperature > 0 else torch.zeros_like(scores).scatter_(-1, token, 1)
+    return probs.masked_fill(~best.isfinite(), torch.nan)

@@ -1,0 +1,25 @@
+"""Kernels on a pretended GPU: the interpreter is given what its tensors hold."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from specdec_cuda.jit import Kernel
+
+from specdec.testing import PretendedGPU, pretended_gpu
+from specdec.testing.pretend import on_host
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[PretendedGPU]:
+    launch = Kernel.__getitem__
+
+    def launched(kernel: Kernel, grid: tuple[int, ...]) -> Callable[..., object]:
+        def run(*args: object, **constants: int) -> object:
+            gpu.launches[kernel.name] += 1
+            return launch(kernel, grid)(*map(on_host, args), **constants)
+
+        return run
+
+    with pretended_gpu() as gpu:
+        monkeypatch.setattr(Kernel, "__getitem__", launched)
+        yield gpu

@@ -1,0 +1,104 @@
+"""The verifier `cuda` says what `Target` says, and blocks once for each step."""
+
+import pytest
+import specdec_zoo
+import torch
+from pretending import gpu
+from specdec_cuda import CudaTarget
+from transformers import PreTrainedModel, RepetitionPenaltyLogitsProcessor
+
+from specdec import Decoder, OptionError, Sampling, Stop, Target, load_policy, load_rule, load_verifier
+from specdec.drafters import NoDrafter, SmallModel
+from specdec.testing import PretendedGPU, check_verifier
+from tests.toys import build
+
+__all__ = ["gpu"]
+
+PROMPTS = [[5, 6, 7, 5, 6, 7, 5], [1, 2, 3]]
+POLICY = "static:levels=3x2"
+LEVELS = 2
+KERNELS = {
+    "greedy": (Sampling(), {"race_kernel", "walk_kernel"}),
+    "sampled": (Sampling(1.0, seed=3), {"race_kernel", "walk_kernel", "noise_kernel"}),
+    "cut": (Sampling(1.0, seed=3, top_k=20, top_p=0.9), {"race_kernel", "walk_kernel", "settle_kernel"}),
+    "processed": (Sampling(0.8, seed=3, repetition_penalty=1.3, typical_p=0.9), {"race_kernel", "walk_kernel"}),
+}
+CASES = [pytest.param(*KERNELS[name], id=name, marks=[pytest.mark.slow] * (name != "cut")) for name in KERNELS]
+
+
+def toy(seed: int = 1) -> PreTrainedModel:
+    return build("llama", seed=seed, dtype=torch.float32, initializer_range=0.3)
+
+
+def plain(sampling: Sampling | list[Sampling], tokens: int) -> tuple[tuple[int, ...], ...]:
+    return Decoder(NoDrafter(), Target(toy())).generate(PROMPTS, sampling, Stop(tokens, tokens=())).tokens
+
+
+@pytest.mark.parametrize(("sampling", "kernels"), CASES)
+def test_the_text_is_the_target_s_and_a_step_blocks_once(
+    gpu: PretendedGPU, sampling: Sampling, kernels: set[str]
+) -> None:
+    tokens = 6 if "settle_kernel" in kernels else 12
+    target = CudaTarget(gpu.place(toy()))
+    decoder = Decoder(SmallModel(gpu.place(toy(2))), target, load_policy(POLICY))
+    gpu.launches.clear()
+    stream, texts = decoder.stream(PROMPTS, sampling, Stop(tokens, tokens=())), [list[int](), list[int]()]
+    gpu.crossings.clear()
+    for step in stream:
+        for text, new in zip(texts, step.tokens, strict=True):
+            text += new
+        assert len(gpu.blocking) <= LEVELS + 1
+        assert sum(one.nbytes for one in gpu.blocking if "rule.py" in one.where) <= 4 * (LEVELS + 3) * len(PROMPTS)
+        gpu.crossings.clear()
+
+    assert tuple(map(tuple, texts)) == plain(sampling, tokens)
+    assert kernels <= gpu.launches.keys()
+
+
+def test_sequences_of_all_kinds_share_a_batch() -> None:
+    """Some are decided as they are, some processed, and some by a processor of the user's, node by node."""
+    penalty = RepetitionPenaltyLogitsProcessor(1.3)
+    own = Sampling(1.0, seed=1, processors=(penalty,))
+    for options in ([Sampling(), own], [Sampling(0.5, typical_p=0.9), Sampling()]):
+        decoder = Decoder(SmallModel(toy(2)), CudaTarget(toy()), load_policy(POLICY))
+        assert decoder.generate(PROMPTS, options, Stop(6, tokens=())).tokens == plain(options, 6)
+
+
+@pytest.mark.parametrize("rule", ["rejection", "traversal"])
+def test_other_rules_say_what_they_say_on_the_host(rule: str) -> None:
+    sampling, stop, policy = Sampling(1.0, seed=2), Stop(8, tokens=()), "static:levels=2x2,sampled=true"
+    texts = [
+        Decoder(SmallModel(toy(2)), kind(toy(), rule=load_rule(rule)), load_policy(policy))
+        .generate(PROMPTS, sampling, stop)
+        .tokens
+        for kind in (Target, CudaTarget)
+    ]
+
+    assert texts[0] == texts[1]
+
+
+def test_it_is_a_verifier() -> None:
+    check_verifier(lambda: CudaTarget(build("llama", dtype=torch.float32, vocab_size=12)), examples=2, steps=3)
+
+
+def test_logits_that_are_not_finite_are_told() -> None:
+    """As `Target` tells it."""
+    errors = []
+    for kind in (Target, CudaTarget):
+        target = kind(toy())
+        with torch.no_grad():
+            target.model.lm_head.weight[3] = torch.nan
+        with pytest.raises(Exception, match="finite") as caught:
+            Decoder(NoDrafter(), target).generate(PROMPTS, stop=Stop(3, tokens=()))
+        errors.append((type(caught.value), str(caught.value)))
+
+    assert errors[0] == errors[1]
+
+
+def test_without_a_gpu_it_names_the_verifier_that_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("specdec_cuda.target.interpreted", lambda: False)
+
+    with pytest.raises(OptionError, match=r"on a GPU .* got one on cpu; the verifier local"):
+        CudaTarget(toy())
+    with pytest.raises(OptionError, match="expected a device that is here"):
+        load_verifier("cuda", specdec_zoo.path("draft"))
