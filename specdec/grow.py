@@ -45,7 +45,7 @@ def grow(
         nodes = [[node for node, _ in row] for row in widths]
         logits = scores(trees, nodes)
         if policy.sampled and any(temperatures):
-            rows = zip(trees, widths, logits, dice, temperatures, strict=True)
+            rows = zip(trees, widths, logits.cpu(), dice, temperatures, strict=True)  # chances are the host's
             grown = [_draw(policy, columns, *row) for row in rows]
         else:
             if any(temperatures):
@@ -106,7 +106,7 @@ def _draw(
     placed = [(node, width - int(min(width, most))) for node, width in widths]
     children = _promising(columns, [tree], [placed], logits[None])[0] if any(width for _, width in placed) else []
     if most > 0:
-        chances = (logits.cpu() / temperature).softmax(-1).nan_to_num_(0.0)  # zero where nothing can follow
+        chances = (logits / temperature).softmax(-1).nan_to_num_(0.0)  # zero where nothing can follow
         probs = columns.spread(chances).numpy()
         for token, node, _ in children:
             probs[[pair[0] for pair in widths].index(node), token] = 0

@@ -131,18 +131,19 @@ def test_heads_block_once_for_each_level(zoo: Target, kind: str, temperature: fl
     assert max(blocked) <= LEVELS + 1
 
 
+@pytest.mark.parametrize("policy", [POLICY, f"{POLICY},sampled=true"])
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(1.0, seed=5)], ids=repr)
 @pytest.mark.parametrize("kind", ["none", "ngram", "small_model"])
-def test_other_drafters_block_once_for_each_level(kind: str, sampling: Sampling) -> None:
+def test_other_drafters_block_once_for_each_level(kind: str, sampling: Sampling, policy: str) -> None:
     def drafter(place: Callable[[torch.nn.Module], torch.nn.Module]) -> Drafter:
         return SmallModel(place(build("llama", seed=2))) if kind == "small_model" else load_drafter(kind)
 
     prompts, stop = [[5, 6, 7, 5, 6, 7, 5], [1, 2, 3]], Stop(16, tokens=())
-    plain = Decoder(drafter(lambda model: model), Target(build("llama", seed=1)), load_policy(POLICY))
+    plain = Decoder(drafter(lambda model: model), Target(build("llama", seed=1)), load_policy(policy))
     wanted = plain.generate(prompts, sampling, stop).tokens
 
     with pretended_gpu() as gpu:
-        decoder = Decoder(drafter(gpu.place), Target(gpu.place(build("llama", seed=1))), load_policy(POLICY))
+        decoder = Decoder(drafter(gpu.place), Target(gpu.place(build("llama", seed=1))), load_policy(policy))
         texts, blocked = decoded(gpu, decoder, prompts, sampling, stop)
 
     assert texts == wanted

@@ -7,7 +7,7 @@ from pretending import gpu
 from specdec_cuda import CudaTarget
 from transformers import PreTrainedModel, RepetitionPenaltyLogitsProcessor
 
-from specdec import Decoder, OptionError, Sampling, Stop, Target, load_policy, load_rule, load_verifier
+from specdec import Decoder, OptionError, Sampling, Stop, Target, load_drafter, load_policy, load_rule, load_verifier
 from specdec.drafters import NoDrafter, SmallModel
 from specdec.testing import PretendedGPU, check_verifier
 from tests.toys import build
@@ -53,6 +53,23 @@ def test_the_text_is_the_target_s_and_a_step_blocks_once(
 
     assert tuple(map(tuple, texts)) == plain(sampling, tokens)
     assert kernels <= gpu.launches.keys()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["moa", "moa-tli1", "eagle", "eagle3", "medusa"])
+def test_heads_share_the_noise_that_kernels_make(gpu: PretendedGPU, kind: str) -> None:
+    zoo, sampling, stop = Target.from_pretrained(specdec_zoo.path("target")), Sampling(1.0, seed=3), Stop(6, tokens=())
+    wanted = Decoder(NoDrafter(), zoo).generate(["def add(a, b):"], sampling, stop).tokens
+    target = CudaTarget(gpu.place(zoo.model), zoo.tokenizer)
+    head = load_drafter(kind.split("-")[0], specdec_zoo.path(kind), target=target)
+    gpu.clear()
+    decoder = Decoder(head, target, load_policy(POLICY))
+
+    found = decoder.generate(["def add(a, b):"], sampling, stop)
+
+    assert found.tokens == wanted
+    assert gpu.launches["noise_kernel"] >= found.metrics.steps
+    assert len([one for one in gpu.blocking if "rule.py" in one.where]) == found.metrics.steps
 
 
 def test_sequences_of_all_kinds_share_a_batch() -> None:
