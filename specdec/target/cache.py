@@ -58,6 +58,11 @@ class SlotCache(Cache):
         self._settle(0, 0)
 
     @property
+    def storage(self) -> tuple[int, ...]:
+        """Where the keys and values are; it changes as the room does."""
+        return tuple(map(id, self._blocks.values()))
+
+    @property
     def nbytes(self) -> int:
         """How much memory the keys and values take."""
         return sum(block.nbytes for block in self._blocks.values())

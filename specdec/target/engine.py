@@ -1,6 +1,6 @@
 """A transformers model that reads trees, of sequences that join and leave between passes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -41,6 +41,24 @@ class Reading:
     hidden_states: Mapping[int, Float[Tensor, "R M E"]]
 
 
+@frozen
+class Plan:
+    """What the host knows of a pass: all that decides which operations there are, and on tensors of which shapes.
+
+    Without `decided` it stands for every pass that reads as many columns: only numbers on the device tell these apart.
+    """
+
+    slots: tuple[int, ...]
+    decided: tuple[int, ...] | None
+    end: int
+    hidden_states: tuple[int, ...] = ()
+    logits: bool = True
+
+
+Run = Callable[["Engine", Plan, Tensor, Tensor, Tensor, Tensor], Reading]
+"""Makes a pass by `Engine.compute`, or does again on the device what that did."""
+
+
 class Engine:
     """Reads tokens into slots and keeps what was decided, so that memory never holds anything else.
 
@@ -65,6 +83,7 @@ class Engine:
         self.layers = decoder_layers(self.model)
         self.cache = SlotCache(shapes, self.dtype, self.device)
         self._bucket = bucket
+        self.run: Run = Engine.compute
         self._slots: list[Slot] = []
         self._embedding = self.model.get_input_embeddings()
         self._setup = self._current_setup()
@@ -109,22 +128,33 @@ class Engine:
         """
         self._check_unchanged()
         stops = self._make_room(slots, depths.shape[1])
-        numbers = torch.tensor([[slot.length for slot in slots], [slot.index for slot in slots]])
-        tokens, depths, visible, numbers = upload(self.device, tokens, depths, visible, numbers)
-        tree = self._begin(slots, depths, visible, numbers, self._rounded(max(stops)))
+        indices, decided = [slot.index for slot in slots], [slot.length for slot in slots]
+        plan = Plan(tuple(indices), tuple(decided), self._rounded(max(stops)), tuple(hidden_states), logits)
+        return self.run(self, plan, *upload(self.device, tokens, depths, visible, torch.tensor([decided, indices])))
+
+    def compute(
+        self,
+        plan: Plan,
+        tokens: Int[Tensor, "R M"],
+        depths: Int[Tensor, "R C"],
+        visible: Bool[Tensor, "R M C"],
+        numbers: Int[Tensor, "2 R"],
+    ) -> Reading:
+        """Make the pass, of which all tensors are on the device; `numbers` are `plan.decided` and `plan.slots` again."""
+        tree = self._begin(plan, depths, visible, numbers)
         with (
             torch.inference_mode(),
             evaluating(self.model),
-            capture(self.model, self.layers, hidden_states) as captured,
+            capture(self.model, self.layers, plan.hidden_states) as captured,
         ):
-            output: Any = (self.model if logits else self.model.base_model)(
+            output: Any = (self.model if plan.logits else self.model.base_model)(
                 input_ids=torch.where(tokens < 0, tokens[:, :1], tokens),
                 position_ids=tree.positions,
                 attention_mask=self._mask(tree),
                 past_key_values=self.cache,
                 use_cache=True,
             )
-        return Reading(output.logits if logits else None, captured)
+        return Reading(output.logits if plan.logits else None, captured)
 
     def keep(self, slot: Slot, nodes: Sequence[int]) -> None:
         """Count these nodes as decided, in this order, and forget the others."""
@@ -164,18 +194,13 @@ class Engine:
         return stops
 
     def _begin(
-        self,
-        slots: Sequence[Slot],
-        depths: Int[Tensor, "R C"],
-        visible: Bool[Tensor, "R M C"],
-        numbers: Int[Tensor, "2 R"],
-        end: int,
+        self, plan: Plan, depths: Int[Tensor, "R C"], visible: Bool[Tensor, "R M C"], numbers: Int[Tensor, "2 R"]
     ) -> TreePass:
-        """Tell the cache where the pass reads and writes; `numbers` are lengths and indices of the slots."""
+        """Tell the cache where the pass reads and writes."""
         lengths, rows = numbers
-        tree = TreePass([slot.length for slot in slots], depths, visible, end, lengths, rows)
-        mapping = SlotMapping([slot.index for slot in slots], tree.columns, end, tree.starts, rows)
-        self.cache.begin(mapping, whole=self.attention.finds_slots)
+        tree = TreePass(plan.decided or (), depths, visible, plan.end, lengths, rows)
+        starts = None if plan.decided is None else tree.starts
+        self.cache.begin(SlotMapping(plan.slots, tree.columns, plan.end, starts, rows), whole=self.attention.finds_slots)
         return tree
 
     def _rounded(self, columns: int) -> int:

@@ -12,6 +12,7 @@ from specdec.rules import Match, Rejection, Traversal
 from specdec.target import Target
 from specdec_cuda.attention import MaskOnDevice
 from specdec_cuda.chance import KeyedOnDevice
+from specdec_cuda.graphs import Graphs
 from specdec_cuda.interpreter import interpreted
 from specdec_cuda.kernels.move import move
 from specdec_cuda.rule import MatchOnDevice
@@ -37,6 +38,8 @@ class CudaTarget(Target):
         tokenizer: PreTrainedTokenizerBase | None = None,
         rule: Rule | None = None,
         chance: Chance | None = None,
+        *,
+        graphs: bool = False,
     ) -> None:
         """Use a loaded model as it is; kernels decide by `match`, `rejection` and `traversal`, the host by other rules.
 
@@ -57,6 +60,8 @@ class CudaTarget(Target):
             attention=MaskOnDevice(),
         )
         self.engine.cache.mover = move
+        if graphs:
+            self.engine.run = Graphs()
 
     @classmethod
     def from_pretrained(cls, name: Any, rule: Rule | None = None, **options: Any) -> "CudaTarget":

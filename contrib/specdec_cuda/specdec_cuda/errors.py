@@ -1,0 +1,13 @@
+"""What goes wrong on a GPU alone."""
+
+from torch import nn
+
+from specdec.errors import UnsupportedModel
+
+
+def cannot_capture(model: nn.Module, error: Exception) -> UnsupportedModel:
+    """Say that a model's passes cannot be captured, and what to do."""
+    return UnsupportedModel(
+        f"expected a model whose passes a CUDA graph can hold, got {type(model).__name__}: {str(error).splitlines()[0]}; "
+        f"without graphs the verifier cuda takes it"
+    )
