@@ -18,6 +18,7 @@ __all__ = [
     "on_begin",
     "on_end",
     "on_step",
+    "register_checks",
     "register_drafters",
     "register_listeners",
     "register_methods",
@@ -94,6 +95,11 @@ def register_listeners(register: Register) -> None:
     as its authorization, `Bearer TOKEN` or None, and gives the tenant, or None if it may not come. `tls` has the names
     of files: `cert`, `key` and perhaps `client_ca`; or it is None.
     """
+
+
+@hookspec
+def register_checks(register: Register) -> None:
+    """Bring checks for `specdec doctor`: `factory()` yields each `specdec.doctor.Finding` as soon as it is made."""
 
 
 @hookspec

@@ -21,6 +21,7 @@ from specdec.spec import Spec, fitting
 __all__ = [
     "Entry",
     "Plugins",
+    "disabled",
     "find_model",
     "load_drafter",
     "load_policy",
@@ -44,6 +45,7 @@ KINDS = {
     "method": "register_methods",
     "processor": "register_processors",
     "listener": "register_listeners",
+    "check": "register_checks",
 }
 
 
@@ -60,8 +62,12 @@ class Entry:
 class Plugins:
     """All plugins that are loaded, and what they registered."""
 
-    def __init__(self, group: str = "specdec") -> None:
+    def __init__(
+        self, group: str = "specdec", on_broken: Callable[[EntryPoint, Exception], None] | None = None
+    ) -> None:
         """Load the built-ins and every entry point of the group that `SPECDEC_DISABLED_PLUGINS` does not name.
+
+        With `on_broken`, a plugin that cannot be loaded is left out, and the function is told why.
 
         Raises:
             PluginError: a plugin does not load, implements an unknown hook, or takes a name that is taken.
@@ -70,10 +76,16 @@ class Plugins:
         self.manager.add_hookspecs(hookspecs)
         self._entries: dict[tuple[str, str], Entry] = {}
         self.add(builtin, "specdec", DISTRIBUTION)
-        disabled = {name.strip() for name in os.environ.get("SPECDEC_DISABLED_PLUGINS", "").split(",")}
+        left_out = disabled()
         for point in entry_points(group=group):
-            if point.name not in disabled:
+            if point.name in left_out:
+                continue
+            try:
                 self.add(_load(point), point.name, point.dist.name if point.dist else point.value)
+            except Exception as error:
+                if on_broken is None:
+                    raise
+                on_broken(point, error)
 
     @property
     def hook(self) -> pluggy.HookRelay:
@@ -166,6 +178,12 @@ class Plugins:
                 f"set SPECDEC_DISABLED_PLUGINS to the one to leave out"
             )
         self._entries[kind, name] = Entry(kind, name, factory, distribution)
+
+
+def disabled() -> set[str]:
+    """List the plugins that `SPECDEC_DISABLED_PLUGINS` leaves out."""
+    names = os.environ.get("SPECDEC_DISABLED_PLUGINS", "").split(",")
+    return {name.strip() for name in names if name.strip()}
 
 
 def _required(parameter: inspect.Parameter) -> bool:

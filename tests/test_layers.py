@@ -8,7 +8,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     {
         *("errors", "bounds", "kinds", "converters", "processors", "options", "sampling", "prefix"),
-        *("canonical", "chance", "features", "tree", "pack", "context"),
+        *("canonical", "chance", "features", "tree", "pack", "transfer", "context"),
     },
     {"interfaces"},
     {
@@ -30,7 +30,7 @@ LAYERS = [
     },
     {"decode"},
     {"heads"},
-    {"training", "testing"},
+    {"training", "testing", "doctor"},
     {"bench"},
     {"cli"},
 ]
@@ -41,10 +41,12 @@ PUBLIC = {
     "specdec.cli.options",
     "specdec.cli.parts",
     "specdec.cli.spread",
+    "specdec.doctor",
     "specdec.errors",
     "specdec.heads",
     "specdec.plugins",
     "specdec.remote",
+    "specdec.rules",
     "specdec.spec",
     "specdec.split",
     "specdec.target",

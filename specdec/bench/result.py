@@ -17,6 +17,7 @@ from specdec.bench.compare import Trial
 from specdec.bench.entry import Clock
 from specdec.bench.rows import ALL, Row
 from specdec.bench.run import Plan, Run
+from specdec.doctor.devices import processor_name
 
 CLOCKS = {thread_time: "processor time of the thread", perf_counter: "wall"}
 
@@ -77,7 +78,7 @@ def machine(model: PreTrainedModel, clock: Clock = perf_counter) -> dict[str, An
     """Describe hardware, software, precision, date, and which clock was looked at."""
     device = model.device
     return {
-        "processor": _processor(),
+        "processor": processor_name(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
@@ -90,13 +91,3 @@ def machine(model: PreTrainedModel, clock: Clock = perf_counter) -> dict[str, An
         "specdec": version("specdec-kit"),
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
     }
-
-
-def _processor() -> str:
-    """Name the processor as Linux knows it, else as Python does."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    except OSError:
-        lines = []
-    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor() or platform.machine()

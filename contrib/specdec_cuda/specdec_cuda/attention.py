@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from specdec.target import DenseMask, TreePass
-from specdec.target.tree_pass import Window
+from specdec.target import DenseMask, TreePass, Window
 from specdec_cuda.kernels.masks import mask
 
 PRECISIONS = (torch.bfloat16, torch.float16, torch.float32)

@@ -6,8 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from specdec.chance import Key, Keyed
-from specdec.transfer import upload
+from specdec import Key, Keyed, upload
 from specdec_cuda.kernels.noise import noise
 from specdec_cuda.seeds import signed
 

@@ -8,11 +8,7 @@ from attrs import frozen
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from specdec.chance import Probs
-from specdec.pack import pad
-from specdec.prefix import Prefix
-from specdec.transfer import upload
-from specdec.tree import Tree
+from specdec import Prefix, Probs, Tree, pad, upload
 from specdec_cuda.kernels.coins import coins
 from specdec_cuda.seeds import signed
 

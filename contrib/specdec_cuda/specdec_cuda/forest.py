@@ -7,10 +7,7 @@ from attrs import evolve, fields, frozen
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from specdec.pack import pad
-from specdec.prefix import Prefix
-from specdec.transfer import upload
-from specdec.tree import Tree
+from specdec import Prefix, Tree, pad, upload
 from specdec_cuda.kernels.race import levels, race
 from specdec_cuda.kernels.settle import settle
 from specdec_cuda.kernels.walk import walk

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from specdec.interfaces import Walk
+from specdec import Walk
 
 
 @frozen

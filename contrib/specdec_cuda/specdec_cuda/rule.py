@@ -6,13 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from specdec.chance import Keyed
-from specdec.interfaces import Walk
-from specdec.prefix import Prefix
+from specdec import Keyed, Prefix, Tree, Walk, upload
 from specdec.rules import Match
-from specdec.sampling import uses_history
-from specdec.transfer import upload
-from specdec.tree import Tree
 from specdec_cuda.forest import Forest
 
 SETTLED = {"top_k", "top_p", "min_p"}
@@ -42,7 +37,7 @@ def _decidable(prefix: Prefix, logits: Tensor) -> bool:
 
 def _settled(prefix: Prefix) -> bool:
     """Whether kernels do all that its options ask for."""
-    return not uses_history(prefix.sampling) and prefix.sampling.filtering.keys() <= SETTLED
+    return not prefix.sampling.processing and prefix.sampling.filtering.keys() <= SETTLED
 
 
 def _decide(

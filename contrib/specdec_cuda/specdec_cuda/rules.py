@@ -8,11 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from specdec.chance import Keyed
-from specdec.interfaces import Rule, Walk
-from specdec.prefix import Prefix
+from specdec import Keyed, Prefix, Rule, Tree, Walk
 from specdec.rules import Rejection, Traversal
-from specdec.tree import Tree
 from specdec_cuda.drafts import Drafts
 from specdec_cuda.ending import Ending
 from specdec_cuda.kernels.coins import pick

@@ -6,9 +6,8 @@ from typing import Any
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from specdec.chance import Chance, Keyed
+from specdec import Chance, Keyed, Rule
 from specdec.errors import OptionError
-from specdec.interfaces import Rule
 from specdec.rules import Match, Rejection, Traversal
 from specdec.target import Target
 from specdec_cuda.attention import MaskOnDevice

@@ -15,7 +15,7 @@ import triton.language as tl
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from specdec.chance import Purpose
+from specdec import Purpose
 from specdec_cuda.jit import Count, Floats, Ints, Longs, Size, Value, device, kernel
 from specdec_cuda.kernels.keys import LEAST, key_of, token_of
 from specdec_cuda.kernels.noise import exponentials, philox, words

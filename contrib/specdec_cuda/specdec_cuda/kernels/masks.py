@@ -10,7 +10,7 @@ import triton.language as tl
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from specdec.target.tree_pass import Chunk, Window
+from specdec.target import Chunk, Window
 from specdec_cuda.jit import Bytes, Count, Longs, Number, Size, States, kernel
 
 NODES = tl.constexpr(16)

@@ -17,7 +17,7 @@ import triton.language as tl
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from specdec.tree import Tree
+from specdec import Tree
 from specdec_cuda.jit import Count, Floats, Ints, Logits, Longs, Size, Stride, kernel
 from specdec_cuda.kernels.keys import LEAST, key_of
 from specdec_cuda.kernels.noise import gumbels, words
