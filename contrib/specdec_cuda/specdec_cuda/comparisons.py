@@ -17,6 +17,7 @@ from specdec_cuda.kernels.masks import mask
 from specdec_cuda.kernels.move import move
 from specdec_cuda.kernels.noise import noise
 from specdec_cuda.outcome import Outcome
+from specdec_cuda.rule_comparisons import compare_coins, compare_rejection, compare_traversal
 from specdec_cuda.seeds import signed
 
 Comparison = tuple[object, object]
@@ -140,5 +141,8 @@ COMPARISONS: dict[str, Callable[[torch.device], Comparison]] = {
     "kth": _kth,
     "move": _move,
     "masks": _masks,
+    "coins": compare_coins,
+    "rejection": compare_rejection,
+    "traversal": compare_traversal,
 }
 """By the kernels' files; whoever adds a kernel adds its own."""
