@@ -1,6 +1,7 @@
 """Small inputs on which kernels give what their references give."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -8,16 +9,20 @@ from attrs import evolve, frozen
 from jaxtyping import Float
 from torch import Tensor
 
-from specdec import Key, Keyed, Noise, Prefix, Purpose, Sampling, Tree, pack
-from specdec.rules import Match
+from specdec import Key, Keyed, Noise, Prefix, Purpose, Rule, Sampling, Tree, pack
+from specdec.rules import Match, Rejection, Traversal
 from specdec.target import TreePass
+from specdec_cuda.drafts import Drafts
+from specdec_cuda.ending import Ending
 from specdec_cuda.forest import Forest
+from specdec_cuda.kernels.coins import pick
 from specdec_cuda.kernels.kth import kth
 from specdec_cuda.kernels.masks import mask
 from specdec_cuda.kernels.move import move
 from specdec_cuda.kernels.noise import noise
-from specdec_cuda.outcome import Outcome
-from specdec_cuda.rule_comparisons import compare_coins, compare_rejection, compare_traversal
+from specdec_cuda.kernels.rejection import rejection
+from specdec_cuda.kernels.traversal import traversal
+from specdec_cuda.rules import Decide
 from specdec_cuda.seeds import signed
 
 Comparison = tuple[object, object]
@@ -37,6 +42,9 @@ CUTTING = [
     )
     for seed in (1, 2)
 ]
+DRAWING = [Sampling(1.0, seed=seed) for seed in range(6)]
+FEW = 12
+"""Tokens of a vocabulary in which drafts are often right."""
 LIKELY = 20.0
 """What is added to the logits of the tree's tokens, so that the walk goes down to the end."""
 
@@ -67,7 +75,8 @@ class Batch:
         winners = self.forest.race(self.there)
         if settled:
             self.forest.settle(winners, self.there)
-        return [Outcome.of(row).walk for row in self.forest.walk(winners).tolist()]
+        endings = self.forest.walk(winners).tolist()
+        return [Ending(*row).walk(tree) for tree, row in zip(self.trees, endings, strict=True)]
 
     def references(self) -> list[object]:
         """Decide by `Match`."""
@@ -114,14 +123,13 @@ def _kth(device: torch.device) -> Comparison:
 
 
 def _move(device: torch.device) -> Comparison:
-    root, path, slot = 3, [0, 2, 5], 1
+    start, path, slot = 3, [1, 4, 5], 1
     states = torch.arange(2 * 2 * 2 * 12 * 8, dtype=torch.float32).view(2, 2, 2, 12, 8)
     reference = states.clone()
     for place, node in enumerate(path):
-        reference[:, slot, :, root + place] = states[:, slot, :, root + node]
+        reference[:, slot, :, start + place] = states[:, slot, :, start + node]
     moved = states.to(device)
-    numbers = [torch.tensor(part, device=device) for part in ([slot], [root], [path])]
-    move(moved, *numbers)
+    move(moved, *(torch.tensor(part, device=device) for part in ([slot], [start], [path])))
     return moved.tolist(), reference.tolist()
 
 
@@ -133,6 +141,30 @@ def _masks(device: torch.device) -> Comparison:
     return made.tolist(), tree.mask(torch.float32, window).tolist()
 
 
+def _decided(kernel: Decide, rule: Rule, device: torch.device) -> Comparison:
+    """Decide on trees whose nodes were drawn from something near the target's own probabilities."""
+    numbers = torch.Generator().manual_seed(2)
+    logits = 2 * torch.randn(len(DRAWING), 5, FEW, generator=numbers)
+    prefixes = [Prefix([0] * 7, sampling, Noise(Keyed(), sampling.seed)) for sampling in DRAWING]
+    trees = list[Tree]()
+    for prefix, of_row in zip(prefixes, logits, strict=True):
+        drafted = (of_row + torch.randn(5, FEW, generator=numbers)).softmax(-1).numpy()
+        tree = Tree.root(0)
+        for node, width in ((0, 2), (1, 2)):
+            tree = tree.draw(node, width, drafted[node], prefix.dice)
+        trees.append(tree)
+    drafts, probs = Drafts.of(trees, prefixes, device), torch.zeros(logits.shape)
+    for row, (tree, prefix) in enumerate(zip(trees, prefixes, strict=True)):
+        probs_of = prefix.probs(tree, logits[row])
+        for node in range(len(tree)):
+            probs[row, node] = torch.from_numpy(probs_of(node))
+    there = probs.to(device)
+    endings, masses = kernel(there, drafts.proposals, drafts.drawn, drafts.coins, drafts.tokens, drafts.parents)
+    pick(there, masses, endings, drafts.seeds, drafts.lengths)
+    walks = [Ending(*row).walk(tree) for tree, row in zip(trees, endings.tolist(), strict=True)]
+    return walks, rule.decide(trees, logits, prefixes)
+
+
 COMPARISONS: dict[str, Callable[[torch.device], Comparison]] = {
     "noise": _noise,
     "race": _race,
@@ -141,8 +173,7 @@ COMPARISONS: dict[str, Callable[[torch.device], Comparison]] = {
     "kth": _kth,
     "move": _move,
     "masks": _masks,
-    "coins": compare_coins,
-    "rejection": compare_rejection,
-    "traversal": compare_traversal,
+    "rejection": partial(_decided, rejection, Rejection()),
+    "traversal": partial(_decided, traversal, Traversal()),
 }
 """By the kernels' files; whoever adds a kernel adds its own."""

@@ -9,8 +9,7 @@ A row of `endings` [R, 3] holds
 
 from typing import NamedTuple
 
-from specdec.interfaces import Walk
-from specdec.tree import Tree
+from specdec import Tree, Walk
 
 
 class Ending(NamedTuple):

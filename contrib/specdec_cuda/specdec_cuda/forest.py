@@ -16,12 +16,8 @@ from specdec_cuda.seeds import signed
 
 @frozen(eq=False)
 class Forest:
-    """Trees and how their sequences are sampled, as kernels read them: a row for each.
+    """Trees and how their sequences are sampled, as kernels read them: a row for each, which went up in one piece."""
 
-    The tensors, but for `depth`, the edges from a root down to the lowest node, are what went up in one piece.
-    """
-
-    depth: int
     tokens: Int[Tensor, "R N"]
     parents: Int[Tensor, "R N"]
     depths: Int[Tensor, "R N"]
@@ -49,12 +45,11 @@ class Forest:
             torch.tensor([one.top_p or 1.0 for one in samplings], dtype=torch.float64),
             torch.tensor([one.min_p or 0.0 for one in samplings], dtype=torch.float32),
         )
-        return cls(max(tree.depth for tree in trees), *upload(device, *parts))
+        return cls(*upload(device, *parts))
 
     def rows(self, rows: slice) -> "Forest":
         """Take some of the rows."""
-        tensors = [part.name for part in fields(Forest) if part.name != "depth"]
-        return evolve(self, **{name: getattr(self, name)[rows] for name in tensors})
+        return evolve(self, **{part.name: getattr(self, part.name)[rows] for part in fields(Forest)})
 
     def race(self, logits: Float[Tensor, "R N V"]) -> Int[Tensor, "R N H"]:
         """Find the winners after each node, in heats."""
@@ -65,9 +60,9 @@ class Forest:
         sampling = self.seeds, self.temperatures, self.lengths
         settle(winners, logits, *sampling, self.depths, self.top_k, self.top_p, self.min_p)
 
-    def walk(self, winners: Int[Tensor, "R N H"]) -> Int[Tensor, "R W"]:
-        """Follow the winners down: see `specdec_cuda.outcome`."""
-        return walk(winners, self.tokens, self.parents, self.depth)
+    def walk(self, winners: Int[Tensor, "R N H"]) -> Int[Tensor, "R 3"]:
+        """Follow the winners down: see `specdec_cuda.ending`."""
+        return walk(winners, self.tokens, self.parents)
 
 
 ALL = 2**31 - 1

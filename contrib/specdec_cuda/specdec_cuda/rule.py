@@ -8,6 +8,7 @@ from torch import Tensor
 
 from specdec import Keyed, Prefix, Tree, Walk, upload
 from specdec.rules import Match
+from specdec_cuda.ending import Ending
 from specdec_cuda.forest import Forest
 
 SETTLED = {"top_k", "top_p", "min_p"}
@@ -59,14 +60,9 @@ def _decide(
     if processed:
         scores = [prefixes[row].scores_after_all(trees[row], logits[row]) for row in processed]
         winners.append(forest.rows(slice(len(settled), None)).race(_stacked(scores, forest.tokens.shape[1])))
-    told: list[list[int]] = forest.walk(torch.cat(winners))[:, forest.depth + 1 :].tolist()
-    return [_read(trees[row], told[order.index(row)]) for row in rows]
-
-
-def _read(tree: Tree, row: Sequence[int]) -> Walk | None:
-    """Read an outcome from its tokens on: the path is where they lead."""
-    *tokens, count, failed = row
-    return None if failed else Walk(tree.follow(tokens[: count - 1]), tokens[count - 1])
+    endings = forest.walk(torch.cat(winners)).tolist()
+    walks = {row: Ending(*ending).walk(trees[row]) for row, ending in zip(order, endings, strict=True)}
+    return [walks[row] for row in rows]
 
 
 def _taken(logits: Float[Tensor, "R N V"], rows: Sequence[int]) -> Float[Tensor, "_ N V"]:

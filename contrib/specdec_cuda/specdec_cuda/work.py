@@ -43,12 +43,12 @@ class Shape:
 
     @property
     def tree(self) -> Tree:
-        """Give each node the same number of children."""
+        """Grow a tree in which each node has the same number of children."""
         parents = [-1, *((node - 1) // CHILDREN for node in range(1, self.nodes))]
         return Tree.of([node % self.vocabulary for node in range(self.nodes)], parents)
 
     def forest(self, device: torch.device) -> Forest:
-        """Lay the trees out."""
+        """Lay out one such tree for each row."""
         prefixes = [Prefix([0] * self.context, SAMPLING, Noise(Keyed(), seed)) for seed in range(self.batch)]
         return Forest.of([self.tree] * self.batch, prefixes, device)
 
@@ -97,23 +97,21 @@ def _kth(shape: Shape, device: torch.device) -> Work:
 
 
 def _move(shape: Shape, device: torch.device) -> Work:
-    """Move four columns of each row, the path of every other node."""
+    """Move the path of every other node, at most four of them."""
     columns = shape.context + shape.nodes
     states = torch.zeros(2 * shape.layers, shape.batch, HEADS, columns, HEAD_SIZE, dtype=shape.dtype, device=device)
-    path = list(range(0, min(10, shape.nodes), 2))
+    path = list(range(1, min(shape.nodes, 9) - 1, 2))
+    slots, starts = torch.arange(shape.batch, device=device), torch.full((shape.batch,), shape.context, device=device)
     paths = torch.tensor([path] * shape.batch, device=device)
-    slots = torch.arange(shape.batch, device=device)
-    starts = torch.full((shape.batch,), shape.context - 1, device=device)
-    moved = 2 * (len(path) - 1) * states[:, :, :, 0].nbytes
-    return Work(lambda: move(states, slots, starts, paths), moved)
+    return Work(lambda: move(states, slots, starts, paths), 2 * len(path) * states[:, :, :, 0].nbytes)
 
 
 def _masks(shape: Shape, device: torch.device) -> Work:
-    packed, decided = pack([shape.tree] * shape.batch), [shape.context - 1] * shape.batch
-    tree = TreePass(decided, packed.depths, packed.ancestors).on(device)
-    written = shape.batch * shape.nodes * tree.end * shape.dtype.itemsize
-    parts = tree.visible, tree.depths, tree.lengths, tree.end
-    return Work(lambda: mask(*parts, shape.dtype), written + tree.visible.nbytes)
+    packed = pack([shape.tree] * shape.batch)
+    tree = TreePass([shape.context - 1] * shape.batch, packed.depths, packed.ancestors).on(device)
+    parts = tree.visible, tree.depths, tree.lengths
+    made = shape.batch * shape.nodes * tree.end * shape.dtype.itemsize
+    return Work(lambda: mask(*parts, tree.end, shape.dtype), made + sum(part.nbytes for part in parts))
 
 
 WORKS: dict[str, Callable[[Shape, torch.device], Work]] = {
@@ -125,4 +123,4 @@ WORKS: dict[str, Callable[[Shape, torch.device], Work]] = {
     "move": _move,
     "masks": _masks,
 }
-"""By the kernels' files; whoever adds a kernel adds its own."""
+"""By the kernels' files. Those of `rejection` and `traversal` are left out: they change what they read."""

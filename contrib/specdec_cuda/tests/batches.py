@@ -3,10 +3,10 @@
 import numpy as np
 import torch
 from attrs import frozen
+from specdec_cuda.ending import Ending
 from specdec_cuda.kernels.race import levels, race
 from specdec_cuda.kernels.settle import settle
 from specdec_cuda.kernels.walk import walk
-from specdec_cuda.outcome import Outcome
 from torch import Tensor
 
 from specdec import Keyed, Sampling, Tree
@@ -77,9 +77,9 @@ class Batch:
             **options,
         )
 
-    def walk(self, winners: Tensor, tokens: Tensor | None = None) -> list[Outcome]:
+    def walk(self, winners: Tensor, tokens: Tensor | None = None) -> list[Ending]:
         tokens = self.tokens if tokens is None else tokens
-        return [Outcome.of(row) for row in walk(winners, tokens, self.parents, self.depth).tolist()]
+        return [Ending(*row) for row in walk(winners, tokens, self.parents).tolist()]
 
 
 def signed(seed: int) -> int:

@@ -34,17 +34,21 @@ def next_token(key: Value) -> Value:
 
 
 @device
-def never(coin: Value, accept: Value, of: Value) -> Value:
-    return coin < 0
+def backwards(score: Value, token: Value) -> Value:
+    return keys.key_of(-score, token)
+
+
+@device
+def always(coin: Value, p: Value, q: Value) -> Value:
+    return coin == coin
 
 
 WRONG = {
     "noise": ("specdec_cuda.kernels.noise.SQRT_HALF", tl.constexpr(0x3F3504F3 - 2**20)),
-    "race": ("specdec_cuda.kernels.race.LEAST", tl.constexpr(2**63 - 1)),
+    "race": ("specdec_cuda.kernels.race.key_of", backwards),
     "walk": ("specdec_cuda.kernels.walk.token_of", next_token),
-    "coins": ("specdec_cuda.kernels.coins.ACCEPT", tl.constexpr(3)),
-    "rejection": ("specdec_cuda.kernels.rejection.accepted", never),
-    "traversal": ("specdec_cuda.kernels.traversal.accepted", never),
+    "rejection": ("specdec_cuda.kernels.rejection.accepted", always),
+    "traversal": ("specdec_cuda.kernels.traversal.accepted", always),
     "kth": ("specdec_cuda.kernels.kth.SIGN", tl.constexpr(0)),
 }
 """A name of each kernel's, and what it must not be."""

@@ -41,7 +41,8 @@ def check(batch: Batch, **options: int) -> int:
     winners = batch.race(**options)
     first = winners.amax(-1)
     batch.settle(winners, **options)
-    walks = [NonFiniteLogits if one.failed else one.walk for one in batch.walk(winners)]
+    endings = zip(batch.walk(winners), batch.trees, strict=True)
+    walks = [ending.walk(tree) or NonFiniteLogits for ending, tree in endings]
     assert walks == batch.expected()
     return int((winners.amax(-1) != first).sum())
 
@@ -85,7 +86,7 @@ def test_what_is_kept_does_not_depend_on_how_it_is_added_up() -> None:
         batch.settle(winners, block=block)
 
     assert torch.equal(*settled)
-    assert all(outcome.tokens[0] < 500 for outcome in batch.walk(settled[0]))
+    assert all(ending.bonus < 500 for ending in batch.walk(settled[0]))
 
 
 def test_equal_quotients_are_equal_where_their_logits_are_not() -> None:

@@ -6,8 +6,7 @@ import torch
 from attrs import evolve, frozen
 from transformers import LlamaForCausalLM
 
-from specdec import Decoder, Sampling, Step, Stop, load_drafter, load_policy
-from specdec.target import Target
+from specdec import Decoder, Sampling, Step, Stop, Target, load_drafter
 from specdec_cuda.bench.counting import Scripted
 from specdec_cuda.target import CudaTarget
 
@@ -55,7 +54,7 @@ def decoding(model: LlamaForCausalLM, case: Case, timer: Timer) -> Iterator[Row]
         target = kind(model)
         for tau in TAUS if plain else (1, *TAUS):
             drafter = load_drafter("none") if tau == 1 else Scripted(tau - 1, case.nodes, target.vocab_size)
-            row = _measured(name, Decoder(drafter, target, load_policy("chain")), tau, case, timer)
+            row = _measured(name, Decoder(drafter, target), tau, case, timer)
             plain = plain or row
             if row.tokens_per_second and plain.tokens_per_second:
                 row = evolve(row, speedup=row.tokens_per_second / plain.tokens_per_second)

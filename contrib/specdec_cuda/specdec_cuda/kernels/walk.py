@@ -14,27 +14,16 @@ from specdec_cuda.jit import Count, Ints, Longs, kernel
 from specdec_cuda.kernels.keys import LEAST, is_finite, token_of
 
 
-def walk(
-    winners: Int[Tensor, "R N H"], tokens: Int[Tensor, "R N"], parents: Int[Tensor, "R N"], depth: int
-) -> Int[Tensor, "R W"]:
-    """Follow the winners through trees of at most this depth: see `specdec_cuda.outcome`.
+def walk(winners: Int[Tensor, "R N H"], tokens: Int[Tensor, "R N"], parents: Int[Tensor, "R N"]) -> Int[Tensor, "R 3"]:
+    """Follow the winners to where the paths end: see `specdec_cuda.ending`.
 
     A row without a root decides nothing; one with a winner that is not finite ends there and says so.
     """
     rows, nodes, heats = winners.shape
-    outcome = torch.empty(rows, 2 * (depth + 1) + 2, dtype=torch.int32, device=winners.device)
-    walk_kernel[(rows,)](
-        winners,
-        tokens,
-        parents,
-        outcome,
-        nodes,
-        heats,
-        depth + 1,
-        node_block=triton.next_power_of_2(nodes),
-        heat_block=triton.next_power_of_2(heats),
-    )
-    return outcome
+    endings = torch.empty(rows, 3, dtype=torch.int32, device=winners.device)
+    blocks = {"node_block": triton.next_power_of_2(nodes), "heat_block": triton.next_power_of_2(heats)}
+    walk_kernel[(rows,)](winners, tokens, parents, endings, nodes, heats, **blocks)
+    return endings
 
 
 @kernel(warps=1)
@@ -42,10 +31,9 @@ def walk_kernel(
     winners: Longs,
     tokens: Ints,
     parents: Ints,
-    outcome: Ints,
+    endings: Ints,
     nodes: Count,
     heats: Count,
-    longest: Count,
     node_block: tl.constexpr = 64,
     heat_block: tl.constexpr = 64,
 ) -> None:
@@ -55,24 +43,17 @@ def walk_kernel(
     of_tree = row * nodes + names
     token = tl.load(tokens + of_tree, mask=names < nodes, other=-1)
     parent = tl.load(parents + of_tree, mask=names < nodes, other=-1)
-    path = outcome + row * (2 * longest + 2)
-    decided = path + longest
 
-    node, count, failed = row * 0, row * 0, row * 0
+    last, bonus, failed, node = row * 0 - 1, row * 0 - 1, row * 0, row * 0
     going = tl.load(tokens + row * nodes) >= 0
     while going:
         keys = tl.load(winners + (row * nodes + node) * heats + heat, mask=heat < heats, other=LEAST)
         key = tl.max(keys, 0)
-        choice = token_of(key)
-        tl.store(path + count, node)
-        tl.store(decided + count, choice)
-        count += 1
-        node = tl.min(tl.where((parent == node) & (token == choice), names, nodes), 0)
+        last, bonus = node, token_of(key)
+        node = tl.min(tl.where((parent == last) & (token == bonus), names, nodes), 0)
         failed = tl.where(is_finite(key), 0, 1)
         going = (node < nodes) & (failed == 0)
 
-    rest = (names >= count) & (names < longest)
-    tl.store(path + names, tl.full([node_block], -1, tl.int32), mask=rest)
-    tl.store(decided + names, tl.full([node_block], -1, tl.int32), mask=rest)
-    tl.store(decided + longest, count)
-    tl.store(decided + longest + 1, failed)
+    tl.store(endings + row * 3, last)
+    tl.store(endings + row * 3 + 1, bonus)
+    tl.store(endings + row * 3 + 2, failed)
