@@ -6,6 +6,7 @@ import torch
 from attrs import frozen
 from jaxtyping import Bool, Int
 from torch import Tensor
+from torch.nn.functional import pad as pad_columns
 
 from specdec.tree import Tree
 
@@ -53,6 +54,18 @@ def pack_chains(chains: Sequence[Sequence[int]]) -> Packed:
     tokens = [[*chain, *[chain[0]] * (size - len(chain))] for chain in chains]
     numbers = pad([*tokens, *(range(len(chain)) for chain in chains)], 0).view(2, len(chains), size)
     return Packed(numbers[0], numbers[1], causal(size).expand(len(chains), -1, -1))
+
+
+def widened(
+    tokens: Int[Tensor, "R M"], depths: Int[Tensor, "R C"], visible: Bool[Tensor, "R M C"], more: int
+) -> tuple[Int[Tensor, "R _"], Int[Tensor, "R _"], Bool[Tensor, "R _ _"]]:
+    """Add nodes of padding after the others."""
+    if more == 0:
+        return tokens, depths, visible
+    tokens, depths = pad_columns(tokens, (0, more), value=PADDING), pad_columns(depths, (0, more))
+    visible = pad_columns(visible, (0, more, 0, more))
+    visible[:, -more:, -more:] = torch.eye(more, dtype=torch.bool)
+    return tokens, depths, visible
 
 
 def causal(size: int, window: int | None = None, device: torch.device | str = "cpu") -> Bool[Tensor, "M M"]:

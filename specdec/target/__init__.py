@@ -3,7 +3,7 @@
 from specdec.target.attention import Attention, DenseMask
 from specdec.target.cache import SlotCache
 from specdec.target.decisions import Decision, Session
-from specdec.target.engine import Engine, Reading, Slot
+from specdec.target.engine import Engine, Plan, Reading, Slot
 from specdec.target.loading import Name, load_model, load_tokenizer
 from specdec.target.sessions import Sessions
 from specdec.target.slot_mapping import SlotMapping
@@ -17,6 +17,7 @@ __all__ = [
     "DenseMask",
     "Engine",
     "Name",
+    "Plan",
     "Reading",
     "Session",
     "Sessions",

@@ -54,13 +54,10 @@ class SlotCache(Cache):
         }
         self._indices: dict[tuple[int, ...], Int[Tensor, " L"]] = {}
         self._mapping: SlotMapping | None = None
+        self.moves = 0
+        """How often what is stored has moved to other memory."""
         self._written = list[int]()  # up to which column of each slot there may be anything but zeros
         self._settle(0, 0)
-
-    @property
-    def storage(self) -> tuple[int, ...]:
-        """Where the keys and values are; it changes as the room does."""
-        return tuple(map(id, self._blocks.values()))
 
     @property
     def nbytes(self) -> int:
@@ -196,7 +193,7 @@ class SlotCache(Cache):
 
     def _settle(self, slots: int, columns: int) -> None:
         """Name each layer's part of the shared tensors, which are new; a pass has to begin again."""
-        self._room = slots, columns
+        self._room, self.moves = (slots, columns), self.moves + 1
         self._parts = self._views(slice(None), slice(None))
         self._end()
 

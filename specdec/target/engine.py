@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from specdec.errors import ModelChanged
+from specdec.pack import widened
 from specdec.target.attention import Attention, DenseMask
 from specdec.target.cache import SlotCache
 from specdec.target.positions import position_limit
@@ -39,6 +40,11 @@ class Reading:
 
     logits: Float[Tensor, "R M V"] | None
     hidden_states: Mapping[int, Float[Tensor, "R M E"]]
+
+    def first(self, nodes: int) -> "Reading":
+        """Leave out what was computed for more nodes than these."""
+        logits = None if self.logits is None else self.logits[:, :nodes]
+        return Reading(logits, {index: states[:, :nodes] for index, states in self.hidden_states.items()})
 
 
 @frozen
@@ -82,7 +88,7 @@ class Engine:
         shapes, self.dtype, self.device = first_reading(self.model)
         self.layers = decoder_layers(self.model)
         self.cache = SlotCache(shapes, self.dtype, self.device)
-        self._bucket = bucket
+        self.bucket, self.node_bucket = bucket, 1
         self.run: Run = Engine.compute
         self._slots: list[Slot] = []
         self._embedding = self.model.get_input_embeddings()
@@ -107,7 +113,7 @@ class Engine:
                 self._slots[slot.index] = last
                 last.index = slot.index
         if slots:
-            least = self._bucket // 4 + 1  # of which one bucket is less than four times as much
+            least = self.bucket // 4 + 1  # of which one bucket is less than four times as much
             columns = max((least, *(slot.room for slot in self._slots))) if self._slots else 0
             self.cache.release(len(self._slots), columns)
 
@@ -127,10 +133,13 @@ class Engine:
         the order of their indices, are read in place; others are gathered.
         """
         self._check_unchanged()
+        nodes = tokens.shape[1]
+        tokens, depths, visible = widened(tokens, depths, visible, -nodes % self.node_bucket)
         stops = self._make_room(slots, depths.shape[1])
         indices, decided = [slot.index for slot in slots], [slot.length for slot in slots]
         plan = Plan(tuple(indices), tuple(decided), self._rounded(max(stops)), tuple(hidden_states), logits)
-        return self.run(self, plan, *upload(self.device, tokens, depths, visible, torch.tensor([decided, indices])))
+        inputs = upload(self.device, tokens, depths, visible, torch.tensor([decided, indices]))
+        return self.run(self, plan, *inputs).first(nodes)
 
     def compute(
         self,
@@ -140,7 +149,7 @@ class Engine:
         visible: Bool[Tensor, "R M C"],
         numbers: Int[Tensor, "2 R"],
     ) -> Reading:
-        """Make the pass, of which all tensors are on the device; `numbers` are `plan.decided` and `plan.slots` again."""
+        """Make the pass; all tensors are on the device, and `numbers` are `plan.decided` and `plan.slots` again."""
         tree = self._begin(plan, depths, visible, numbers)
         with (
             torch.inference_mode(),
@@ -200,12 +209,14 @@ class Engine:
         lengths, rows = numbers
         tree = TreePass(plan.decided or (), depths, visible, plan.end, lengths, rows)
         starts = None if plan.decided is None else tree.starts
-        self.cache.begin(SlotMapping(plan.slots, tree.columns, plan.end, starts, rows), whole=self.attention.finds_slots)
+        self.cache.begin(
+            SlotMapping(plan.slots, tree.columns, plan.end, starts, rows), whole=self.attention.finds_slots
+        )
         return tree
 
     def _rounded(self, columns: int) -> int:
         """Round up to a whole bucket."""
-        return -(-columns // self._bucket) * self._bucket
+        return -(-columns // self.bucket) * self.bucket
 
     def _current_setup(self) -> tuple[Any, ...]:
         """What is not to change after slots were made for it."""

@@ -29,6 +29,10 @@ class Captured:
         return evolve(self.reading, hidden_states={at: one.clone() for at, one in self.reading.hidden_states.items()})
 
 
+COLUMNS, NODES = 256, 8
+"""Multiples to which passes are rounded up, so that there are few kinds: a text goes through many lengths."""
+
+
 @define(eq=False)
 class Graphs:
     """Captures the passes of an engine by their kind: slots, columns, nodes, and what is wanted of them.
@@ -40,6 +44,11 @@ class Graphs:
     _captured: dict[object, Captured] = field(factory=dict, init=False)
     _seen: dict[object, int] = field(factory=dict, init=False)
 
+    @classmethod
+    def use(cls, engine: Engine) -> None:
+        """Have an engine's passes captured."""
+        engine.run, engine.bucket, engine.node_bucket = cls(), COLUMNS, NODES
+
     def __call__(self, engine: Engine, plan: Plan, *inputs: Tensor) -> Reading:
         """Make a pass.
 
@@ -47,7 +56,7 @@ class Graphs:
             UnsupportedModel: the model does what no graph can hold, as reading a value on the host.
         """
         of_any_length = evolve(plan, decided=None)
-        kind = of_any_length, tuple(part.shape for part in inputs), engine.cache.storage
+        kind = of_any_length, tuple(part.shape for part in inputs), engine.cache.moves
         if kind in self._captured:
             self._captured[kind] = captured = self._captured.pop(kind)
             return captured.replay(*inputs)

@@ -43,6 +43,9 @@ class CudaTarget(Target):
     ) -> None:
         """Use a loaded model as it is; kernels decide by `match`, `rejection` and `traversal`, the host by other rules.
 
+        With `graphs`, passes that repeat are captured as CUDA graphs, by buckets of nodes and columns. A model whose
+        operations depend on values cannot be: one with experts, or with rotary embeddings that vary with the length.
+
         Raises:
             OptionError: it is not on a GPU.
             UnsupportedModel: as `Target` says.
@@ -61,10 +64,12 @@ class CudaTarget(Target):
         )
         self.engine.cache.mover = move
         if graphs:
-            self.engine.run = Graphs()
+            Graphs.use(self.engine)
 
     @classmethod
-    def from_pretrained(cls, name: Any, rule: Rule | None = None, **options: Any) -> "CudaTarget":
+    def from_pretrained(
+        cls, name: Any, rule: Rule | None = None, *, graphs: bool = False, **options: Any
+    ) -> "CudaTarget":
         """Load model and tokenizer onto the GPU, from a folder or the hub; `options` are those of `load_model`.
 
         Raises:
@@ -72,4 +77,7 @@ class CudaTarget(Target):
             ModelError: there is no such model, or no tokenizer with it.
             UnsupportedModel: it cannot verify trees.
         """
-        return super().from_pretrained(name, rule, **{"device": "cuda", **options})  # type: ignore[return-value]
+        target = super().from_pretrained(name, rule, **{"device": "cuda", **options})
+        if graphs:
+            Graphs.use(target.engine)
+        return target  # type: ignore[return-value]

@@ -15,8 +15,8 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[PretendedGPU]:
 
     def launched(kernel: Kernel, grid: tuple[int, ...]) -> Callable[..., object]:
         def run(*args: object, **constants: int) -> object:
-            gpu.launches[kernel.name] += 1
-            return launch(kernel, grid)(*map(on_host, args), **constants)
+            there = tuple(map(on_host, args))
+            return gpu.launch(kernel.name, lambda: launch(kernel, grid)(*there, **constants))
 
         return run
 
