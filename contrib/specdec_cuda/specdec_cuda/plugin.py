@@ -34,7 +34,7 @@ def _checks() -> "Iterator[Finding]":
     yield from self_test()
 
 
-def _cuda(path: str, rule: Rule | None = None, device: str = "cuda", **options: Any) -> Any:
+def _cuda(path: str, rule: Rule | None = None, device: str = "cuda", graphs: bool = False) -> Any:
     """Load it when it is asked for, for Triton takes its time."""
     try:
         from specdec_cuda.target import CudaTarget
@@ -42,4 +42,4 @@ def _cuda(path: str, rule: Rule | None = None, device: str = "cuda", **options: 
         raise OptionError(
             f"expected Triton for the verifier cuda, got {error}; the verifier local needs none"
         ) from error
-    return CudaTarget.from_pretrained(path, rule, device=device, **options)
+    return CudaTarget.from_pretrained(path, rule, device=device, graphs=graphs)

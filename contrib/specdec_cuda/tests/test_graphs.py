@@ -55,7 +55,7 @@ def test_hidden_states_are_those_of_their_pass(gpu: PretendedGPU) -> None:
             engine.keep(slot, [0])
         read.append(torch.stack([one.cpu() for one in kept]))
 
-    assert torch.equal(*read)
+    assert torch.allclose(*read)
     assert gpu.launches["graph"] == 4
 
 
