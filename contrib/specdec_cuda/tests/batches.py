@@ -94,9 +94,9 @@ def grown(rng: np.random.Generator, logits: Tensor, prefix: Prefix, size: int) -
     """Grow a tree of any shape; siblings may be of the same token."""
     tree = Tree.root(0)
     while len(tree) < size:
-        parent = int(rng.choice([0, len(tree) - 1, rng.integers(len(tree))]))
+        parent = int(rng.choice([0, len(tree) - 1, len(tree) - 1, rng.integers(len(tree))]))
         said = choice(logits[parent], prefix, tree.depths[parent])
-        token = said if rng.random() < 0.6 else int(rng.integers(len(logits[0])))
+        token = said if rng.random() < 0.7 else int(rng.integers(len(logits[0])))
         tree = tree.place([(token, parent, 0.0)])
     return tree
 

@@ -9,7 +9,7 @@ from batches import Batch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from specdec import Sampling
+from specdec import Key, Keyed, Purpose, Sampling
 from specdec.errors import NonFiniteLogits
 
 
@@ -25,14 +25,14 @@ def check(batch: Batch, **options: int) -> int:
 
 
 def drawn_logits(seed: int, *shape: int) -> torch.Tensor:
-    return torch.from_numpy(np.random.default_rng(seed).normal(0, 3, shape)).float()
+    return torch.from_numpy(np.random.default_rng(seed).normal(0, 1, shape)).float()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_sampled_trees(dtype: torch.dtype) -> None:
     """Rows of other temperatures side by side, one of them greedy, in two heats; half precision is full of ties."""
     samplings = [Sampling(temperature, seed=2**64 - 1 - row) for row, temperature in enumerate((0.0, 0.3, 1.0, 2.0))]
-    batch = Batch.of(drawn_logits(1, 4, 9, 1500).to(dtype), samplings, [9, 1, 7, 4])
+    batch = Batch.of(drawn_logits(1, 4, 9, 1500).to(dtype), samplings, [4, 5, 9, 1])
 
     assert check(batch, block=1024) > 3
 
@@ -50,7 +50,7 @@ def test_a_large_vocabulary() -> None:
 
 
 @given(seed=st.integers(0, 2**32), sizes=st.lists(st.integers(1, 12), min_size=1, max_size=4), ties=st.booleans())
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_greedy_trees(seed: int, sizes: list[int], ties: bool) -> None:
     logits = drawn_logits(seed, len(sizes), max(sizes), 90)
     batch = Batch.of(logits.round() if ties else logits, [Sampling()] * len(sizes), sizes, seed)
@@ -82,14 +82,20 @@ def test_a_number_that_is_not_finite_when_sampling(bad: float) -> None:
     check(Batch.of(logits, [Sampling(1.0)], [3]))
 
 
-def test_the_lowest_of_equal_scores_wins_across_heats_and_zeros_are_equal() -> None:
-    logits = torch.zeros(1, 2, 300)
+def test_the_lowest_of_equal_scores_wins_across_heats() -> None:
+    logits = torch.zeros(1, 1, 300)
     logits[0, 0, [17, 200, 299]] = 2
-    logits[0, 1] = -0.0
-    logits[0, 1, 4] = 0.0
-    batch = Batch.of(logits, [Sampling()], [2])
 
-    assert [choice.tolist() for choice in 0x7FFFFFFF - (batch.race(block=64).amax(-1) & 0x7FFFFFFF)] == [[17, 0]]
+    check(Batch.of(logits, [Sampling()], [1]), block=64)
+
+
+def test_zeros_of_either_sign_are_equal() -> None:
+    """As noise is, at the lowest of temperatures."""
+    seed = next(seed for seed in range(99) if -0.5 < Keyed().noise(Key(seed, 1, Purpose.TARGET), 2)[0] < 0)
+    batch = Batch.of(torch.tensor([[[-0.0, 0.0]]]), [Sampling(1e-45, seed=seed)], [1])
+
+    assert batch.walk(batch.race())[0].tokens == [0]
+    check(batch)
 
 
 def test_rows_without_a_root_decide_nothing() -> None:

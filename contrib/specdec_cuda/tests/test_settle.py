@@ -77,6 +77,16 @@ def test_trees_with_and_without_such_options() -> None:
     assert check(batch, block=512) > 0
 
 
+def test_padding_is_left_alone() -> None:
+    batch = Batch.of(torch.arange(20.0).expand(2, 2, -1).clone(), [Sampling(1.0, top_k=1)] * 2, [2, 1])
+    winners = batch.race()
+    winners[1, 1] = key = 0x7FFFFFFF - 3  # of token 3, which would not be kept
+
+    batch.settle(winners)
+
+    assert winners[1, 1].item() == key
+
+
 def test_what_is_kept_does_not_depend_on_how_it_is_added_up() -> None:
     """Of a thousand tokens as likely as each other half are as many as top-p can keep."""
     samplings = [Sampling(1.0, top_p=0.5, seed=seed) for seed in range(3)]

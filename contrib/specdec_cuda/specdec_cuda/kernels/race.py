@@ -81,7 +81,7 @@ def race_kernel(
     for index in range(begin, end):
         node = tl.load(order + row * nodes + index)
         of_node = logits + row.to(tl.int64) * row_stride + node.to(tl.int64) * node_stride
-        logit = tl.load(of_node + token, mask=token < size, other=float("-inf")).to(tl.float32)
+        logit = tl.load(of_node + token, mask=token < size).to(tl.float32)
         score = logit + noise
         score = tl.where(score == score, score, float("inf"))
         key = tl.max(tl.where(token < size, key_of(score, token), LEAST), 0)

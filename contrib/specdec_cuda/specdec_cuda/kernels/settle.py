@@ -98,19 +98,19 @@ def settle_kernel(
         floor = tl.full([], float("-inf"), tl.float32)
         if k < size:
             floor = tl.div_rn(kth_largest(of_node, k, size, block), temperature)
-        total = _mass(of_node, temperature, top, floor, floor, size, size, block)
+        total = _mass(of_node, temperature, top, floor, size, size, block)  # of all from the floor on
         going = (top < float("inf")) & (top > float("-inf"))
         key = tl.where(going, key, FAILED)
         while going:
             token = token_of(key)
             pivot = tl.div_rn(tl.load(of_node + token).to(tl.float32), temperature)
-            above = _mass(of_node, temperature, top, floor, pivot, token, size, block)
+            above = _mass(of_node, temperature, top, pivot, token, size, block)
             kept = (pivot >= floor) & (exp(pivot - top) >= m)
             kept = kept & ((p >= 1) | (above.to(tl.float64) < p * total.to(tl.float64)))
             going = kept == 0
             if going:
                 key = _best(of_node, temperature, pivot, token, seed, position, size, block)
-        tl.store(keys, tl.where(heat == 0, key, LEAST), mask=heat < heats)
+        tl.store(keys, key, mask=heat < heats)
 
 
 @device
@@ -129,18 +129,17 @@ def _mass(
     of_node: Value,
     temperature: Value,
     top: Value,
-    floor: Value,
     pivot: Value,
     pivot_token: Value,
     size: Value,
     block: tl.constexpr,
 ) -> Value:
-    """Add up the weights of what is above a token, and not below the floor."""
+    """Add up the weights of what is above a token."""
     mass = tl.zeros([], tl.int64)
     for first in range(0, size, block):
         token = first + tl.arange(0, block)
         _, tempered, above = _compared(of_node, token, temperature, pivot, pivot_token, size)
-        mass += tl.sum(tl.where(above & (tempered >= floor), weight(tempered - top), 0), 0)
+        mass += tl.sum(tl.where(above, weight(tempered - top), 0), 0)
     return mass
 
 
