@@ -80,6 +80,7 @@ def test_a_server_that_stops_lets_answers_finish(service: Service) -> None:
         assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
         pieces = [json.loads(line[6:])["choices"][0]["text"] for line in text if line.startswith("data: {")]
         assert "".join(pieces) == expected
+        wait_for(lambda: service.host.server.draining)
         with pytest.raises(TransportError):
             Decoder(NoDrafter(), remote).generate([1, 2], stop=Stop(5))
 

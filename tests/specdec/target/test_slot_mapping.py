@@ -69,11 +69,11 @@ def test_a_path_without_gaps_moves_nothing(monkeypatch: pytest.MonkeyPatch) -> N
     assert not moves
     engine.read(slots, *trees)
     engine.keep_all(slots, [[0, 1, 3], [0, 2, 4]])
-    ((rows, sources, columns),) = moves
+    ((rows, starts, paths),) = moves
 
-    assert rows.tolist() == [0, 1, 1]
-    assert sources.tolist() == [5 + 3, 8 + 2, 8 + 4]
-    assert columns.tolist() == [5 + 2, 8 + 1, 8 + 2]
+    assert rows.tolist() == [0, 1]
+    assert starts.tolist() == [5, 8]
+    assert paths.tolist() == [[0, 1, 3], [0, 2, 4]]
     for slot, seed, text in ((slots[0], 0, [0, 1, 0, 1, 3]), (slots[1], 1, [0, 0, 2, 4])):
         start = prompt(3 if seed == 0 else 7)
         assert_whole(engine, slot, [*start, *(prompt(5, seed)[node] for node in text)])
