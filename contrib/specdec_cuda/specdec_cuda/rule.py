@@ -53,7 +53,8 @@ def _decide(
     forest = Forest.of([trees[row] for row in order], [prefixes[row] for row in order], logits.device)
     winners = list[Int[Tensor, "_ N H"]]()
     if settled:
-        part, raced = forest.rows(slice(len(settled))), _taken(logits, settled)
+        part, nodes = forest.rows(slice(len(settled))), forest.tokens.shape[1]  # other rows may have larger trees
+        raced = _taken(logits, settled)[:, :nodes]
         winners.append(part.race(raced))
         if any(prefixes[row].sampling.filtering for row in settled):
             part.settle(winners[0], raced)
