@@ -7,10 +7,11 @@ from batches import Batch
 from pretending import gpu
 from specdec_cuda import CudaTarget
 from specdec_cuda.rule import MatchOnDevice
-from transformers import PreTrainedModel, RepetitionPenaltyLogitsProcessor
+from transformers import LogitsProcessor, PreTrainedModel, RepetitionPenaltyLogitsProcessor
 
 from specdec import Decoder, OptionError, Sampling, Stop, Target, load_drafter, load_policy, load_rule, load_verifier
 from specdec.drafters import NoDrafter, SmallModel
+from specdec.errors import NonFiniteLogits
 from specdec.testing import PretendedGPU, check_verifier
 from tests.toys import build
 
@@ -90,6 +91,17 @@ def test_the_largest_tree_may_be_one_that_the_host_decides_on() -> None:
     batch = Batch.of(torch.randn(4, 9, 60, generator=torch.manual_seed(0)), samplings, [3, 2, 4, 9])
 
     assert MatchOnDevice().decide(batch.trees, batch.logits, batch.prefixes) == batch.expected()
+
+
+@pytest.mark.parametrize("processors", [(), (RepetitionPenaltyLogitsProcessor(1.3),)])
+def test_what_kernels_leave_to_the_host_is_decided_as_there(processors: tuple[LogitsProcessor, ...]) -> None:
+    """In the same order of roundings: noise that overflows is not finite, whoever adds it."""
+    sampling = Sampling(3e38, processors=processors)
+    batch = Batch.of(torch.randn(2, 4, 130, generator=torch.manual_seed(0)), [sampling, Sampling(1.0)], [2, 4])
+
+    assert batch.expected()[0] is NonFiniteLogits
+    found = MatchOnDevice().decide(batch.trees, batch.logits, batch.prefixes)
+    assert [type(one) if isinstance(one, Exception) else one for one in found] == batch.expected()
 
 
 def test_a_top_k_of_any_size_cuts_nothing() -> None:
