@@ -90,6 +90,8 @@ class Engine:
         self.cache = SlotCache(shapes, self.dtype, self.device)
         self.bucket, self.node_bucket = bucket, 1
         self.run: Run = Engine.compute
+        self.keeps_room = False
+        """Whether memory stays where it is when the last sequence leaves, for whoever has captured where that is."""
         self._slots: list[Slot] = []
         self._embedding = self.model.get_input_embeddings()
         self._setup = self._current_setup()
@@ -104,7 +106,7 @@ class Engine:
     def close(self, *slots: Slot) -> None:
         """Let sequences leave; the last slots move into their places, so that slots stay without gaps.
 
-        Memory that is no longer needed is given back.
+        Memory that is no longer needed is given back; with `keeps_room`, that of the last sequences once others read.
         """
         for slot in sorted(slots, key=lambda slot: -slot.index):
             last = self._slots.pop()
@@ -112,7 +114,7 @@ class Engine:
                 self.cache.copy(last.index, slot.index)
                 self._slots[slot.index] = last
                 last.index = slot.index
-        if slots:
+        if slots and (self._slots or not self.keeps_room):
             least = self.bucket // 4 + 1  # of which one bucket is less than four times as much
             columns = max((least, *(slot.room for slot in self._slots))) if self._slots else 0
             self.cache.release(len(self._slots), columns)
@@ -197,6 +199,8 @@ class Engine:
         stops = [slot.length + columns for slot in slots]
         for slot, stop in zip(slots, stops, strict=True):
             slot.room = max(slot.room, stop)
+        if self.keeps_room:
+            self.cache.release(len(self._slots), self._rounded(max(slot.room for slot in self._slots)))
         self.cache.reserve(len(self._slots), self._rounded(max(slot.room for slot in slots)))
         for slot, stop in zip(slots, stops, strict=True):
             self.cache.clear(slot.index, stop)

@@ -41,7 +41,7 @@ class Forest:
             torch.tensor([signed(one.seed) for one in samplings]),
             torch.tensor([len(prefix.tokens) for prefix in prefixes]),
             torch.tensor([one.temperature for one in samplings], dtype=torch.float32),
-            torch.tensor([one.top_k or ALL for one in samplings], dtype=torch.int32),
+            torch.tensor([min(one.top_k or ALL, ALL) for one in samplings], dtype=torch.int32),
             torch.tensor([one.top_p or 1.0 for one in samplings], dtype=torch.float64),
             torch.tensor([one.min_p or 0.0 for one in samplings], dtype=torch.float32),
         )

@@ -37,17 +37,19 @@ COLUMNS, NODES = 256, 8
 class Graphs:
     """Captures the passes of an engine by their kind: slots, columns, nodes, and what is wanted of them.
 
-    `most` kinds are kept, those that were used last.
+    `most` kinds are kept, those that were used last; none, once the cache has moved. A graph holds the model as it was:
+    weights, adapters and hooks must stay the same.
     """
 
     most: int = 32
     _captured: dict[object, Captured] = field(factory=dict, init=False)
     _seen: dict[object, int] = field(factory=dict, init=False)
+    _moves: int = field(default=0, init=False)
 
     @classmethod
     def use(cls, engine: Engine) -> None:
         """Have an engine's passes captured."""
-        engine.run, engine.bucket, engine.node_bucket = cls(), COLUMNS, NODES
+        engine.run, engine.bucket, engine.node_bucket, engine.keeps_room = cls(), COLUMNS, NODES, True
 
     def __call__(self, engine: Engine, plan: Plan, *inputs: Tensor) -> Reading:
         """Make a pass.
@@ -55,8 +57,12 @@ class Graphs:
         Raises:
             UnsupportedModel: the model does what no graph can hold, as reading a value on the host.
         """
+        if engine.cache.moves != self._moves:
+            self._captured.clear()
+            self._seen.clear()
+            self._moves = engine.cache.moves
         of_any_length = evolve(plan, decided=None)
-        kind = of_any_length, tuple(part.shape for part in inputs), engine.cache.moves
+        kind = of_any_length, tuple(part.shape for part in inputs)
         if kind in self._captured:
             self._captured[kind] = captured = self._captured.pop(kind)
             return captured.replay(*inputs)
@@ -70,10 +76,14 @@ class Graphs:
 
 
 def _capture(engine: Engine, plan: Plan, inputs: tuple[Tensor, ...]) -> Captured:
-    static, graph = tuple(part.clone() for part in inputs), torch.cuda.CUDAGraph()
+    with torch.inference_mode(False):  # whoever captures in that mode may replay outside
+        static = tuple(part.clone() for part in inputs)
+    graph = torch.cuda.CUDAGraph()
     try:
         with torch.cuda.graph(graph):
             reading = engine.compute(plan, *static)
+    except torch.OutOfMemoryError:
+        raise
     except RuntimeError as error:
         raise cannot_capture(engine.model, error) from error
     return Captured(graph, static, reading)

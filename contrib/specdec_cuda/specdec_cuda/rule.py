@@ -20,16 +20,20 @@ class MatchOnDevice(Match):
     """Decides a whole batch where the logits are; one small transfer goes up and one comes down.
 
     Sequences with processors of the user's, which may remember, and those whose chance is another than `Keyed` are
-    decided node by node, as `Match` does it; so are logits in double precision.
+    decided by `Match`, as on the host; so are logits in double precision.
     """
 
     def decide(
         self, trees: Sequence[Tree], logits: Float[Tensor, "R N V"], prefixes: Sequence[Prefix]
     ) -> list[Walk | Exception]:
         at_once = [row for row, prefix in enumerate(prefixes) if _decidable(prefix, logits)]
-        walks = dict(zip(at_once, _decide(trees, logits, prefixes, at_once), strict=True))
-        rows = enumerate(zip(trees, logits, prefixes, strict=True))
-        return [walks.get(row) or self._attempt(*parts) for row, parts in rows]  # a failed one's error says why
+        walks = dict[int, Walk | Exception | None](zip(at_once, _decide(trees, logits, prefixes, at_once), strict=True))
+        others = [row for row in range(len(trees)) if walks.get(row) is None]  # a failed one's error says why
+        if others:
+            forest = [trees[row] for row in others]
+            theirs = _taken(logits, others)[:, : max(map(len, forest))]
+            walks.update(zip(others, super().decide(forest, theirs, [prefixes[row] for row in others]), strict=True))
+        return [walk for row in range(len(trees)) if (walk := walks[row]) is not None]
 
 
 def _decidable(prefix: Prefix, logits: Tensor) -> bool:
@@ -53,7 +57,8 @@ def _decide(
     forest = Forest.of([trees[row] for row in order], [prefixes[row] for row in order], logits.device)
     winners = list[Int[Tensor, "_ N H"]]()
     if settled:
-        part, raced = forest.rows(slice(len(settled))), _taken(logits, settled)
+        part, nodes = forest.rows(slice(len(settled))), forest.tokens.shape[1]  # other rows may have larger trees
+        raced = _taken(logits, settled)[:, :nodes]
         winners.append(part.race(raced))
         if any(prefixes[row].sampling.filtering for row in settled):
             part.settle(winners[0], raced)

@@ -103,6 +103,6 @@ def grown(rng: np.random.Generator, logits: Tensor, prefix: Prefix, size: int) -
 
 def choice(logits: Tensor, prefix: Prefix, depth: int) -> int:
     """Say what the target says after a node, if its logits are usable."""
-    row = scores(prefix.sampling, None, logits)
+    row = scores(prefix.sampling, prefix.tokens, logits)
     noise = prefix.dice.scaled_noise([depth], len(row), prefix.sampling.temperature)
     return int((row + torch.from_numpy(noise)[0]).argmax())

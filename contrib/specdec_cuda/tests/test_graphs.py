@@ -69,6 +69,35 @@ def test_what_moves_is_captured_again(gpu: PretendedGPU) -> None:
     assert Decoder(NoDrafter(), there).generate([prompt], stop=Stop(40, tokens=())).tokens == wanted.tokens
 
 
+def test_the_next_text_replays_what_was_captured(gpu: PretendedGPU) -> None:
+    """Memory stays where it is when a text ends; of a longer one it is given back when the next is read."""
+    there = target(gpu.place, max_position_embeddings=2048)
+    Graphs.use(there.engine)
+    decoder = Decoder(NoDrafter(), there)
+    first = decoder.generate(PROMPTS, stop=Stop(9, tokens=()))
+    gpu.clear()
+
+    assert decoder.generate(PROMPTS, stop=Stop(9, tokens=())).tokens == first.tokens
+    assert gpu.launches["graph"] >= 9
+    room = there.engine.cache.nbytes
+    decoder.generate([[token % 50 for token in range(1100)]], stop=Stop(1, tokens=()))
+    assert decoder.generate(PROMPTS, stop=Stop(9, tokens=())).tokens == first.tokens
+    assert there.engine.cache.nbytes <= 2 * room
+
+
+def test_memory_that_is_full_is_told_as_such(gpu: PretendedGPU) -> None:
+    there = target(gpu.place)
+    Graphs.use(there.engine)
+
+    def full(*_: object) -> None:
+        if gpu.capturing is not None:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    there.model.model.layers[0].register_forward_hook(full)
+    with pytest.raises(torch.OutOfMemoryError):
+        Decoder(NoDrafter(), there).generate(PROMPTS, stop=STOP)
+
+
 def test_a_model_that_looks_at_values_is_refused(gpu: PretendedGPU) -> None:
     there = target(gpu.place)
     Graphs.use(there.engine)

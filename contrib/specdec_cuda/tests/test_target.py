@@ -3,12 +3,15 @@
 import pytest
 import specdec_zoo
 import torch
+from batches import Batch
 from pretending import gpu
 from specdec_cuda import CudaTarget
-from transformers import PreTrainedModel, RepetitionPenaltyLogitsProcessor
+from specdec_cuda.rule import MatchOnDevice
+from transformers import LogitsProcessor, PreTrainedModel, RepetitionPenaltyLogitsProcessor
 
 from specdec import Decoder, OptionError, Sampling, Stop, Target, load_drafter, load_policy, load_rule, load_verifier
 from specdec.drafters import NoDrafter, SmallModel
+from specdec.errors import NonFiniteLogits
 from specdec.testing import PretendedGPU, check_verifier
 from tests.toys import build
 
@@ -79,6 +82,32 @@ def test_sequences_of_all_kinds_share_a_batch() -> None:
     for options in ([Sampling(), own], [Sampling(0.5, typical_p=0.9), Sampling()]):
         decoder = Decoder(SmallModel(toy(2)), CudaTarget(toy()), load_policy(POLICY))
         assert decoder.generate(PROMPTS, options, Stop(6, tokens=())).tokens == plain(options, 6)
+
+
+def test_the_largest_tree_may_be_one_that_the_host_decides_on() -> None:
+    """So logits have nodes that no tree of the kernels has."""
+    own = Sampling(processors=(RepetitionPenaltyLogitsProcessor(1.3),))
+    samplings = [Sampling(1.0, seed=2), Sampling(1.0, seed=3, top_k=4), Sampling(0.5, repetition_penalty=1.2), own]
+    batch = Batch.of(torch.randn(4, 9, 60, generator=torch.manual_seed(0)), samplings, [3, 2, 4, 9])
+
+    assert MatchOnDevice().decide(batch.trees, batch.logits, batch.prefixes) == batch.expected()
+
+
+@pytest.mark.parametrize("processors", [(), (RepetitionPenaltyLogitsProcessor(1.3),)])
+def test_what_kernels_leave_to_the_host_is_decided_as_there(processors: tuple[LogitsProcessor, ...]) -> None:
+    """In the same order of roundings: noise that overflows is not finite, whoever adds it."""
+    sampling = Sampling(3e38, processors=processors)
+    batch = Batch.of(torch.randn(2, 4, 130, generator=torch.manual_seed(0)), [sampling, Sampling(1.0)], [2, 4])
+
+    assert batch.expected()[0] is NonFiniteLogits
+    found = MatchOnDevice().decide(batch.trees, batch.logits, batch.prefixes)
+    assert [type(one) if isinstance(one, Exception) else one for one in found] == batch.expected()
+
+
+def test_a_top_k_of_any_size_cuts_nothing() -> None:
+    batch = Batch.of(torch.randn(1, 2, 60, generator=torch.manual_seed(0)), [Sampling(1.0, top_k=2**31)], [2])
+
+    assert MatchOnDevice().decide(batch.trees, batch.logits, batch.prefixes) == batch.expected()
 
 
 @pytest.mark.parametrize("rule", ["rejection", "traversal"])
