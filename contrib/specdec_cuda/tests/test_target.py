@@ -93,6 +93,7 @@ def test_the_largest_tree_may_be_one_that_the_host_decides_on() -> None:
     assert MatchOnDevice().decide(batch.trees, batch.logits, batch.prefixes) == batch.expected()
 
 
+@pytest.mark.filterwarnings("ignore:overflow encountered in multiply:RuntimeWarning")
 @pytest.mark.parametrize("processors", [(), (RepetitionPenaltyLogitsProcessor(1.3),)])
 def test_what_kernels_leave_to_the_host_is_decided_as_there(processors: tuple[LogitsProcessor, ...]) -> None:
     """In the same order of roundings: noise that overflows is not finite, whoever adds it."""
