@@ -21,10 +21,13 @@ def audit(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True)
 
 
-def test_the_kernels_are_exact_and_do_not_spill() -> None:
-    done = audit("--quick")
+def test_the_kernels_are_exact_and_do_not_spill(tmp_path: Path) -> None:
+    page = tmp_path / "cuda.md"
+    page.write_text("<!-- table -->\nold\n<!-- end -->\n", "utf-8")
+    done = audit("--quick", "--page", str(page))
 
     assert (done.returncode, done.stderr) == (0, "")
+    assert page.read_text("utf-8") == f"<!-- table -->\n{done.stdout}<!-- end -->\n"
     assert "|`race_kernel`|bf16|" in done.stdout
     assert "sm_80|sm_90|sm_100|gfx942" in done.stdout
     assert "Nothing spills, and nothing is fused or approximate." in done.stdout
