@@ -95,7 +95,7 @@ def test_zeros_of_either_sign_are_equal() -> None:
     seed = next(seed for seed, (first, other) in enumerate(noise) if -0.5 < first < 0 and abs(other) < 0.5)
     batch = Batch.of(torch.tensor([[[-0.0, 0.0]]]), [Sampling(1e-45, seed=seed)], [1])
 
-    assert batch.walk(batch.race())[0].tokens == [0]
+    assert batch.walk(batch.race())[0].bonus == 0
     check(batch)
 
 
