@@ -9,7 +9,7 @@ from torch import Tensor
 
 from specdec.chance import Dice, Noise, Probs
 from specdec.options import Sampling
-from specdec.sampling import Processing, probs, scores
+from specdec.sampling import Processing, probs, scores, uses_history
 from specdec.transfer import upload
 from specdec.tree import Tree
 
@@ -37,11 +37,13 @@ class Prefix:
         return scores(self.sampling, self.history(tree, node), logits, self._processing(logits.device))
 
     def scores_after_all(self, tree: Tree, logits: Float[Tensor, "N V"]) -> Float[Tensor, "N V"]:
-        """Process the target's logits after all nodes of a tree, those of each depth at once.
+        """Process the target's logits after all nodes of a tree: at once, or if they look back those of each depth.
 
         It is not for processors of the user's, which may remember what they were asked.
         """
         processing, parts = self._processing(logits.device), list[Float[Tensor, "_ V"]]()
+        if not uses_history(self.sampling):
+            return scores(self.sampling, None, logits[: len(tree)], processing)
         levels = [[node for node in range(len(tree)) if tree.depths[node] == depth] for depth in range(tree.depth + 1)]
         order = torch.tensor([node for nodes in levels for node in nodes])
         by_level, back = upload(logits.device, order, order.argsort())

@@ -4,9 +4,8 @@ import torch
 from torch import Tensor
 
 from specdec.target import DenseMask, TreePass, Window
+from specdec_cuda.decidable import PRECISIONS
 from specdec_cuda.kernels.masks import mask
-
-PRECISIONS = (torch.bfloat16, torch.float16, torch.float32)
 
 
 class MaskOnDevice(DenseMask):

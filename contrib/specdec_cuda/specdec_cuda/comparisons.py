@@ -15,14 +15,15 @@ from specdec.target import TreePass
 from specdec_cuda.drafts import Drafts
 from specdec_cuda.ending import Ending
 from specdec_cuda.forest import Forest
+from specdec_cuda.jit import Kernel
 from specdec_cuda.kernels.coins import pick
 from specdec_cuda.kernels.kth import kth
 from specdec_cuda.kernels.masks import mask
 from specdec_cuda.kernels.move import move
 from specdec_cuda.kernels.noise import noise
-from specdec_cuda.kernels.rejection import rejection
-from specdec_cuda.kernels.traversal import traversal
-from specdec_cuda.rules import Decide
+from specdec_cuda.kernels.rejection import rejection_kernel
+from specdec_cuda.kernels.residual import decide
+from specdec_cuda.kernels.traversal import traversal_kernel
 from specdec_cuda.seeds import signed
 
 Comparison = tuple[object, object]
@@ -141,7 +142,7 @@ def _masks(device: torch.device) -> Comparison:
     return made.tolist(), tree.mask(torch.float32, window).tolist()
 
 
-def _decided(kernel: Decide, rule: Rule, device: torch.device) -> Comparison:
+def _decided(kernel: Kernel, rule: Rule, device: torch.device) -> Comparison:
     """Decide on trees whose nodes were drawn from something near the target's own probabilities."""
     numbers = torch.Generator().manual_seed(2)
     logits = 2 * torch.randn(len(DRAWING), 5, FEW, generator=numbers)
@@ -159,7 +160,8 @@ def _decided(kernel: Decide, rule: Rule, device: torch.device) -> Comparison:
         for node in range(len(tree)):
             probs[row, node] = torch.from_numpy(probs_of(node))
     there = probs.to(device)
-    endings, masses = kernel(there, drafts.proposals, drafts.drawn, drafts.coins, drafts.tokens, drafts.parents)
+    read = drafts.proposals, drafts.drawn, drafts.coins, drafts.tokens, drafts.parents
+    endings, masses = decide(kernel, there, *read)
     pick(there, masses, endings, drafts.seeds, drafts.lengths)
     walks = [Ending(*row).walk(tree) for tree, row in zip(trees, endings.tolist(), strict=True)]
     return walks, rule.decide(trees, logits, prefixes)
@@ -173,7 +175,7 @@ COMPARISONS: dict[str, Callable[[torch.device], Comparison]] = {
     "kth": _kth,
     "move": _move,
     "masks": _masks,
-    "rejection": partial(_decided, rejection, Rejection()),
-    "traversal": partial(_decided, traversal, Traversal()),
+    "rejection": partial(_decided, rejection_kernel, Rejection()),
+    "traversal": partial(_decided, traversal_kernel, Traversal()),
 }
 """By the kernels' files; whoever adds a kernel adds its own."""

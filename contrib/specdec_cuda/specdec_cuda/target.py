@@ -1,7 +1,7 @@
 """The target on a GPU, which decides there."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 from torch import nn
 from transformers import PreTrainedTokenizerBase
@@ -9,14 +9,14 @@ from transformers import PreTrainedTokenizerBase
 from specdec import Chance, Keyed, Rule
 from specdec.errors import OptionError
 from specdec.rules import Match, Rejection, Traversal
-from specdec.target import Target
+from specdec.target import Name, Target
 from specdec_cuda.attention import MaskOnDevice
 from specdec_cuda.chance import KeyedOnDevice
+from specdec_cuda.coin_rules import RejectionOnDevice, TraversalOnDevice
 from specdec_cuda.graphs import Graphs
 from specdec_cuda.interpreter import interpreted
 from specdec_cuda.kernels.move import move
-from specdec_cuda.rule import MatchOnDevice
-from specdec_cuda.rules import RejectionOnDevice, TraversalOnDevice
+from specdec_cuda.match import MatchOnDevice
 
 RULES: dict[type[Rule], Callable[[], Rule]] = {
     Match: MatchOnDevice,
@@ -67,9 +67,7 @@ class CudaTarget(Target):
             Graphs.use(self.engine)
 
     @classmethod
-    def from_pretrained(
-        cls, name: Any, rule: Rule | None = None, *, graphs: bool = False, **options: Any
-    ) -> "CudaTarget":
+    def from_pretrained(cls, name: Name, rule: Rule | None = None, *, graphs: bool = False, **options: Any) -> Self:
         """Load model and tokenizer onto the GPU, from a folder or the hub; `options` are those of `load_model`.
 
         Raises:
@@ -80,4 +78,4 @@ class CudaTarget(Target):
         target = super().from_pretrained(name, rule, **{"device": "cuda", **options})
         if graphs:
             Graphs.use(target.engine)
-        return target  # type: ignore[return-value]
+        return target

@@ -1,12 +1,14 @@
 """Every path of coins through a rule, with coins at the very edge of what decides."""
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 
 import numpy as np
 import torch
 from attrs import frozen
+from specdec_cuda.jit import Kernel
+from specdec_cuda.kernels import residual
 from torch import Tensor
 
 from specdec import Keyed, Tree
@@ -17,7 +19,6 @@ from specdec.testing.exhaustive import Exhaustive
 from specdec.testing.instances import Instance, path_tokens
 
 COINS = 2**53
-Decide = Callable[..., tuple[Tensor, Tensor]]
 
 
 class Edges(Exhaustive):
@@ -66,7 +67,7 @@ def cases(rule: Rule, tree: Tree, instance: Instance) -> Iterator[Case]:
         script = chance.next_script()
 
 
-def decide(kernel: Decide, batch: list[Case], **options: int) -> tuple[Tensor, Tensor, Tensor]:
+def decide(kernel: Kernel, batch: list[Case], **options: int) -> tuple[Tensor, Tensor, Tensor]:
     """Have a kernel decide on all cases in one launch; give the probabilities that are left as well."""
     trees = [case.tree for case in batch]
     nodes = max(map(len, trees))
@@ -80,5 +81,5 @@ def decide(kernel: Decide, batch: list[Case], **options: int) -> tuple[Tensor, T
     coins = pad([[case.coins.get(node, 0) for node in range(nodes)] for case in batch], 0)
     tokens, parents = (pad(part).int() for part in ([one.tokens for one in trees], [one.parents for one in trees]))
     rows = torch.from_numpy(np.stack(given))
-    endings, masses = kernel(probs, rows, drawn, coins, tokens, parents, **options)
+    endings, masses = residual.decide(kernel, probs, rows, drawn, coins, tokens, parents, **options)
     return endings, masses, probs

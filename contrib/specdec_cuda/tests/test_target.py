@@ -6,7 +6,7 @@ import torch
 from batches import Batch
 from pretending import gpu
 from specdec_cuda import CudaTarget
-from specdec_cuda.rule import MatchOnDevice
+from specdec_cuda.match import MatchOnDevice
 from transformers import LogitsProcessor, PreTrainedModel, RepetitionPenaltyLogitsProcessor
 
 from specdec import Decoder, OptionError, Sampling, Stop, Target, load_drafter, load_policy, load_rule, load_verifier
@@ -51,7 +51,7 @@ def test_the_text_is_the_target_s_and_a_step_blocks_once(
         for text, new in zip(texts, step.tokens, strict=True):
             text += new
         assert len(gpu.blocking) <= LEVELS + 1
-        assert sum(one.nbytes for one in gpu.blocking if "rule.py" in one.where) <= 12 * len(PROMPTS)
+        assert sum(one.nbytes for one in gpu.blocking if "match.py" in one.where) <= 12 * len(PROMPTS)
         gpu.crossings.clear()
 
     assert tuple(map(tuple, texts)) == plain(sampling, tokens)
@@ -72,7 +72,7 @@ def test_heads_share_the_noise_that_kernels_make(gpu: PretendedGPU, kind: str) -
 
     assert found.tokens == wanted
     assert gpu.launches["noise_kernel"] >= found.metrics.steps
-    assert len([one for one in gpu.blocking if "rule.py" in one.where]) == found.metrics.steps
+    assert len([one for one in gpu.blocking if "match.py" in one.where]) == found.metrics.steps
 
 
 def test_sequences_of_all_kinds_share_a_batch() -> None:

@@ -3,6 +3,9 @@
 import socket
 import ssl
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,7 @@ from specdec_serve.listening import Listening
 from specdec_serve.listening import listening as serve_elsewhere
 from typer.testing import CliRunner
 
-from specdec import Decoder, OptionError, Stop, Target
+from specdec import Decoder, OptionError, Sampling, Stop, Target, load_drafter
 from specdec.cli.main import app
 from specdec.drafters import NoDrafter
 from specdec.errors import ConnectionLost
@@ -71,7 +74,7 @@ def test_limits_are_read() -> None:
 
 
 def test_tls_and_client_certificates(tmp_path: Path) -> None:
-    """Over `wss` the text is the target's; without a certificate of its own, nobody comes in."""
+    """Over `wss` the texts of one client and of sixteen are the target's; without a certificate, nobody comes in."""
     authority = trustme.CA()
     cert = authority.issue_cert("127.0.0.1")
     (tmp_path / "cert.pem").write_bytes(b"".join(blob.bytes() for blob in cert.cert_chain_pems))
@@ -80,7 +83,8 @@ def test_tls_and_client_certificates(tmp_path: Path) -> None:
     tls = Tls.of(str(tmp_path / "cert.pem"), str(tmp_path / "key.pem"), str(tmp_path / "ca.pem"))
     assert tls is not None
     model = target()
-    expected = Decoder(NoDrafter(), model).generate([5, 6, 7], stop=Stop(10)).tokens
+    samplings = [Sampling(float(number % 2), seed=number) for number in range(16)]
+    expected = [Decoder(NoDrafter(), model).generate([5, 6, 7], one, Stop(10)).tokens for one in samplings]
     trusting, known = (ssl.create_default_context(cafile=str(tmp_path / "ca.pem")) for _ in range(2))
     authority.issue_cert("client@example.org").configure_cert(known)
     with (
@@ -91,9 +95,15 @@ def test_tls_and_client_certificates(tmp_path: Path) -> None:
         for context in (trusting, None):
             with pytest.raises(ConnectionLost):
                 WebSocket.to(address, RIGHT, ssl=context).receive(5.0)
-        remote = Remote(lambda: WebSocket.to(address, RIGHT, ssl=known), model.tokenizer)
-        assert Decoder(NoDrafter(), remote).generate([5, 6, 7], stop=Stop(10)).tokens == expected
-        remote.close()
+
+        def generate(number: int) -> tuple[tuple[int, ...], ...]:
+            connect = partial(WebSocket.to, address, RIGHT, ssl=known)
+            with closing(Remote(connect, model.tokenizer, patience=60.0)) as remote:
+                return Decoder(load_drafter("ngram"), remote).generate([5, 6, 7], samplings[number], Stop(10)).tokens
+
+        assert generate(0) == expected[0]
+        with ThreadPoolExecutor(16) as pool:
+            assert list(pool.map(generate, range(16))) == expected
 
 
 def test_with_one_half_of_a_certificate_there_is_no_tls() -> None:

@@ -4,20 +4,12 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-TINY: dict[str, Any] = {
-    "vocabulary": "300",
-    "dtype": "bf16",
-    "nodes": 8,
-    "batch": "1",
-    "layers": 1,
-    "hidden": 64,
-    "tokens": 11,
-}
-"""What `--try` runs, at whatever temperatures."""
+TINY = "300", "bf16", 8, "1", 1, 64, 11
+"""What `--try` runs, at whatever temperatures: vocabulary, type, nodes, batch, layers, hidden size and tokens."""
 
 Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write what was measured as JSON.")]
 Vocabulary = Annotated[str, typer.Option(metavar="V,V,...", help="Sizes of the vocabulary; the model has the largest.")]
@@ -58,17 +50,9 @@ def bench(
     from specdec_cuda.bench.plan import Plan
     from specdec_cuda.bench.tables import table
 
-    options: dict[str, Any] = {
-        "vocabulary": vocabulary,
-        "dtype": dtype,
-        "nodes": nodes,
-        "batch": batch,
-        "layers": layers,
-        "hidden": hidden,
-        "tokens": tokens,
-    }
+    sizes = TINY if tried else (vocabulary, dtype, nodes, batch, layers, hidden, tokens)
     try:
-        plan = Plan.of(**(TINY if tried else options), temperature=temperature)
+        plan = Plan.of(temperature, *sizes)
     except OptionError as error:
         raise _refused(str(error), 2) from None
     if json_file is not None and not json_file.parent.is_dir():

@@ -25,11 +25,11 @@ class Plan:
     @classmethod
     def of(
         cls,
+        temperature: str,
         vocabulary: str,
         dtype: str,
         nodes: int,
         batch: str,
-        temperature: str,
         layers: int,
         hidden: int,
         tokens: int,

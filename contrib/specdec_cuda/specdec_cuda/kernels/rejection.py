@@ -6,53 +6,11 @@ the last bits of double precision: see `residual`. One program walks down one tr
 one before.
 """
 
-import torch
-import triton
 import triton.language as tl
-from jaxtyping import Float, Int
-from torch import Tensor
 
 from specdec_cuda.jit import Count, Floats, Ints, Longs, Size, kernel
 from specdec_cuda.kernels.coins import accepted
 from specdec_cuda.kernels.residual import BLOCK, Proposals, drafted, end_at, next_child, odds, take_out, unusable
-
-
-def rejection(
-    probs: Float[Tensor, "R N V"],
-    proposals: Float[Tensor, "K Q"],
-    drawn: Int[Tensor, "R N"],
-    coins: Int[Tensor, "R N"],
-    tokens: Int[Tensor, "R N"],
-    parents: Int[Tensor, "R N"],
-    block: int = int(BLOCK),
-) -> tuple[Int[Tensor, "R 3"], Float[Tensor, " R"]]:
-    """Decide where the accepted path of each tree ends; the token after it is left to `coins.pick`.
-
-    `probs` are the target's after each node, NaN where it has none. `drawn` says in which row of `proposals` is what a
-    node was drawn from; -1 for placed nodes.
-
-    Returns the endings, as in `specdec_cuda.ending`, and by what `probs` after these nodes are to be divided: what
-    rejected children used up is taken out of them.
-    """
-    rows, nodes, size = probs.shape
-    endings = torch.empty(rows, 3, dtype=torch.int32, device=probs.device)
-    masses = torch.empty(rows, device=probs.device)
-    rejection_kernel[(rows,)](
-        probs,
-        proposals,
-        drawn,
-        coins,
-        tokens,
-        parents,
-        endings,
-        masses,
-        size,
-        proposals.shape[1],
-        nodes,
-        node_block=triton.next_power_of_2(nodes),
-        block=block,
-    )
-    return endings, masses
 
 
 @kernel(warps=16)

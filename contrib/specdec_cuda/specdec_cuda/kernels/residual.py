@@ -9,9 +9,13 @@ it lies between the two, which happens to one of 2^50 or so, and the law is off 
 Sums are not divided by yet: whoever reads what is left divides by its mass, which spares a pass over the vocabulary.
 """
 
+import torch
+import triton
 import triton.language as tl
+from jaxtyping import Float, Int
+from torch import Tensor
 
-from specdec_cuda.jit import Parameter, Value, device
+from specdec_cuda.jit import Kernel, Parameter, Value, device
 
 BLOCK = tl.constexpr(4096)
 """Tokens that are read together; sums depend on it, so it is the same for all."""
@@ -21,6 +25,32 @@ class Proposals(Parameter):
     """What drawn nodes were drawn from."""
 
     types = ("*fp32", "*fp64")
+
+
+def decide(
+    kernel: Kernel,
+    probs: Float[Tensor, "R N V"],
+    proposals: Float[Tensor, "K Q"],
+    drawn: Int[Tensor, "R N"],
+    coins: Int[Tensor, "R N"],
+    tokens: Int[Tensor, "R N"],
+    parents: Int[Tensor, "R N"],
+    block: int = int(BLOCK),
+) -> tuple[Int[Tensor, "R 3"], Float[Tensor, " R"]]:
+    """Decide by a rule's kernel where the accepted path of each tree ends; the token after it is left to `coins.pick`.
+
+    `probs` are the target's after each node, NaN where it has none. `drawn` says in which row of `proposals` is what a
+    node was drawn from; -1 for placed nodes.
+
+    Returns the endings, as in `specdec_cuda.ending`, and by what `probs` after these nodes are to be divided: what
+    rejected children used up is taken out of them.
+    """
+    rows, nodes, size = probs.shape
+    endings = torch.empty(rows, 3, dtype=torch.int32, device=probs.device)
+    masses = torch.empty(rows, device=probs.device)
+    trees, sizes = (probs, proposals, drawn, coins, tokens, parents), (size, proposals.shape[1], nodes)
+    kernel[(rows,)](*trees, endings, masses, *sizes, node_block=triton.next_power_of_2(nodes), block=block)
+    return endings, masses
 
 
 @device

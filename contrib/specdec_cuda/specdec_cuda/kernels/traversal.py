@@ -6,46 +6,11 @@ of double precision: see `residual`. A node of weight zero is rejected without a
 them have weight zero.
 """
 
-import torch
-import triton
 import triton.language as tl
-from jaxtyping import Float, Int
-from torch import Tensor
 
-from specdec_cuda.jit import Count, Floats, Ints, Longs, Size, kernel
+from specdec_cuda.jit import Count, Floats, Ints, Longs, Size, Value, device, kernel
 from specdec_cuda.kernels.coins import accepted
 from specdec_cuda.kernels.residual import BLOCK, Proposals, drafted, end_at, next_child, odds, take_out, unusable
-
-
-def traversal(
-    probs: Float[Tensor, "R N V"],
-    proposals: Float[Tensor, "K Q"],
-    drawn: Int[Tensor, "R N"],
-    coins: Int[Tensor, "R N"],
-    tokens: Int[Tensor, "R N"],
-    parents: Int[Tensor, "R N"],
-    block: int = int(BLOCK),
-) -> tuple[Int[Tensor, "R 3"], Float[Tensor, " R"]]:
-    """Decide where the accepted path of each tree ends; it takes and gives what `rejection` does."""
-    rows, nodes, size = probs.shape
-    endings = torch.empty(rows, 3, dtype=torch.int32, device=probs.device)
-    masses = torch.empty(rows, device=probs.device)
-    traversal_kernel[(rows,)](
-        probs,
-        proposals,
-        drawn,
-        coins,
-        tokens,
-        parents,
-        endings,
-        masses,
-        size,
-        proposals.shape[1],
-        nodes,
-        node_block=triton.next_power_of_2(nodes),
-        block=block,
-    )
-    return endings, masses
 
 
 @kernel(warps=16)
@@ -106,11 +71,16 @@ def traversal_kernel(
             token, proposal, some = drafted(tokens, drawn, proposals, known, tree + rejected)
             of_node = probs + (tree + node).to(tl.int64) * size
             left = take_out(of_node, mass, w.to(tl.float32), token, proposal, some, size, block)
-            failed = tl.where((left > 0) | (w < 1), 0, 1)
+            w, mass, failed = _rest(w, left)
             going = failed == 0
-            w = left / tl.where(left > 0, left + (1.0 - w), 1.0)
-            mass = left.to(tl.float32)
             last = rejected
 
     tl.store(masses + row, mass)
     end_at(endings + row * 3, tl.where(there, node, -1), failed)
+
+
+@device
+def _rest(w: Value, left: Value) -> Value:
+    """Give the weight of a node whose child was rejected, what is left of it, and whether rounding left nothing."""
+    failed = tl.where((left > 0) | (w < 1), 0, 1)
+    return left / tl.where(left > 0, left + (1.0 - w), 1.0), left.to(tl.float32), failed

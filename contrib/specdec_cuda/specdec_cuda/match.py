@@ -6,14 +6,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from specdec import Keyed, Prefix, Tree, Walk, upload
+from specdec import Prefix, Tree, Walk, upload
 from specdec.rules import Match
+from specdec_cuda.decidable import decidable
 from specdec_cuda.ending import Ending
 from specdec_cuda.forest import Forest
 
 SETTLED = {"top_k", "top_p", "min_p"}
 """What a kernel cuts; other options are torch's operations, on the device too."""
-PRECISIONS = (torch.bfloat16, torch.float16, torch.float32)
 
 
 class MatchOnDevice(Match):
@@ -26,18 +26,14 @@ class MatchOnDevice(Match):
     def decide(
         self, trees: Sequence[Tree], logits: Float[Tensor, "R N V"], prefixes: Sequence[Prefix]
     ) -> list[Walk | Exception]:
-        at_once = [row for row, prefix in enumerate(prefixes) if _decidable(prefix, logits)]
-        walks = dict[int, Walk | Exception | None](zip(at_once, _decide(trees, logits, prefixes, at_once), strict=True))
-        others = [row for row in range(len(trees)) if walks.get(row) is None]  # a failed one's error says why
+        at_once = [row for row, prefix in enumerate(prefixes) if decidable(prefix, logits.dtype)]
+        walks: dict[int, Walk | Exception] = {**_decide(trees, logits, prefixes, at_once)}
+        others = [row for row in range(len(trees)) if row not in walks]  # a failed one's error says why
         if others:
             forest = [trees[row] for row in others]
             theirs = _taken(logits, others)[:, : max(map(len, forest))]
             walks.update(zip(others, super().decide(forest, theirs, [prefixes[row] for row in others]), strict=True))
-        return [walk for row in range(len(trees)) if (walk := walks[row]) is not None]
-
-
-def _decidable(prefix: Prefix, logits: Tensor) -> bool:
-    return not prefix.sampling.processors and isinstance(prefix.noise.chance, Keyed) and logits.dtype in PRECISIONS
+        return [walks[row] for row in range(len(trees))]
 
 
 def _settled(prefix: Prefix) -> bool:
@@ -47,13 +43,13 @@ def _settled(prefix: Prefix) -> bool:
 
 def _decide(
     trees: Sequence[Tree], logits: Float[Tensor, "R N V"], prefixes: Sequence[Prefix], rows: Sequence[int]
-) -> list[Walk | None]:
-    """Decide on some rows, first those whose logits are raced as they are; None where that fails."""
+) -> dict[int, Walk]:
+    """Decide on some rows, first those whose logits are raced as they are; those that fail are left out."""
     settled = [row for row in rows if _settled(prefixes[row])]
     processed = [row for row in rows if row not in settled]
     order = settled + processed
     if not order:
-        return []
+        return {}
     forest = Forest.of([trees[row] for row in order], [prefixes[row] for row in order], logits.device)
     winners = list[Int[Tensor, "_ N H"]]()
     if settled:
@@ -66,8 +62,8 @@ def _decide(
         scores = [prefixes[row].scores_after_all(trees[row], logits[row]) for row in processed]
         winners.append(forest.rows(slice(len(settled), None)).race(_stacked(scores, forest.tokens.shape[1])))
     endings = forest.walk(torch.cat(winners)).tolist()
-    walks = {row: Ending(*ending).walk(trees[row]) for row, ending in zip(order, endings, strict=True)}
-    return [walks[row] for row in rows]
+    walks = ((row, Ending(*ending).walk(trees[row])) for row, ending in zip(order, endings, strict=True))
+    return {row: walk for row, walk in walks if walk is not None}
 
 
 def _taken(logits: Float[Tensor, "R N V"], rows: Sequence[int]) -> Float[Tensor, "_ N V"]:

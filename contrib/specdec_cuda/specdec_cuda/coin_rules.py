@@ -1,24 +1,23 @@
 """The rules `rejection` and `traversal`, by kernels."""
 
-from collections.abc import Callable, Sequence
-from typing import ClassVar, TypeAlias
+from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from specdec import Keyed, Prefix, Rule, Tree, Walk
+from specdec import Prefix, Rule, Tree, Walk
 from specdec.rules import Rejection, Traversal
+from specdec_cuda.decidable import decidable
 from specdec_cuda.drafts import Drafts
 from specdec_cuda.ending import Ending
+from specdec_cuda.jit import Kernel
 from specdec_cuda.kernels.coins import pick
-from specdec_cuda.kernels.rejection import rejection
-from specdec_cuda.kernels.traversal import traversal
-from specdec_cuda.rule import PRECISIONS
-
-Decide: TypeAlias = Callable[..., tuple[Tensor, Tensor]]
-"""What `rejection` and `traversal` are."""
+from specdec_cuda.kernels.rejection import rejection_kernel
+from specdec_cuda.kernels.residual import decide
+from specdec_cuda.kernels.traversal import traversal_kernel
 
 
 class _OnDevice(Rule):
@@ -28,7 +27,7 @@ class _OnDevice(Rule):
     decided on the host; so are logits in double precision. So is, once more, what fails: the error then says why.
     """
 
-    _kernel: ClassVar[Decide]
+    _kernel: ClassVar[Kernel]
 
     def decide(
         self, trees: Sequence[Tree], logits: Float[Tensor, "R N V"], prefixes: Sequence[Prefix]
@@ -42,27 +41,25 @@ class _OnDevice(Rule):
 class RejectionOnDevice(_OnDevice, Rejection):
     """Recursive rejection sampling by a kernel: what `Rejection` decides, but for coins that fall on their edge."""
 
-    _kernel = staticmethod(rejection)
+    _kernel = rejection_kernel
 
 
 class TraversalOnDevice(_OnDevice, Traversal):
     """Traversal by a kernel: what `Traversal` decides, but for coins that fall on their edge."""
 
-    _kernel = staticmethod(traversal)
+    _kernel = traversal_kernel
 
 
 def _decidable(tree: Tree, logits: Float[Tensor, "N V"], prefix: Prefix) -> bool:
     size = logits.shape[-1]
     return (
-        not prefix.sampling.processors
-        and isinstance(prefix.noise.chance, Keyed)
-        and logits.dtype in PRECISIONS
+        decidable(prefix, logits.dtype)
         and max(tree.tokens) < size
         and all(q.dtype in (np.float32, np.float64) and len(q) <= size for q in tree.probs.values())
     )
 
 
-def _decide(kernel: Decide, parts: Sequence[tuple[Tree, Float[Tensor, "N V"], Prefix]]) -> list[Walk | None]:
+def _decide(kernel: Kernel, parts: Sequence[tuple[Tree, Float[Tensor, "N V"], Prefix]]) -> list[Walk | None]:
     """Decide on whole sequences; None where that fails."""
     if not parts:
         return []
@@ -71,7 +68,8 @@ def _decide(kernel: Decide, parts: Sequence[tuple[Tree, Float[Tensor, "N V"], Pr
     probs = logits[0].new_zeros(*drafts.tokens.shape, logits[0].shape[-1], dtype=torch.float32)
     for row, (tree, of_row, prefix) in enumerate(parts):
         probs[row, : len(tree)] = _probs(tree, of_row, prefix)
-    endings, masses = kernel(probs, drafts.proposals, drafts.drawn, drafts.coins, drafts.tokens, drafts.parents)
+    read = drafts.proposals, drafts.drawn, drafts.coins, drafts.tokens, drafts.parents
+    endings, masses = decide(kernel, probs, *read)
     pick(probs, masses, endings, drafts.seeds, drafts.lengths)
     return [Ending(*row).walk(tree) for tree, row in zip(trees, endings.tolist(), strict=True)]
 

@@ -8,11 +8,12 @@ import pytest
 import torch
 from attrs import evolve
 from batches import prefix
-from edges import COINS, Case, Decide, cases, decide
+from edges import COINS, Case, cases, decide
 from pretending import gpu
-from specdec_cuda.kernels.rejection import rejection
-from specdec_cuda.kernels.traversal import traversal
-from specdec_cuda.rules import RejectionOnDevice, TraversalOnDevice
+from specdec_cuda.coin_rules import RejectionOnDevice, TraversalOnDevice
+from specdec_cuda.jit import Kernel
+from specdec_cuda.kernels.rejection import rejection_kernel
+from specdec_cuda.kernels.traversal import traversal_kernel
 from torch import Tensor
 
 from specdec import Dice, Keyed, Sampling, Tree
@@ -32,7 +33,9 @@ Batch: TypeAlias = tuple[list[Tree], Tensor, list[Prefix]]
 __all__ = ["gpu"]
 
 BLOCK = 8
-KERNELS = pytest.mark.parametrize(("rule", "kernel"), [(Rejection(), rejection), (Traversal(), traversal)])
+KERNELS = pytest.mark.parametrize(
+    ("rule", "kernel"), [(Rejection(), rejection_kernel), (Traversal(), traversal_kernel)]
+)
 RULES = pytest.mark.parametrize(
     ("rule", "on_device"), [(Rejection(), RejectionOnDevice()), (Traversal(), TraversalOnDevice())]
 )
@@ -45,7 +48,7 @@ def enumerated(rule: Rule, instance: Instance, shape: Shape) -> list[tuple[Case,
 
 
 @KERNELS
-def test_every_path_of_coins_through_small_trees(rule: Rule, kernel: Decide) -> None:
+def test_every_path_of_coins_through_small_trees(rule: Rule, kernel: Kernel) -> None:
     """Each coin is the last that comes up true or the first that does not; what is left has the law of the target."""
     shapes = [*all_shapes(2), *list(all_shapes(3, smallest=3))[::5]]
     instances = [(Instance.random(3, seed, exact=False, duplicates=True), shape) for seed, shape in enumerate(shapes)]
@@ -66,7 +69,7 @@ def test_every_path_of_coins_through_small_trees(rule: Rule, kernel: Decide) -> 
 
 
 @KERNELS
-def test_paths_of_coins_through_larger_trees(rule: Rule, kernel: Decide) -> None:
+def test_paths_of_coins_through_larger_trees(rule: Rule, kernel: Kernel) -> None:
     """All of them through a few trees, over a vocabulary that takes three blocks."""
     shapes = [
         Shape((0, 0, 0, 1), (True, True, False, True)),
@@ -86,7 +89,7 @@ def test_paths_of_coins_through_larger_trees(rule: Rule, kernel: Decide) -> None
 
 
 @KERNELS
-def test_coins_at_the_ends(rule: Rule, kernel: Decide) -> None:
+def test_coins_at_the_ends(rule: Rule, kernel: Kernel) -> None:
     """A coin of zero accepts whatever is possible and no more; the largest one rejects whatever is not certain."""
     tree = Tree.root(0).place([(1, 0, 0.0), (2, 0, 0.0), (0, 0, 0.0)])
     certain, half = ([np.array(row, np.float32)] * 4 for row in ([0.0, 0.0, 1.0], [0.0, 0.5, 0.5]))
@@ -99,7 +102,7 @@ def test_coins_at_the_ends(rule: Rule, kernel: Decide) -> None:
 
 
 @KERNELS
-def test_rows_that_decide_nothing(rule: Rule, kernel: Decide) -> None:
+def test_rows_that_decide_nothing(rule: Rule, kernel: Kernel) -> None:
     """One where rounding leaves nothing over, one without probabilities after the root, one without a root."""
     q = np.array([0.5, 0.3, 0.2], np.float32)
     tree = Tree.root(0).draw(0, 1, q, Dice(Keyed(), 0, 0))
@@ -183,7 +186,7 @@ def test_what_kernels_cannot_do_is_done_on_the_host(
 ) -> None:
     trees, logits, prefixes = drafted(SAMPLINGS[:2], [3, 3], 12, known=12)
     strange = [evolve(prefix, noise=Noise(Exhaustive(), 0)) for prefix in prefixes]
-    monkeypatch.setattr("specdec_cuda.rules.pick", None)
+    monkeypatch.setattr("specdec_cuda.coin_rules.pick", None)
 
     assert on_device.decide(trees, logits.double(), prefixes) == rule.decide(trees, logits.double(), prefixes)
     assert on_device.decide(trees, logits, strange) == rule.decide(trees, logits, strange)
