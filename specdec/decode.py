@@ -171,6 +171,8 @@ class Decoder:
         texts = [RetractableText(self.tokenizer, prompt) for prompt in context.tokens] if self.tokenizer else []
         relays, prompt = (plugins().hook, self._observers), context.step
         _tell(relays, "on_begin", context=context)
+        if self._learns:
+            self.policy.begin()
         while True:
             start = self._clock()
             trees = self._propose(context, claim)
@@ -187,7 +189,7 @@ class Decoder:
                     self.drafter.cut(_unchanged(before, context))
             if step.verified and step.starts is None:
                 metrics.observe(trees, step)
-                if self._learns and not first:  # the first step pays for the prompt, too
+                if self._learns and not first:
                     self.policy.observe(trees, step, drafted - start, verified - drafted)
             _tell(relays, "on_step", context=context, trees=trees, step=step)
             yield _with_text(step, texts, done)

@@ -49,10 +49,12 @@ class TreePolicy(ABC):
         """
         return range(len(tree))
 
+    def begin(self) -> None:
+        """Hear that a batch begins, if its steps will be observed; not its first, which pays for the prompt too."""
+
     def observe(self, trees: Sequence[Tree | None], step: Step, drafting: float, verifying: float) -> None:
         """Hear what was verified and decided in a step, and how many seconds the drafter and the verifier took.
 
-        The first step of a batch is left out: drafter and verifier may still be busy with the prompt in it.
         What is learnt from it may change the shape of later trees; a policy that is told nothing has one shape for
         equal trees. It is called only where no text depends on its tree, for no two runs take the same time.
         """

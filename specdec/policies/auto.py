@@ -12,7 +12,7 @@ from specdec.interfaces import TreePolicy
 from specdec.policies.account import Account
 from specdec.policies.growth import Growth
 from specdec.policies.odds import chances
-from specdec.policies.plan import LEVELS
+from specdec.policies.plan import FIRST, LEVELS
 from specdec.tree import Tree
 
 
@@ -35,6 +35,10 @@ class Auto(TreePolicy):
 
     def __attrs_post_init__(self) -> None:
         self._lock, self._growth, self._account = Lock(), Growth(), Account(self.size)
+
+    def begin(self) -> None:
+        if self._account.plan is FIRST:  # then nothing is lost before anything is known
+            self._growth.spare()
 
     def widths(self, tree: Tree) -> dict[int, int]:
         growth = self._growth

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from threading import local
 
-from specdec.policies.plan import FIRST, Plan
+from specdec.policies.plan import FIRST, PLAIN, Plan
 from specdec.tree import Tree
 
 
@@ -12,12 +12,18 @@ class Growth(local):
 
     def __init__(self) -> None:
         self.levels, self.trees, self.plan, self.begun = 0, list[Tree](), FIRST, False
+        self._spared = False
+
+    def spare(self) -> None:
+        """Draft nothing in the next step."""
+        self._spared = True
 
     def begin(self, plan: Plan) -> None:
         """Take the plan for a new step; one whose trees are still here was not verified."""
         if self.trees or not self.begun:
             self.end()
-            self.plan, self.begun = plan, True
+            self.plan, self.begun = PLAIN if self._spared else plan, True
+            self._spared = False
 
     def end(self) -> None:
         """Forget this step."""
