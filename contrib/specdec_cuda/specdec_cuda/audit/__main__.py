@@ -31,7 +31,7 @@ def audit(
     names = modules or [f"{KERNELS}.{one.name}" for one in iter_modules(import_module(KERNELS).__path__)]
     for name in names:
         import_module(name)
-    kernels = [one for one in ALL if one.module in names]
+    kernels = sorted((one for one in ALL if one.module in names), key=lambda one: one.name)
     rows = [
         audited(kernel, numbers, types, one)
         for kernel in kernels

@@ -1,0 +1,5 @@
+"""Deciding on the GPU: kernels, and the verifier that uses them."""
+
+from .target import CudaTarget
+
+__all__ = ["CudaTarget"]
