@@ -3,7 +3,7 @@
 import weakref
 from collections.abc import Sequence
 from copy import copy
-from typing import Any, Self
+from typing import Any
 
 import torch
 from jaxtyping import Shaped
@@ -65,7 +65,7 @@ class Target(Verifier):
         self._batch: list[Session | None] = []
 
     @classmethod
-    def from_pretrained(cls, name: Name, rule: Rule | None = None, **options: Any) -> Self:
+    def from_pretrained(cls, name: Name, rule: Rule | None = None, **options: Any) -> "Target":
         """Load model and tokenizer from a folder or the hub; `options` are those of `load_model`.
 
         Raises:

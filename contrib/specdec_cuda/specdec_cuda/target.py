@@ -1,7 +1,7 @@
 """The target on a GPU, which decides there."""
 
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
 
 from torch import nn
 from transformers import PreTrainedTokenizerBase
@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerBase
 from specdec import Chance, Keyed, Rule
 from specdec.errors import OptionError
 from specdec.rules import Match, Rejection, Traversal
-from specdec.target import Name, Target
+from specdec.target import Name, Target, load_model, load_tokenizer
 from specdec_cuda.attention import MaskOnDevice
 from specdec_cuda.chance import KeyedOnDevice
 from specdec_cuda.coin_rules import RejectionOnDevice, TraversalOnDevice
@@ -67,7 +67,9 @@ class CudaTarget(Target):
             Graphs.use(self.engine)
 
     @classmethod
-    def from_pretrained(cls, name: Name, rule: Rule | None = None, *, graphs: bool = False, **options: Any) -> Self:
+    def from_pretrained(
+        cls, name: Name, rule: Rule | None = None, *, graphs: bool = False, **options: Any
+    ) -> "CudaTarget":
         """Load model and tokenizer onto the GPU, from a folder or the hub; `options` are those of `load_model`.
 
         Raises:
@@ -75,7 +77,5 @@ class CudaTarget(Target):
             ModelError: there is no such model, or no tokenizer with it.
             UnsupportedModel: it cannot verify trees.
         """
-        target = super().from_pretrained(name, rule, **{"device": "cuda", **options})
-        if graphs:
-            Graphs.use(target.engine)
-        return target
+        model = load_model(name, **{"device": "cuda", **options})
+        return cls(model, load_tokenizer(name), rule, graphs=graphs)
