@@ -33,6 +33,7 @@ Epochs = Annotated[float | None, Option(metavar="N", help="Passes over the data;
 MaxSteps = Annotated[int | None, Option(metavar="N", min=1, help="End after N steps; else when the epochs end.")]
 Batch = Annotated[int | None, Option(metavar="N", min=1, help="Texts at a time and device; else the method's own.")]
 Accumulate = Annotated[int, Option(metavar="N", min=1, help="Batches whose gradients make one step.")]
+ByLength = Annotated[bool, Option("--by-length", help="Read texts of about the same length together: less padding.")]
 MaxLength = Annotated[int, Option(metavar="N", help="Cut texts at N tokens.")]
 SaveSteps = Annotated[int, Option(metavar="N", min=1, help="Write a checkpoint every N steps.")]
 LogSteps = Annotated[int, Option(metavar="N", min=1, help="Log every N steps.")]
@@ -57,6 +58,7 @@ def train(
     max_steps: MaxSteps = None,
     batch: Batch = None,
     accumulate: Accumulate = 1,
+    by_length: ByLength = False,
     max_length: MaxLength = 2048,
     save_steps: SaveSteps = 500,
     log_steps: LogSteps = 10,
@@ -84,9 +86,11 @@ def train(
     from specdec.training.trainer import HeadTrainer, Plan
 
     mixed = () if precision == "fp32" else ((precision, True),)
-    options = ("gradient_accumulation_steps", accumulate), ("logging_steps", log_steps), *mixed
+    order = (("train_sampling_strategy", "group_by_length"),) if by_length else ()
+    options = ("gradient_accumulation_steps", accumulate), ("logging_steps", log_steps), *mixed, *order
     length = epochs, max_steps or -1, batch
     recipe = _settings(own) | {"batch": batch, "accumulate": accumulate, "seed": seed, "precision": precision}
+    recipe |= {"by length": by_length}
     plan = Plan(output, *length, save_steps, eval_steps, eval_tokens, seed, not restart, options, recipe)
     folder = parts.find_target(target)
     Output.of(output, "train", [folder, *data, *_file(prompts)], folder=True)

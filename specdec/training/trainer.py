@@ -23,6 +23,7 @@ from specdec.training.dataset import Examples, collate
 from specdec.training.evaluate import acceptance, check_room
 from specdec.training.method import Progress, TrainingMethod
 from specdec.training.optimising import clip_norms, clip_values, make_optimizer, make_scheduler
+from specdec.training.order import ByLength
 from specdec.training.report import Report
 from specdec.training.teacher import Teacher
 from specdec.training.together import Together, by_name
@@ -151,6 +152,13 @@ class HeadTrainer(Trainer):
     def steps(self) -> int:
         """Steps of the whole run."""
         return self.plan.max_steps if self.plan.max_steps > 0 else ceil(self.args.num_train_epochs * self.epoch_steps)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        """Read texts of about the same length together, if the options say so."""
+        if self.args.train_sampling_strategy != "group_by_length":
+            return super()._get_train_sampler(train_dataset)
+        lengths = [len(example.tokens) for example in self.train_dataset.examples]
+        return ByLength(lengths, self.args.train_batch_size, self.args.seed)
 
     def create_optimizer(self, *_: Any) -> torch.optim.Optimizer:
         """Make AdamW as the recipes say."""
