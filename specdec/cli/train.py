@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from specdec.cli.methods import MethodSpec, Own
+from specdec.cli.methods import MethodSpec, Own, options_of
 from specdec.errors import OptionError
 
 if TYPE_CHECKING:
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from specdec.training import Examples, Together, TrainingMethod
 
+PUBLISHED, SHORT = "published", "short"
+OPTIMISING = ("rate", "last_rate", "warmup", "decay", "clip", "clip_value", "weight_decay")
+"""Options of methods that a recipe for all leaves no room for."""
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 Names = Annotated[
@@ -37,6 +40,9 @@ ByLength = Annotated[bool, Option("--by-length", help="Read texts of about the s
 MaxLength = Annotated[int, Option(metavar="N", help="Cut texts at N tokens.")]
 SaveSteps = Annotated[int, Option(metavar="N", min=1, help="Write a checkpoint every N steps.")]
 LogSteps = Annotated[int, Option(metavar="N", min=1, help="Log every N steps.")]
+RecipeName = Annotated[
+    str, Option(metavar="published|short", help="The method's own, or one for some thousand steps: Muon, high rates.")
+]
 Seed = Annotated[int, Option(metavar="N", min=0, help="The same seed gives the same run.")]
 Skip = Annotated[bool, Option("--skip-malformed", help="Skip and count lines that cannot be used.")]
 Restart = Annotated[bool, Option("--restart", help="Start over, and remove the checkpoints that there are.")]
@@ -59,6 +65,7 @@ def train(
     batch: Batch = None,
     accumulate: Accumulate = 1,
     by_length: ByLength = False,
+    recipe: RecipeName = PUBLISHED,
     max_length: MaxLength = 2048,
     save_steps: SaveSteps = 500,
     log_steps: LogSteps = 10,
@@ -76,22 +83,23 @@ def train(
     """
     _check_installed()
     _check_precision(precision)
+    _check_recipe(recipe, own)
     if eval_steps is not None and prompts is None:
         raise OptionError(f"expected --prompts with --eval-steps, got --eval-steps {eval_steps} alone")
     from specdec.cli import parts
     from specdec.outputs import Output
     from specdec.target import Target
     from specdec.target.loading import load_model, load_tokenizer
-    from specdec.training import Examples
+    from specdec.training import Examples, shorten
     from specdec.training.trainer import HeadTrainer, Plan
 
     mixed = () if precision == "fp32" else ((precision, True),)
     order = (("train_sampling_strategy", "group_by_length"),) if by_length else ()
     options = ("gradient_accumulation_steps", accumulate), ("logging_steps", log_steps), *mixed, *order
     length = epochs, max_steps or -1, batch
-    recipe = _settings(own) | {"batch": batch, "accumulate": accumulate, "seed": seed, "precision": precision}
-    recipe |= {"by length": by_length}
-    plan = Plan(output, *length, save_steps, eval_steps, eval_tokens, seed, not restart, options, recipe)
+    settings = _settings(own) | {"batch": batch, "accumulate": accumulate, "seed": seed, "precision": precision}
+    settings |= {"by length": by_length, "recipe": recipe}
+    plan = Plan(output, *length, save_steps, eval_steps, eval_tokens, seed, not restart, options, settings)
     folder = parts.find_target(target)
     Output.of(output, "train", [folder, *data, *_file(prompts)], folder=True)
     held_out = _read(prompts, eval_limit)
@@ -99,6 +107,8 @@ def train(
     tokenizer = load_tokenizer(folder)
     model = load_model(folder, weights="full", dtype=DTYPES[precision])
     head = _load_heads(own, model, tokenizer, seed)
+    if recipe == SHORT:
+        shorten(head)
     examples = Examples.read(data, tokenizer, max_length, skip_malformed=skip_malformed)
     _say(_described(examples))
     trainer = HeadTrainer(head, model, examples, plan, held_out, tokenizer)
@@ -153,6 +163,22 @@ def _check_installed() -> None:
     if missing := [name for name in ("accelerate", "tensorboard") if find_spec(name) is None]:
         needed = "`pip install 'specdec-kit[train]'`"
         raise OptionError(f"expected what training needs to be installed, by {needed}; there is no {missing[0]}")
+
+
+def _check_recipe(recipe: str, specs: Sequence[MethodSpec]) -> None:
+    """Check that nothing else says how heads are optimised.
+
+    Raises:
+        OptionError: there is no such recipe, or a method has options for what it decides.
+    """
+    if recipe not in (PUBLISHED, SHORT):
+        raise OptionError(f"expected a recipe of {PUBLISHED} or {SHORT}, got {recipe!r}")
+    for spec in specs if recipe == SHORT else ():
+        defaults = {param.name: param.default for param in options_of(spec.method)}
+        for name in OPTIMISING:
+            if spec.options.get(name) != defaults.get(name):
+                given = f"{name} {spec.options[name]} for {spec.method}"
+                raise OptionError(f"expected no {name} with --recipe {SHORT}, which decides it; got {given}")
 
 
 def _check_precision(precision: str) -> None:

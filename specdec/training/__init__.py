@@ -10,10 +10,11 @@ from transformers import PreTrainedModel
 from specdec.plugins import plugins
 from specdec.training.checkpoints import STATE, last_whole
 from specdec.training.dataset import Example, Examples, collate
-from specdec.training.method import Progress, Recipe, TrainingMethod, chosen_sizes, option, takes, written_sizes
+from specdec.training.method import Progress, TrainingMethod, chosen_sizes, option, takes, written_sizes
+from specdec.training.recipe import Recipe
 from specdec.training.schedule import Schedule
 from specdec.training.teacher import Batch, Teacher, TeacherBatch
-from specdec.training.together import Together
+from specdec.training.together import Together, shorten
 
 
 def load_method(
@@ -43,6 +44,7 @@ __all__ = [
     "last_whole",
     "load_method",
     "option",
+    "shorten",
     "takes",
     "written_sizes",
 ]

@@ -18,7 +18,7 @@ from specdec.features import Needs
 from specdec.heads import HeadModel
 from specdec.interfaces import Drafter
 from specdec.training.dataset import Examples
-from specdec.training.schedule import Schedule
+from specdec.training.recipe import Recipe
 from specdec.training.teacher import TeacherBatch
 
 Factory = TypeVar("Factory", bound=Callable[..., Any])
@@ -30,19 +30,6 @@ class Progress:
 
     epoch: float
     epochs: float
-
-
-@frozen
-class Recipe:
-    """How a method is optimised, by its authors: AdamW, gradients clipped by norm, by value, or neither (0)."""
-
-    schedule: Schedule
-    betas: tuple[float, float] = (0.9, 0.95)
-    weight_decay: float = field(default=0.0, validator=bounds(0))
-    clip: float = field(default=1.0, validator=bounds(0))
-    clip_value: float = field(default=0.0, validator=bounds(0))
-    epochs: float = field(default=1.0, validator=bounds(0, above=True))
-    batch: int = field(default=32, validator=bounds(1))
 
 
 class TrainingMethod(nn.Module):

@@ -66,6 +66,12 @@ def by_name(method: TrainingMethod | Together) -> Mapping[str, TrainingMethod]:
     return method.methods if isinstance(method, Together) else {"": method}
 
 
+def shorten(method: TrainingMethod | Together) -> None:
+    """Have each method optimised by `Recipe.short`."""
+    for each in by_name(method).values():
+        each.recipe = each.recipe.short()
+
+
 def _taken(
     features: Float[Tensor, "B T L ..."] | None, everything: Sequence[int], own: Sequence[int]
 ) -> Float[Tensor, "B T N ..."] | None:

@@ -22,7 +22,7 @@ from specdec.training import checkpoints
 from specdec.training.dataset import Examples, collate
 from specdec.training.evaluate import acceptance, check_room
 from specdec.training.method import Progress, TrainingMethod
-from specdec.training.optimising import clip_norms, clip_values, make_optimizer, make_scheduler
+from specdec.training.optimising import clip_norms, clip_values, make_optimizer, make_scheduler, rates_of
 from specdec.training.order import ByLength
 from specdec.training.report import Report
 from specdec.training.teacher import Teacher
@@ -188,9 +188,9 @@ class HeadTrainer(Trainer):
         """Bound the gradients of several heads apart, so that none changes another's."""
         if not isinstance(self.method, Together):
             return super()._clip_grad_norm(model)
-        norms, rates = clip_norms(self.methods, self.accelerator), self.lr_scheduler.get_last_lr()
-        for (name, norm), rate in zip(norms.items(), rates, strict=True):
-            self._own |= {f"{name}/grad_norm": float(norm), f"{name}/learning_rate": rate}
+        norms, rates = clip_norms(self.methods, self.accelerator), rates_of(self.lr_scheduler)
+        for name, norm in norms.items():
+            self._own |= {f"{name}/grad_norm": float(norm), f"{name}/learning_rate": rates[name]}
         return torch.stack([*norms.values()]).norm()
 
     def log(self, logs: dict[str, float], *arguments: Any, **options: Any) -> None:

@@ -19,6 +19,8 @@ HEADS = {
     "eagle3-draft_vocab30": "eagle3:draft_vocab=30",
 }
 """Names of folders, and methods: with other needs, schedules and bounds on gradients."""
+SAME = {name: method for name, method in HEADS.items() if name != "fast"}
+"""Those whose options leave it to a recipe how they are optimised."""
 
 
 @pytest.fixture
@@ -39,10 +41,12 @@ def same(one, other):
     return one.keys() == other.keys() and all(one[name].equal(other[name]) for name in one)
 
 
-def test_heads_are_those_that_were_trained_alone(train, tmp_path):
-    options = ["--accumulate", 2, "--seed", 3]
-    assert train(*HEADS.values(), options=options).exit_code == 0
-    for name, method in HEADS.items():
+@pytest.mark.parametrize("recipe", [["--by-length"], ["--recipe", "short"]], ids=" ".join)
+def test_heads_are_those_that_were_trained_alone(train, tmp_path, recipe):
+    options = ["--accumulate", 2, "--seed", 3, *recipe]
+    heads = HEADS if "--by-length" in recipe else SAME
+    assert train(*heads.values(), options=options).exit_code == 0
+    for name, method in heads.items():
         alone = train(method.replace(",name=fast", ""), options=options, output=tmp_path / name)
         assert alone.exit_code == 0, alone.stderr
 
@@ -118,6 +122,9 @@ def test_each_head_is_measured_and_says_how_it_is_used(train, target, tmp_path):
         (["moa", "eagle"], ["--tli", 1], "no option --tli.*; those of a method .* METHOD:key=value"),
         (["moa:tli=1"], ["--shortest", 1], "no option --shortest.*; those of a method .* METHOD:key=value"),
         (["moa"], ["--seed", 1, "eagle"], "all methods before other options, got 'eagle' after some"),
+        (["moa"], ["--recipe", "long"], "a recipe of published or short, got 'long'"),
+        (["moa"], ["--recipe", "short", "--rate", 0.1], "no rate with --recipe short, .*; got rate 0.1 for moa"),
+        (["moa", "eagle:decay=9"], ["--recipe", "short"], "no decay with --recipe short, .*; got decay 9 for eagle"),
         (["moa:tli=9", "eagle"], [], "target layer inference with 0 to 1 layers, got 9"),
     ],
 )

@@ -5,8 +5,6 @@ from typing import Any
 
 LENGTH, BATCH = 256, 4
 """Tokens of a text, and texts of a step."""
-MUON = 0.02
-"""Highest learning rate of matrices."""
 
 
 @dataclass(frozen=True)

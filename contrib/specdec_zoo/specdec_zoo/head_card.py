@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from specdec.training import STATE, last_whole
+from specdec.training.recipe import MATRICES
 
 from specdec_zoo import card
-from specdec_zoo.head import BATCH, LENGTH, MUON, Head
+from specdec_zoo.head import BATCH, LENGTH, Head
 
 
 def write(name: str, head: Head, parameters: int, run: Path) -> str:
@@ -31,7 +32,7 @@ Options other than the method's own: {options}.
 
 {steps:,} steps of {BATCH} texts of {LENGTH} tokens of its corpus, {steps * BATCH * LENGTH:,} in all;
 each text once, the same for all heads. Matrices are trained with Muon, learning rate up to
-{MUON:g} in 50 steps and then down to a twentieth of it in a straight line, all else with AdamW, likewise
+{MATRICES:g} in 50 steps and then down to a twentieth of it in a straight line, all else with AdamW, likewise
 up to {head.rate:g}; gradients are clipped at a norm of 1. Hardware: {card.hardware()}.
 Made by `python -m specdec_zoo.recipe --stage head --head {name}`.
 

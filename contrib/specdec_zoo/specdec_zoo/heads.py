@@ -4,19 +4,15 @@ They need specdec itself, and `medusa` needs the package of that plugin.
 """
 
 from pathlib import Path
-from typing import Any
 
-import attrs
 import numpy as np
-import torch
-from specdec.training import Example, Examples, Schedule, TrainingMethod, load_method
+from specdec.training import Example, Examples, TrainingMethod, load_method
 from specdec.training.trainer import HeadTrainer, Plan
 from transformers import LlamaForCausalLM, set_seed
 
 from specdec_zoo import head_card, path, tokenizer
 from specdec_zoo.dataset import Blocks
-from specdec_zoo.head import BATCH, LENGTH, MUON, Head
-from specdec_zoo.muon import MuonAdamW
+from specdec_zoo.head import BATCH, LENGTH, Head
 
 LONG, SHORT = 4_000_000, 300_000
 
@@ -95,11 +91,9 @@ def train(name: str, stream: Path, output: Path, tokens: int | None = None) -> T
     set_seed(0)
     target = LlamaForCausalLM.from_pretrained(path("target"))
     method = load_method(head.method, target, bpe, **head.options)
-    # Published rates are for heads of a quarter of a billion parameters; small ones learn faster with more.
-    schedule = Schedule(head.rate, head.rate / 20, warmup=50)
-    method.recipe = attrs.evolve(method.recipe, schedule=schedule, clip=1.0, clip_value=0.0)
+    method.recipe = method.recipe.short(head.rate)
     plan = Plan(str(output), epochs=1, batch=BATCH, save_steps=250, settings={"head": repr(head)})
-    ZooHeadTrainer(method, target, examples(stream, tokens or head.tokens), plan).run()
+    HeadTrainer(method, target, examples(stream, tokens or head.tokens), plan).run()
     return method
 
 
@@ -109,21 +103,3 @@ def examples(stream: Path, tokens: int) -> Examples:
     chosen = np.random.default_rng(0).permutation(len(blocks))[: max(tokens // LENGTH, 1)]
     pieces = (blocks[int(index)]["input_ids"].numpy().astype(np.int32) for index in chosen)
     return Examples([Example(piece, np.ones(LENGTH, dtype=bool)) for piece in pieces])
-
-
-class ZooHeadTrainer(HeadTrainer):
-    """Trains matrices with Muon, as the zoo's models were; output layers and all else with AdamW."""
-
-    def create_optimizer(self, *_: Any) -> torch.optim.Optimizer:
-        if self.optimizer is None:
-            recipe, vocabulary = self.method.recipe, self.teacher.model.config.vocab_size
-            trained = [parameter for parameter in self.method.parameters() if parameter.requires_grad]
-            matrices = [each for each in trained if each.ndim == 2 and vocabulary not in each.shape]
-            others = [each for each in trained if each.ndim != 2 or vocabulary in each.shape]
-            groups = [  # the schedule multiplies these rates
-                {"params": matrices, "muon": True, "lr": MUON / recipe.schedule.peak, "weight_decay": 0.0},
-                {"params": others, "muon": False, "lr": 1.0, "weight_decay": 0.0},
-            ]
-            self.optimizer = MuonAdamW([group for group in groups if group["params"]], betas=recipe.betas)
-        optimizer: torch.optim.Optimizer = self.optimizer
-        return optimizer

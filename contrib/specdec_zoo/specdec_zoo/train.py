@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from specdec.training.muon import MuonAdamW
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast, Trainer, TrainingArguments, set_seed
@@ -12,7 +13,6 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from specdec_zoo import shapes
 from specdec_zoo.dataset import Blocks
-from specdec_zoo.muon import MuonAdamW
 from specdec_zoo.schedule import Clock, rate
 from specdec_zoo.workspace import begin
 

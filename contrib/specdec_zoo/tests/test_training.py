@@ -12,7 +12,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from specdec_zoo import corpus, recipe, tokenizer
 from specdec_zoo.loops import loops
-from specdec_zoo.muon import orthogonal
 from specdec_zoo.schedule import rate
 from specdec_zoo.train import Plan, ZooTrainer, train
 from specdec_zoo.unloop import repeats
@@ -70,14 +69,6 @@ def test_budget_in_minutes_ends_a_run(workspace: Workspace, tmp_path: Path) -> N
 
 def test_rate_warms_up_stays_and_decays() -> None:
     assert [rate(step, step / 100, 10) for step in (0, 9, 50, 85, 100)] == pytest.approx([0.1, 1, 1, 0.5, 0])
-
-
-def test_orthogonal_flattens_the_spectrum() -> None:
-    for shape in ((2, 8, 24), (2, 24, 8)):
-        values = torch.linalg.svdvals(
-            orthogonal(torch.randn(shape, generator=torch.Generator().manual_seed(0)))
-        )
-        assert values.min() > 0.6 and values.max() < 1.3
 
 
 def test_repeats_mark_the_ends_of_known_grams() -> None:

@@ -1,13 +1,18 @@
-"""Muon for matrices, AdamW for the rest; in float32, as bfloat16 (`torch.optim.Muon`) is slow on CPUs."""
+"""Muon for matrices, AdamW for the rest; in float32, for bfloat16 (`torch.optim.Muon`) is slow on CPUs.
+
+Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024.
+"""
 
 from collections import defaultdict
 from typing import Any
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 MOMENTUM = 0.95
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+"""Coefficients of the quintic iteration that Muon was published with."""
 NEWTON_SCHULZ_STEPS = 5
 
 
@@ -16,6 +21,7 @@ class MuonAdamW(torch.optim.AdamW):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
+        """Step the matrices, then all else."""
         groups = self.param_groups
         for group in groups:
             if group["muon"]:
@@ -37,24 +43,24 @@ class MuonAdamW(torch.optim.AdamW):
             for matrix, update in zip(matrices, updates, strict=True):
                 matrix.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-step)
 
-    def _nesterov(self, matrix: nn.Parameter) -> torch.Tensor:
+    def _nesterov(self, matrix: nn.Parameter) -> Float[Tensor, "R C"]:
         if matrix.grad is None:
             raise ValueError("a matrix without a gradient has no step")
         state = self.state[matrix]
         if "momentum" not in state:
             state["step"] = torch.zeros(())  # AdamW looks for it when a checkpoint is loaded
             state["momentum"] = torch.zeros_like(matrix)
-        momentum: torch.Tensor = state["momentum"].lerp_(matrix.grad, 1 - MOMENTUM)
+        momentum: Tensor = state["momentum"].lerp_(matrix.grad, 1 - MOMENTUM)
         return matrix.grad.lerp(momentum, MOMENTUM)
 
 
-def orthogonal(matrices: torch.Tensor) -> torch.Tensor:
-    """The nearest semi-orthogonal matrices, roughly, to (count, rows, columns): a Newton-Schulz iteration."""
+def orthogonal(matrices: Float[Tensor, "N R C"]) -> Float[Tensor, "N R C"]:
+    """Give about the nearest semi-orthogonal matrices, by a Newton-Schulz iteration."""
     a, b, c = NEWTON_SCHULZ
     tall = matrices.shape[1] > matrices.shape[2]
-    x: torch.Tensor = matrices.mT if tall else matrices
+    x: Tensor = matrices.mT if tall else matrices
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     for _ in range(NEWTON_SCHULZ_STEPS):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.transpose(1, 2) if tall else x
+    return x.mT if tall else x
