@@ -5,7 +5,7 @@ from pathlib import Path
 
 PROMPTS = ("chat", "rewrite", "summary", "code", "reason")
 
-__all__ = ["PROMPTS", "heads", "prompts"]
+__all__ = ["PROMPTS", "heads", "prompts", "training_data"]
 __version__ = "0.1.0"
 
 
@@ -24,6 +24,11 @@ def prompts(name: str) -> Path:
     if name not in PROMPTS:
         raise ValueError(f"expected a set of prompts of {', '.join(PROMPTS)}, got {name!r}")
     return _data() / "prompts" / f"{name}.jsonl"
+
+
+def training_data() -> Path:
+    """Give the file of dialogues that the heads learnt from, for `specdec train --data`."""
+    return _data() / "dialogues.jsonl.gz"
 
 
 def _data() -> Path:

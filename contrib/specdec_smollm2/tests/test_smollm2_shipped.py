@@ -1,11 +1,13 @@
 """What ships: sets of questions, and the heads that there are."""
 
+import gzip
+import json
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
-from specdec_smollm2 import PROMPTS, heads, plugin, prompts
+from specdec_smollm2 import PROMPTS, heads, plugin, prompts, training_data
 from specdec_smollm2.layout import Layout
 
 from specdec import find_model
@@ -57,6 +59,15 @@ def test_heads_are_registered_by_their_names(loaded: Plugins, tmp_path: Path, mo
     again.add(plugin, "smollm2")
     assert again.folder("smollm2-moa") == str(tmp_path / "models/moa")
     assert again.folder("smollm2-unfinished") == "smollm2-unfinished"
+
+
+def test_dialogues_are_complete_and_none_is_twice_there() -> None:
+    lines = gzip.decompress(training_data().read_bytes()).decode().splitlines()
+    dialogues = [json.loads(line) for line in lines]
+    assert len({one["prompt"] for one in dialogues}) == len({one["seed"] for one in dialogues}) == len(dialogues)
+    assert all(one["prompt"].startswith("<|im_start|>system") and one["response"].strip() for one in dialogues)
+    held_out = {question.prompt for name in PROMPTS for question in questions.read(prompts(name))}
+    assert not [one for one in dialogues if any(question in one["prompt"] for question in held_out)]
 
 
 @real
