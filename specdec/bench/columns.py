@@ -12,8 +12,7 @@ HEADINGS = (
     "parameters",
 )
 DEFINITIONS = (
-    "tokens/s: new tokens over seconds, the reading of the prompts included; each prompt counts with its run of median "
-    "time.",
+    "tokens/s: new tokens over seconds, prefill included; for each prompt, the repeat with the median time counts.",
     "speed-up: seconds of plain decoding over seconds of the drafter, both in one process and in turn; in brackets the "
     "95 % interval of what other such prompts would have given (bootstrap over the prompts).",
     "tokens/step: the acceptance length, tokens decided per pass of the target, its own included, over all steps; per "

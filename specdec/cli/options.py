@@ -31,34 +31,39 @@ __all__ = [
 ]
 
 Prompt = Annotated[str | None, Argument(help="The text to continue; read from standard input if there is none.")]
-Target = Annotated[str | None, Option(metavar="NAME|PATH|HUB-ID", help="The model that speaks; else the zoo's.")]
+Target = Annotated[str | None, Option(metavar="NAME|PATH|HUB-ID", help="Target model; default: the zoo's.")]
 Drafter = Annotated[
     str | None,
     Option(
         metavar="NAME[:PATH][:k=v,...]",
-        help="What guesses; else the zoo's head, or ngram for a target of yours.",
+        help="Drafter; default: the zoo's moa head, or ngram for other targets.",
     ),
 ]
 Policy = Annotated[
     str | None,
-    Option(metavar="NAME[:k=v,...]", help="The shape of the guesses; else auto, where no text depends on it."),
+    Option(
+        metavar="NAME[:k=v,...]",
+        help="Tree policy; default: auto, or the drafter's own where texts depend on trees.",
+    ),
 ]
-Rule = Annotated[str, Option(metavar="NAME[:k=v,...]", help="What decides which guesses are accepted.")]
-Verifier = Annotated[str, Option(metavar="NAME[:k=v,...]", help="What has the target check the guesses.")]
+Rule = Annotated[str, Option(metavar="NAME[:k=v,...]", help="Acceptance rule.")]
+Verifier = Annotated[str, Option(metavar="NAME[:k=v,...]", help="Verifier that runs the target.")]
 Temperature = Annotated[float, Option(metavar="T", help="0 is greedy.")]
 ModelTemperature = Annotated[
     float | None, Option(metavar="T", help="0 is greedy; else as the model's generation config says.")
 ]
 TopP = Annotated[float | None, Option(metavar="P", help="Sample among the likeliest tokens that reach P together.")]
 TopK = Annotated[int | None, Option(metavar="K", help="Sample among the K likeliest tokens.")]
-MinP = Annotated[float | None, Option(metavar="P", help="Sample among tokens P times as likely as the likeliest.")]
-RepetitionPenalty = Annotated[float | None, Option(metavar="R", help="Above 1: say less what was said before.")]
+MinP = Annotated[
+    float | None, Option(metavar="P", help="Sample among tokens at least P times as likely as the likeliest.")
+]
+RepetitionPenalty = Annotated[float | None, Option(metavar="R", help="Above 1: repeat less.")]
 Sampled = Annotated[
     list[str] | None,
     Option("--sampling", metavar="NAME=VALUE", help="Another option of generate's, as no_repeat_ngram_size=3."),
 ]
 Seed = Annotated[int, Option(metavar="N", help="The same seed gives the same text.")]
-MaxTokens = Annotated[int, Option(metavar="N", help="Most tokens to generate.")]
+MaxTokens = Annotated[int, Option(metavar="N", help="Maximum number of tokens to generate.")]
 StopAt = Annotated[list[str] | None, Option("--stop", metavar="STRING", help="End after this text; may be repeated.")]
 Device = Annotated[str | None, Option(metavar="DEVICE", help="Where models run; else a GPU if there is one.")]
 Weights = Annotated[

@@ -13,7 +13,9 @@ from specdec.cli.train import Data, Skip
 File = Annotated[Path, Option(metavar="FILE", help="JSONL to write; a run that was stopped is continued.")]
 Drafter = Annotated[str, Option(metavar="NAME[:PATH]", help="What guesses; the answers are the same.")]
 Tokens = Annotated[int, Option(metavar="N", min=1, help="Most tokens of an answer.")]
-PromptTokens = Annotated[int, Option(metavar="N", min=1, help="What a text without a prompt lends as one.")]
+PromptTokens = Annotated[
+    int, Option(metavar="N", min=1, help="Tokens at the start of a plain text that serve as its prompt.")
+]
 Batch = Annotated[int, Option(metavar="N", min=1, help="Answers at a time.")]
 Restart = Annotated[bool, Option("--restart", help="Begin again, and replace what this command wrote before.")]
 
@@ -35,9 +37,9 @@ def regenerate(
     skip_malformed: Skip = False,
     restart: Restart = False,
 ) -> None:
-    """Have the target answer what is in training data again, and write that as training data.
+    """Replace the answers in training data by the target's own.
 
-    Each answer of a conversation is replaced, in turn; a text is continued after its first tokens.
+    Answers of a conversation are replaced in turn; a text is continued after its first tokens.
 
     The target is sampled as its own generation config asks, but for what is given here.
     """

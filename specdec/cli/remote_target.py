@@ -112,7 +112,9 @@ def _scheme(address: str) -> str:
     scheme, colon, _ = address.partition(":")
     known = sorted(entry.name for entry in plugins().entries if entry.kind == "transport")
     if not colon or scheme not in known or scheme == LOCAL.removesuffix(":"):
-        brings = "" if "ws" in known else "; `pip install 'specdec-kit[serve]'` brings ws and wss"
+        brings = (
+            "" if "ws" in known else "; `pip install ./contrib/specdec_serve` in specdec's repository brings ws and wss"
+        )
         raise OptionError(
             f"expected an address that begins with a transport, of {', '.join(known)}, as ws://HOST:PORT or {LOCAL}; "
             f"got {address!r}{brings}"

@@ -23,7 +23,7 @@ class Auto(TreePolicy):
     Each step tells what a pass costs by its nodes, what drafting costs by its levels, and how often guesses are right,
     verified or not, by how sure the drafter was of them. A tree grows while a level promises more tokens than would be
     made in the same time without it, and as many nodes are verified as are worth their pass. What drafting loses is
-    limited to a hundredth of the time, so that decoding is never much slower than plain decoding. Where no times are
+    limited to 1.5 % of the time, so that decoding is never much slower than plain decoding. Where no times are
     told, the shape depends on the drafter alone.
 
     `depth` and `size` are limits, `width` is how many nodes of a level get children, and how many each.

@@ -8,7 +8,7 @@ from specdec import Drafter, grow, hookimpl
 class Echo(Drafter):
     def propose(self, context, policy):
         size = max(map(max, context.tokens)) + 1
-        return grow(context, policy, lambda frontier: one_hot(frontier.tokens.clamp(min=0), size).float().log())
+        return grow(context, policy, lambda frontier: one_hot(frontier.tokens, size).float().log())
 
 
 @hookimpl
