@@ -89,7 +89,7 @@ class Context:
     def features(self) -> list[FeaturesAt]:
         """All that is new of what the target computed, for drafters to learn from; each says of which tokens it is."""
         step = self.step
-        late = [self._within(part) for part in step.late]
+        late = [part for part in map(self._within, step.late) if any(part.lengths)]
         if step.features is None or not any(step.tokens):
             return late
         lengths = [min(len(new), step.features.count) for new in step.tokens]

@@ -67,9 +67,10 @@ class MoACache:
 
     def learn(self, features: MoAFeatures, starts: Sequence[int], lengths: Sequence[int]) -> None:
         """Take in what the target computed for `lengths` decided tokens of each sequence, from `starts` on."""
-        ends = [start + length for start, length in zip(starts, lengths, strict=True) if length]
         keys, values = features.memory
-        places, spare = torch.arange(keys.shape[2]), max(ends)  # one more column takes what means nothing
+        ends = [start + length for start, length in zip(starts, lengths, strict=True) if length]
+        held = [known.bit_length() for known in self._known]
+        places, spare = torch.arange(keys.shape[2]), max(*ends, *held, *self.settled)  # takes what means nothing
         first, count = torch.tensor([starts, lengths])[..., None]
         (columns,) = upload(self._device, torch.where(places < count, first + places, spare))
         whole = starts if min(lengths) == keys.shape[2] else None

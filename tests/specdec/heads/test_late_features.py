@@ -1,0 +1,71 @@
+"""Features that arrive late, in parts, for some sequences of a batch: each drafts as it would alone."""
+
+from collections.abc import Callable, Sequence
+
+import pytest
+from transformers import PreTrainedModel
+
+from specdec import Context, Features, Sampling, Step, Target, Tree
+from specdec.heads import HeadDrafter
+from specdec.policies import Dynamic
+from specdec.remote.features import together
+from specdec.split.text import Part
+from tests.specdec.heads.trees import check_same
+from tests.specdec_eagle import heads as eagle
+from tests.specdec_moa import heads as moa
+
+POLICY = Dynamic(depth=3, width=3, size=8)
+PROMPTS = [[n * 7 % 40 + 3 for n in range(29)], [n * 5 % 31 + 2 for n in range(12)], [9, 4]]
+HEADS: dict[str, Callable[[PreTrainedModel], HeadDrafter]] = {
+    "moa": lambda model: moa.drafter(model),
+    "moa:tli=2": lambda model: moa.drafter(model, 2),
+    "eagle": lambda model: eagle.drafter("eagle", model),
+    "eagle3": lambda model: eagle.drafter("eagle3", model),
+}
+
+
+def parts(features: Features, size: int) -> list[Part]:
+    """Cut a prompt's features into parts, the last first, as they come over a line."""
+    starts = range(0, features.count, size)
+    return [Part(start, features.part(start, min(start + size, features.count)), {}) for start in reversed(starts)]
+
+
+def proposals(drafter: HeadDrafter, prompts: list[list[int]], rows: Sequence[Sequence[Part]]) -> list[list[Tree | None]]:
+    """Draft after each part, with nothing decided in between."""
+    count, drafted = len(prompts), list[list[Tree | None]]()
+    for place in range(max(map(len, rows))):
+        late = together([row[place : place + 1] for row in rows])
+        step = Step([[] for _ in prompts], [0] * count, late=late)
+        limits = [len(prompt) + 20 for prompt in prompts]
+        context = Context(prompts, limits, [False] * count, (Sampling(),) * count, step)
+        if not place:
+            drafter.begin(context)
+        drafted.append(drafter.propose(context, POLICY))
+    return drafted
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_sequences_learn_as_they_would_alone(name: str) -> None:
+    model = moa.target()
+    drafter = HEADS[name](model)
+    read = [Target(model).prefill([prompt], drafter.needs, [Sampling()]).features for prompt in PROMPTS]
+    rows = [parts(features, 4 + 3 * row) for row, features in enumerate(read) if features is not None]
+    batch = proposals(drafter, PROMPTS, rows)
+    for row, prompt in enumerate(PROMPTS):
+        for alone, all_of_them in zip(proposals(drafter, [prompt], [rows[row]]), batch, strict=False):
+            check_same(alone, all_of_them[row : row + 1])
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_features_of_tokens_that_were_cut_off_are_nobody_s(name: str) -> None:
+    model = moa.target()
+    drafter = HEADS[name](model)
+    features = Target(model).prefill([PROMPTS[0]], drafter.needs, [Sampling()]).features
+    assert features is not None
+    short = PROMPTS[0][:3]
+    late = together([[Part(10, features.part(10, 14), {})], [Part(20, features.part(20, 24), {})]])
+    step = Step([[], []], [0, 0], late=late)
+    context = Context([short, short], [20, 20], [False, False], (Sampling(),) * 2, step)
+    drafter.begin(context)
+    assert context.features == []
+    assert all(tree is not None and len(tree) > 1 for tree in drafter.propose(context, POLICY))
