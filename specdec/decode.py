@@ -13,7 +13,7 @@ from specdec.chance import Chance, Keyed, Noise
 from specdec.claims import Claim
 from specdec.context import Context, Step
 from specdec.differences import differences
-from specdec.ends import Ends, limits_of
+from specdec.ends import Ends, check_reach, limits_of
 from specdec.errors import TreeError, VocabularyMismatch
 from specdec.interfaces import Drafter, TreePolicy, Verifier
 from specdec.kinds import check_kind
@@ -147,6 +147,7 @@ class Decoder:
         encoded = [encode(prompt, self.tokenizer) for prompt in batch(prompts)]
         options, stops = samplings_for(sampling, len(encoded)), stops_for(stop, len(encoded))
         limits = limits_of(encoded, stops, self.verifier.max_length, self.verifier.length_advice)
+        check_reach(limits, self.drafter)
         ends = Ends(stops, self.verifier.end_tokens, self.tokenizer)
         for one in options:
             check_vocabulary(one, self.verifier.vocab_size)

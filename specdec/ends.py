@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase, StopStringCriteria
 
 from specdec.context import Context, Step
 from specdec.errors import OptionError, PromptError
+from specdec.interfaces import Drafter
 from specdec.options import Stop
 
 PREPARED = 8
@@ -39,6 +40,20 @@ def limits_of(
             )
     pairs = zip(prompts, stops, strict=True)
     return [len(prompt) + stop.max_tokens if stop.max_tokens else max_length or 0 for prompt, stop in pairs]
+
+
+def check_reach(limits: Sequence[int], drafter: Drafter) -> None:
+    """Check that a drafter can read sequences as long as they may become.
+
+    Raises:
+        PromptError: one may grow longer.
+    """
+    longest, reach = max(limits), drafter.max_length
+    if reach is not None and longest > reach:
+        raise PromptError(
+            f"expected sequences within the {reach} positions of {type(drafter).__name__}, got a limit of {longest}"
+            + (f"; {drafter.length_advice}" if drafter.length_advice else "")
+        )
 
 
 @frozen(eq=False)

@@ -67,6 +67,10 @@ class Drafter(ABC):
     """What it reads of the target, to be found in `context.features`."""
     vocab_size: int | None = None
     """Size of the vocabulary that it is made for; None if it serves any."""
+    max_length: int | None = None
+    """Most tokens of a sequence that it can read; None if there is no limit."""
+    length_advice: str = ""
+    """What stands in the way of longer sequences, and what to do about it."""
     policy: str = "chain"
     """The policy that suits it, written as on the command line; what a decoder uses if none is given."""
 

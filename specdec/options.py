@@ -94,15 +94,19 @@ class Sampling:
     def of(cls, config: GenerationConfig | None, **changes: Any) -> "Sampling":
         """Sample as `generate` does of itself with a model's generation config, but for some changes.
 
-        Where it samples, that is with a `top_k` of 50 unless the config names another. A temperature among the
-        changes decides instead of `do_sample`. What decodes otherwise, such as beams, is left out.
+        Where the config samples, that is with a `top_k` of 50 unless it names another. A temperature among the
+        changes decides instead of `do_sample`; of a config that does not sample, the filters that it names then hold,
+        and no others. What decodes otherwise, such as beams, is left out.
         """
         names = {*PROCESSORS, *FILTERS, "temperature"}
         values = {name: getattr(config, name, None) for name in names}
-        values["top_k"] = values["top_k"] if values["top_k"] is not None else _TOP_K
-        values["temperature"] = 1.0 if values["temperature"] is None else values["temperature"]
-        if not getattr(config, "do_sample", None):
-            values = {**values, **dict.fromkeys(FILTERS), "temperature": 0.0}
+        if getattr(config, "do_sample", None):
+            values["top_k"] = values["top_k"] if values["top_k"] is not None else _TOP_K
+            values["temperature"] = 1.0 if values["temperature"] is None else values["temperature"]
+        else:
+            values["temperature"] = 0.0
+            if not changes.get("temperature"):
+                values |= dict.fromkeys(FILTERS)
         wanted = {name: value for name, value in values.items() if value is not None} | changes
         return cls(**{name: value for name, value in wanted.items() if (name, value) != ("top_k", 0)})
 

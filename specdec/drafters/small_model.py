@@ -4,20 +4,24 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from specdec.context import Context
-from specdec.errors import PromptError, VocabularyMismatch
+from specdec.errors import VocabularyMismatch
 from specdec.frontier import Frontier
 from specdec.grow import grow
 from specdec.interfaces import Drafter, TreePolicy, Verifier
 from specdec.pack import pack_chains
 from specdec.target.engine import Engine, Slot
 from specdec.target.loading import Name, load_model, load_tokenizer
+from specdec.target.sessions import CHUNK
 from specdec.transfer import upload
 from specdec.tree import Tree
+
+FEW = 16
+"""Tokens before the root that are read with it; where more are missing, they are read first."""
 
 
 class SmallModel(Drafter):
@@ -38,6 +42,7 @@ class SmallModel(Drafter):
         """
         self._engine = Engine(model)
         self.vocab_size = vocab_size or self._engine.vocab_size
+        self.max_length, self.length_advice = self._engine.max_length, self._engine.length_advice
         self._slots: dict[int, Slot] = {}
         self._frontier: Frontier | None = None
         """The last nodes read, of trees that are not decided yet."""
@@ -60,17 +65,6 @@ class SmallModel(Drafter):
         return cls(model, target.vocab_size)
 
     def begin(self, context: Context) -> None:
-        """Forget the last batch.
-
-        Raises:
-            PromptError: a sequence may grow longer than this model's positions.
-        """
-        longest, limit = max(context.limits), self._engine.max_length
-        if limit is not None and longest > limit:
-            raise PromptError(
-                f"expected sequences within the draft model's {limit} positions, got a limit of {longest}"
-                + (f"; {self._engine.length_advice}" if self._engine.length_advice else "")
-            )
         self.close()
         self._slots = {number: self._engine.open(len(tokens)) for number, tokens in enumerate(context.tokens)}
 
@@ -114,8 +108,20 @@ class SmallModel(Drafter):
         """Free the slots of sequences that are done."""
         self._engine.close(*[self._slots.pop(number) for number in self._slots.keys() - set(context.active)])
 
+    def _read_missing(self, context: Context, sequences: Sequence[int]) -> None:
+        """Read long texts up to their roots, as prompts are, in chunks and without scores, and keep them."""
+        pairs = [(self._slots[number], context.tokens[number][:-1]) for number in sequences]
+        while long := [(slot, text) for slot, text in pairs if len(text) - slot.length > FEW]:
+            long.sort(key=lambda pair: pair[0].index)
+            slots = [slot for slot, _ in long]
+            chains = [text[slot.length : slot.length + CHUNK] for slot, text in long]
+            packed = pack_chains(chains)
+            self._engine.read(slots, self._own(packed.tokens), packed.depths, packed.ancestors, logits=False)
+            self._engine.keep_all(slots, [range(len(chain)) for chain in chains])
+
     def _read_roots(self, context: Context, frontier: Frontier) -> Float[Tensor, "R 1 V"]:
-        """Read the roots, and before them in the same pass what is missing; all but the roots is kept."""
+        """Read the roots, and before them in the same pass the few tokens that are missing; these are kept."""
+        self._read_missing(context, frontier.sequences)
         chains = [context.tokens[number][self._slots[number].length :] for number in frontier.sequences]
         packed = pack_chains(chains)
         logits = self._read(frontier.sequences, packed.tokens, packed.depths, packed.ancestors)
@@ -132,8 +138,7 @@ class SmallModel(Drafter):
         order = sorted(range(len(slots)), key=lambda row: slots[row].index)
         if order != list(range(len(slots))):
             tokens, depths, visible = tokens[order], depths[order], visible[order]
-        tokens = tokens.clamp(max=self._engine.vocab_size - 1)  # of padding that the target has and this model has not
-        logits = self._engine.read([slots[row] for row in order], tokens, depths, visible).logits
+        logits = self._engine.read([slots[row] for row in order], self._own(tokens), depths, visible).logits
         if logits is None:
             raise RuntimeError("a pass over a tree gives logits")
         logits = logits[..., : self.vocab_size]
@@ -142,6 +147,10 @@ class SmallModel(Drafter):
             if order == list(range(len(slots)))
             else logits[upload(logits.device, torch.tensor(order).argsort())[0]]
         )
+
+    def _own(self, tokens: Int[Tensor, "R M"]) -> Int[Tensor, "R M"]:
+        """Replace ids of padding that the target's vocabulary has and this model's has not."""
+        return tokens.clamp(max=self._engine.vocab_size - 1)
 
 
 def check_same_tokens(own: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase, name: str) -> None:

@@ -8,7 +8,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from specdec.context import Context
-from specdec.errors import PromptError
 from specdec.features import Features
 from specdec.frontier import Frontier
 from specdec.grow import grow
@@ -23,6 +22,11 @@ class HeadDrafter(Drafter):
     parts: TargetParts
     vocabulary: Int[Tensor, " W"] | None = None
     """The tokens that are scored, in rising order, if these are not all."""
+
+    @property
+    def max_length(self) -> int:  # type: ignore[override]
+        """The target's positions."""
+        return int(self.parts.config.max_position_embeddings)
 
     @abstractmethod
     def open(self, size: int) -> None:
@@ -40,14 +44,6 @@ class HeadDrafter(Drafter):
         """Score what follows each node of a frontier; the first frontier of a step is the roots alone."""
 
     def begin(self, context: Context) -> None:
-        """Forget the last batch.
-
-        Raises:
-            PromptError: a sequence may grow longer than the target's positions.
-        """
-        longest, limit = max(context.limits), int(self.parts.config.max_position_embeddings)
-        if longest > limit:
-            raise PromptError(f"expected sequences within the head's {limit} positions, got a limit of {longest}")
         self.open(len(context.tokens))
 
     def propose(self, context: Context, policy: TreePolicy) -> list[Tree | None]:

@@ -19,7 +19,7 @@ from specdec.kinds import check_kind
 from specdec.options import Sampling
 from specdec.rules import Match
 from specdec.target.attention import Attention
-from specdec.target.checks import check_prompt, check_tree
+from specdec.target.checks import check_needs, check_prompt, check_tree
 from specdec.target.decisions import Decision, Session
 from specdec.target.engine import Engine
 from specdec.target.loading import Name, load_model, load_tokenizer
@@ -111,6 +111,7 @@ class Target(Verifier):
             )
         for number, prompt in enumerate(prompts):
             check_prompt(prompt, self.vocab_size, self.max_length, f"prompt {number}")
+        check_needs(needs, len(self.engine.layers))
         self.close()
         try:
             for prompt, options in zip(prompts, sampling, strict=True):

@@ -100,8 +100,11 @@ def test_requests_that_just_fit_the_models_positions() -> None:
 
 def test_a_draft_model_with_fewer_positions_than_are_asked_for() -> None:
     decoder = Decoder(SmallModel(build("llama", max_position_embeddings=16)), Target(tiny()))
-    with pytest.raises(PromptError, match="draft model's 16 positions, got a limit of 23"):
+    stream = decoder.stream(GOOD, Sampling(), Stop(8))
+    next(stream)
+    with pytest.raises(PromptError, match="the 16 positions of SmallModel, got a limit of 23"):
         decoder.generate(GOOD, Sampling(), Stop(20))
+    assert list(stream)  # the stream that was there continues
 
     assert still_decodes(decoder)
 

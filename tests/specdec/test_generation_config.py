@@ -153,6 +153,15 @@ def test_changes_come_before_the_config() -> None:
     assert Sampling.of(None, top_p=0.5) == Sampling(top_p=0.5)
 
 
+def test_a_temperature_samples_as_a_config_says_that_does_not_sample_itself() -> None:
+    config = GenerationConfig(top_p=0.9, top_k=20)
+
+    assert Sampling.of(config, temperature=0.7) == Sampling(0.7, 20, 0.9)
+    assert Sampling.of(config, temperature=0.7, top_k=5) == Sampling(0.7, 5, 0.9)
+    assert Sampling.of(config, temperature=0.0) == Sampling()
+    assert Sampling.of(GenerationConfig(), temperature=0.7) == Sampling(0.7)
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [

@@ -58,7 +58,7 @@ def test_each_token_that_was_accepted_is_read_once(policy: TreePolicy) -> None:
     """What is read are the prompt, the drafted nodes that grow, and at most one decided token per step beyond."""
     model, read = perturbed(), []
     drafter = SmallModel(model)
-    hook = model.register_forward_pre_hook(
+    hook = model.base_model.register_forward_pre_hook(
         lambda _, args, kwargs: read.append(kwargs["input_ids"].shape[1]), with_kwargs=True
     )
     try:
@@ -67,11 +67,30 @@ def test_each_token_that_was_accepted_is_read_once(policy: TreePolicy) -> None:
     finally:
         hook.remove()
     roots = [count for count in read if count > 0]
-    missing = read[0]
+    missing = sum(read[:2])  # all but the root, and then the root
 
     assert missing == len(RAGGED[2])
     assert len(roots) <= len(steps) * (1 + 5)
     assert sum(read) <= len(RAGGED[2]) + len(steps) * (2 + 25)
+
+
+def test_a_long_prompt_is_read_in_chunks_without_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("specdec.drafters.small_model.CHUNK", 20)
+    model = tiny()
+    drafter, passes = Watched(model), list[tuple[int, bool]]()
+    read = drafter._engine.read
+
+    def watched(slots: Any, tokens: Any, *more: Any, logits: bool = True) -> Any:
+        passes.append((tokens.shape[1], logits))
+        return read(slots, tokens, *more, logits=logits)
+
+    monkeypatch.setattr(drafter._engine, "read", watched)
+    prompts = [[n % 50 + 3 for n in range(75)], [9, 8, 7], [n % 40 + 5 for n in range(33)]]
+    said = Decoder(drafter, Target(model), Chain(3)).generate(prompts, Sampling(1.0, seed=4), Stop(9, tokens=()))
+
+    assert said.metrics.acceptance_length > 2
+    assert passes[:4] == [(20, False), (20, False), (20, False), (15, True)]
+    assert max(size for size, logits in passes if logits) <= 17
 
 
 def test_a_whole_chain_that_was_accepted_leaves_two_tokens_to_read() -> None:

@@ -30,7 +30,9 @@ def parts(features: Features, size: int) -> list[Part]:
     return [Part(start, features.part(start, min(start + size, features.count)), {}) for start in reversed(starts)]
 
 
-def proposals(drafter: HeadDrafter, prompts: list[list[int]], rows: Sequence[Sequence[Part]]) -> list[list[Tree | None]]:
+def proposals(
+    drafter: HeadDrafter, prompts: list[list[int]], rows: Sequence[Sequence[Part]]
+) -> list[list[Tree | None]]:
     """Draft after each part, with nothing decided in between."""
     count, drafted = len(prompts), list[list[Tree | None]]()
     for place in range(max(map(len, rows))):

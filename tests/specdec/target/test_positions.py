@@ -64,7 +64,7 @@ def test_texts_are_served_up_to_where_the_factors_change(make: Any, drafting: bo
             PromptError, match=r"target's 40 positions, got .*; for long texts, load it with rope_param"
         ):
             Decoder(drafter, target, Chain(5)).generate(prompt(length), Sampling(), Stop(count))
-    with pytest.raises(PromptError, match=r"draft model's 40 positions, got a limit of 46; .* rope_parameters"):
+    with pytest.raises(PromptError, match=r"the 40 positions of SmallModel, got a limit of 46; .* rope_parameters"):
         Decoder(SmallModel(served), Target(tiny())).generate(prompt(6), Sampling(), Stop(40))
 
 

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from specdec import Decoder, Encoder, Features, Needs, Sampling, Step, Stop, Target, Tree
 from specdec.drafters import SmallModel
-from specdec.errors import NonFiniteLogits, PromptError, TreeError
+from specdec.errors import NonFiniteLogits, OptionError, PromptError, TreeError
 from specdec.policies import Dynamic
 from specdec.target.sessions import CHUNK
 from tests.plain import decode_plainly
@@ -206,6 +206,15 @@ def test_a_refused_prompt_does_not_end_the_batch(prompts: list[list[int]], sampl
     prefill(target, RAGGED)
     with pytest.raises(PromptError, match=message):
         target.prefill(prompts, NOTHING, [Sampling()] * samplings)
+
+    assert target.verify(forked(RAGGED)).accepted == [2] * 5
+
+
+def test_needs_that_are_refused_do_not_end_the_batch() -> None:
+    target = Target(tiny())
+    prefill(target, RAGGED)
+    with pytest.raises(OptionError, match="expected needs of hidden states from -3 to 2"):
+        prefill(target, RAGGED, Needs(hidden_states=(99,)))
 
     assert target.verify(forked(RAGGED)).accepted == [2] * 5
 
