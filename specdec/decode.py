@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable, Generator, Iterable, Sequence
 from time import perf_counter
 from typing import Any
+from weakref import WeakSet
 
 from attrs import evolve, frozen
 from pluggy import HookRelay
@@ -76,7 +77,7 @@ class Decoder:
             )
         self.drafter, self.verifier, self.policy = drafter, verifier, _settled(policy, drafter, verifier)
         self.tokenizer = tokenizer or verifier.tokenizer
-        self.metrics = Metrics()
+        self._views, self.metrics = WeakSet[Verifier](), Metrics()
         self._clock, self._learns = clock, verifier.repeatable and _learns(self.policy)
         self._alone = load_policy(drafter.policy) if self._learns else self.policy
         self._chance = chance or verifier.chance or Keyed()
@@ -124,9 +125,11 @@ class Decoder:
 
     def close(self) -> None:
         """Close drafter and verifier; a stream that still needs them says so when it is read."""
-        Claim.end(self.drafter, self.verifier)
+        verifiers = [*self._views, self.verifier]
+        Claim.end(self.drafter, *verifiers)
         self.drafter.close()
-        self.verifier.close()
+        for verifier in verifiers:
+            verifier.close()
 
     def __repr__(self) -> str:
         return f"Decoder({self.drafter!r}, {self.verifier!r}, {self.policy!r})"
@@ -157,6 +160,7 @@ class Decoder:
             warnings.warn(reason, stacklevel=3)
             self._warned = True
         verifier = self.verifier.view()
+        self._views.add(verifier)
         noise = tuple(Noise(self._chance, one.seed) for one in options)
         step = verifier.prefill(encoded, self.drafter.needs, options)
         claim = Claim.of(self.drafter, verifier)

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 import torch
-from attrs import evolve, frozen
+from attrs import frozen
 from jaxtyping import Float
 from torch import Tensor
 
 from specdec import Context, Encoder, Features, Frontier, Needs, OptionError, upload
-from specdec.heads import HeadDrafter, TargetParts, drafting_copy, weights_digest
+from specdec.heads import HeadDrafter, TargetParts, weights_digest
 from specdec.target import TreePass
 from specdec_eagle.cache import EagleCache
 from specdec_eagle.model import EagleHead
@@ -25,9 +25,8 @@ class EagleDrafter(HeadDrafter):
 
     def __init__(self, model: EagleHead, parts: TargetParts) -> None:
         """Use a loaded head with the embedding and the output head of its target; small weights are copied."""
-        self.model, self.parts = model, evolve(parts, head=drafting_copy(model.output(parts)))
-        self.vocab_size = int(parts.config.vocab_size)
-        self.vocabulary = model.tokens().cpu() if model.reduced else None
+        super().__init__(model, parts)
+        self.model = model
         self.needs = Needs((int(parts.config.num_hidden_layers),))
         self._cache = EagleCache(model, parts)
         self._outputs = torch.empty(0, 0, 0)  # [R, C, E], of the nodes read, in reading order

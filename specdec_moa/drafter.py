@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 
 import torch
-from attrs import evolve
 from jaxtyping import Float
 from torch import Tensor
 
 from specdec import Context, Features, Frontier, Needs
-from specdec.heads import HeadDrafter, TargetParts, drafting_copy, pack_chains
+from specdec.heads import HeadDrafter, TargetParts, pack_chains
 from specdec.target import TreePass
 from specdec_moa.cache import MoACache
 from specdec_moa.encoder import MoAEncoder
@@ -31,11 +30,8 @@ class MoADrafter(HeadDrafter):
         Cut `raw` sends the target's own keys and values, and makes the memory here. Small weights are copied: what is
         learnt later, a drafter made later shows.
         """
-        self.model = model
-        self.parts = evolve(parts, head=drafting_copy(model.output(parts)))
-        self.vocab_size = int(parts.config.vocab_size)
-        self.vocabulary = model.tokens().cpu() if model.reduced else None
-        self.encoder = MoAEncoder(model, len(parts.layers), cut)
+        super().__init__(model, parts)
+        self.model, self.encoder = model, MoAEncoder(model, len(parts.layers), cut)
         self.needs = self._needs(cut)
         self._cache = MoACache(model, self.parts)
 

@@ -78,14 +78,14 @@ class Checkpoint:
             shape = "none" if offsets is None else tuple(offsets.shape)
             raise WrongCheckpoint(f"expected d2t in {self.path} for {drafted} tokens, got {shape}")
         tokens = torch.arange(drafted) + offsets
+        if (tokens.diff() <= 0).any():
+            raise WrongCheckpoint(f"expected d2t in {self.path} to lead to tokens in rising order, got another")
         if chosen is None:
-            if not 0 <= int(tokens.min()) <= int(tokens.max()) < whole:
-                raise WrongCheckpoint(
-                    f"expected d2t in {self.path} to lead to tokens below {whole}, got {int(tokens.max())}"
-                )
+            if strange := [int(token) for token in (tokens[0], tokens[-1]) if not 0 <= token < whole]:
+                raise WrongCheckpoint(f"expected d2t in {self.path} to lead to tokens below {whole}, got {strange[0]}")
             chosen = self.tensors["t2d"] = torch.zeros(whole, dtype=torch.bool)
             chosen[tokens] = True
-        if not torch.equal(chosen.nonzero()[:, 0], tokens.sort().values):
+        if not torch.equal(chosen.nonzero()[:, 0], tokens):
             raise WrongCheckpoint(f"expected d2t and t2d in {self.path} to name the same tokens, got different ones")
         return drafted
 

@@ -4,6 +4,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 
 import torch
+from attrs import evolve
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -11,6 +12,8 @@ from specdec.context import Context
 from specdec.features import Features
 from specdec.frontier import Frontier
 from specdec.grow import grow
+from specdec.heads.copies import drafting_copy
+from specdec.heads.model import HeadModel
 from specdec.heads.parts import TargetParts
 from specdec.interfaces import Drafter, TreePolicy
 from specdec.tree import Tree
@@ -22,6 +25,12 @@ class HeadDrafter(Drafter):
     parts: TargetParts
     vocabulary: Int[Tensor, " W"] | None = None
     """The tokens that are scored, in rising order, if these are not all."""
+
+    def __init__(self, model: HeadModel, parts: TargetParts) -> None:
+        """Use a head with parts of its target, whose small weights are copied."""
+        self.parts = evolve(parts, head=drafting_copy(model.output(parts)))
+        self.vocab_size = int(parts.config.vocab_size)
+        self.vocabulary = model.tokens().cpu() if model.reduced else None
 
     @property
     def max_length(self) -> int:  # type: ignore[override]

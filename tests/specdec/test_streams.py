@@ -117,6 +117,17 @@ def test_a_stream_whose_drafter_began_another_says_so(make: Callable[[], Drafter
     assert texts([*steps, *second]) == plain(RAGGED[2:])
 
 
+@pytest.mark.parametrize("make", [*KEEPS_NOTHING, *KEEPS_STATE])
+def test_a_stream_whose_decoder_was_closed_says_so_and_holds_nothing(make: Callable[[], Drafter]) -> None:
+    target = Target(tiny())
+    with Decoder(make(), target, Chain(2)) as decoder:
+        stream = decoder.stream(RAGGED, WARM, STOP)
+        next(stream)
+    assert not target.sessions._open
+    with pytest.raises(BatchReplaced, match="but it was closed or another stream began on it"):
+        next(stream)
+
+
 @pytest.mark.parametrize("moment", ["begin", "propose"])
 def test_a_drafter_that_fails_since_another_thread_began_on_it_says_so(moment: str) -> None:
     """What of its state the other has changed by then may make it fail in any way."""

@@ -22,6 +22,12 @@ from tests.specdec_eagle.heads import KINDS, NAMES, head, target
 from tests.toys import build, byte_tokenizer, tiny
 
 
+def turned(offsets: torch.Tensor) -> torch.Tensor:
+    """Give the draft vocabulary the other way round."""
+    places = torch.arange(len(offsets))
+    return (places + offsets).flip(0) - places
+
+
 @pytest.mark.parametrize("size", [0, 5, 300, 5000, 150_000])
 def test_truncated_file(name: str, folder: Path, golden_model: PreTrainedModel, size: int) -> None:
     weights = folder / "model.safetensors"
@@ -117,6 +123,8 @@ def test_wrong_tensors(name: str, folder: Path, golden_model: PreTrainedModel, c
         (lambda w: w.pop("d2t"), "d2t .* for 61 tokens, got none"),
         (lambda w: w.update(d2t=w["d2t"] + 1), "the same tokens"),
         (lambda w: (w.pop("t2d"), w.update(d2t=w["d2t"] + 1000)), "tokens below 97, got 10"),
+        (lambda w: (w.pop("t2d"), w.update(d2t=w["d2t"] - 1000)), "tokens below 97, got -"),
+        (lambda w: w.update(d2t=turned(w["d2t"])), "tokens in rising order, got another"),
         (lambda w: w.update(t2d=w["t2d"][:-1]), "vocab_size 97 .* got 96"),
     ],
 )
