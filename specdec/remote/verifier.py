@@ -10,7 +10,7 @@ from weakref import finalize
 from transformers import PreTrainedTokenizerBase
 
 from specdec.context import FeaturesAt, Step
-from specdec.errors import OptionError, PromptError, TreeError, VocabularyMismatch
+from specdec.errors import OptionError, TreeError, VocabularyMismatch
 from specdec.features import Needs
 from specdec.interfaces import Verifier
 from specdec.options import Sampling
@@ -23,7 +23,7 @@ from specdec.remote.opening import make_opening
 from specdec.remote.terms import check_terms
 from specdec.split.messages import Open, Welcome
 from specdec.split.text import Part, RemoteText
-from specdec.target.checks import check_prompt, check_tree
+from specdec.target.checks import check_prompts, check_trees
 from specdec.target.loading import Name, load_generation_config, load_tokenizer
 from specdec.tree import Tree
 from specdec.vocabulary import vocabulary_hash
@@ -113,12 +113,7 @@ class Remote(Verifier):
         return remote
 
     def prefill(self, prompts: Sequence[Sequence[int]], needs: Needs, sampling: Sequence[Sampling]) -> Step:
-        if len(prompts) != len(sampling) or not prompts:
-            raise PromptError(
-                f"expected as many prompts as samplings, and at least one; got {len(prompts)} and {len(sampling)}"
-            )
-        for number, prompt in enumerate(prompts):
-            check_prompt(prompt, self.vocab_size, self.max_length, f"prompt {number}")
+        check_prompts(prompts, sampling, self.vocab_size, self.max_length)
         terms = self._welcome, self.codec, self.window
         openings = [make_opening(prompt, needs, one, *terms) for prompt, one in zip(prompts, sampling, strict=True)]
         self._end_batch()
@@ -156,21 +151,14 @@ class Remote(Verifier):
         Raises:
             TreeError: one does not, is too large for the server, or there is none at all.
         """
-        if len(trees) != len(self.texts):
-            raise TreeError(f"expected trees for {len(self.texts)} sequences, got {len(trees)}")
-        for number, (text, tree) in enumerate(zip(self.texts, trees, strict=True)):
-            if tree is None:
-                continue
-            if text is None:
-                raise TreeError(f"expected sequence {number} to have no tree, for it has left; got one")
-            check_tree(tree, text.tokens, self.vocab_size, self.max_length, f"sequence {number}")
-            if len(tree) > self.most_nodes:
+        texts = [None if text is None else text.tokens for text in self.texts]
+        check_trees(trees, texts, self.vocab_size, self.max_length)
+        for number, tree in enumerate(trees):
+            if tree is not None and len(tree) > self.most_nodes:
                 raise TreeError(
                     f"expected at most {self.most_nodes} nodes for sequence {number}, for the server takes no more, "
                     f"got {len(tree)}; a policy of a smaller size fits"
                 )
-        if not any(trees):
-            raise TreeError("expected a tree for at least one sequence, got none")
 
     @property
     def encoders(self) -> tuple[str, ...]:

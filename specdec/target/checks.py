@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from specdec.errors import OptionError, PromptError, TreeError
 from specdec.features import Needs
+from specdec.options import Sampling
 from specdec.tree import Tree
 
 
@@ -26,6 +27,22 @@ def check_prompt(tokens: Sequence[int], vocab_size: int, max_length: int | None,
         raise PromptError(f"expected the ids of {name} to be 0 to {vocab_size - 1}, got {low if low < 0 else high}")
 
 
+def check_prompts(
+    prompts: Sequence[Sequence[int]], samplings: Sequence[Sampling], vocab_size: int, max_length: int | None
+) -> None:
+    """Check the prompts of a batch.
+
+    Raises:
+        PromptError: there is none, not as many as samplings, or `check_prompt` refuses one.
+    """
+    if len(prompts) != len(samplings) or not prompts:
+        raise PromptError(
+            f"expected as many prompts as samplings, and at least one; got {len(prompts)} and {len(samplings)}"
+        )
+    for number, prompt in enumerate(prompts):
+        check_prompt(prompt, vocab_size, max_length, f"prompt {number}")
+
+
 def check_needs(needs: Needs, layers: int) -> None:
     """Check that a model of so many layers has what a drafter reads.
 
@@ -38,6 +55,25 @@ def check_needs(needs: Needs, layers: int) -> None:
     ):
         if any(not -count <= number < count for number in numbers):
             raise OptionError(f"expected needs of {what} from {-count} to {count - 1}, got {numbers}")
+
+
+def check_trees(
+    trees: Sequence[Tree | None], texts: Sequence[Sequence[int] | None], vocab_size: int, max_length: int | None
+) -> None:
+    """Check that there is a tree for at least one sequence, and none for those that have left: their text is None.
+
+    Raises:
+        TreeError: the message names the sequence and the value.
+    """
+    if len(trees) != len(texts):
+        raise TreeError(f"expected trees for {len(texts)} sequences, got {len(trees)}")
+    for number, (text, tree) in enumerate(zip(texts, trees, strict=True)):
+        if tree is not None and text is None:
+            raise TreeError(f"expected sequence {number} to have no tree, for it has left; got one")
+        if tree is not None and text is not None:
+            check_tree(tree, text, vocab_size, max_length, f"sequence {number}")
+    if all(tree is None for tree in trees):
+        raise TreeError("expected a tree for at least one sequence, got none")
 
 
 def check_tree(

@@ -12,14 +12,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from specdec.chance import Chance, Keyed
 from specdec.context import Step
-from specdec.errors import PromptError, TreeError
 from specdec.features import Features, Needs
 from specdec.interfaces import Rule, Verifier
 from specdec.kinds import check_kind
 from specdec.options import Sampling
 from specdec.rules import Match
 from specdec.target.attention import Attention
-from specdec.target.checks import check_needs, check_prompt, check_tree
+from specdec.target.checks import check_needs, check_prompts, check_trees
 from specdec.target.decisions import Decision, Session
 from specdec.target.engine import Engine
 from specdec.target.loading import Name, load_model, load_tokenizer
@@ -105,12 +104,7 @@ class Target(Verifier):
         return target
 
     def prefill(self, prompts: Sequence[Sequence[int]], needs: Needs, sampling: Sequence[Sampling]) -> Step:
-        if len(prompts) != len(sampling) or not prompts:
-            raise PromptError(
-                f"expected as many prompts as samplings, and at least one; got {len(prompts)} and {len(sampling)}"
-            )
-        for number, prompt in enumerate(prompts):
-            check_prompt(prompt, self.vocab_size, self.max_length, f"prompt {number}")
+        check_prompts(prompts, sampling, self.vocab_size, self.max_length)
         check_needs(needs, len(self.engine.layers))
         self.close()
         try:
@@ -141,20 +135,11 @@ class Target(Verifier):
         self._batch.clear()
 
     def _check(self, trees: Sequence[Tree | None]) -> list[tuple[int, Session, Tree]]:
-        """Check that there is a tree for each sequence, or none; list the numbers of those that have one."""
-        if len(trees) != len(self._batch):
-            raise TreeError(f"expected trees for {len(self._batch)} sequences, got {len(trees)}")
-        active = []
-        for number, (session, tree) in enumerate(zip(self._batch, trees, strict=True)):
-            if tree is None:
-                continue
-            if session is None:
-                raise TreeError(f"expected sequence {number} to have no tree, for it has left; got one")
-            check_tree(tree, session.prefix.tokens, self.vocab_size, self.max_length, f"sequence {number}")
-            active.append((number, session, tree))
-        if not active:
-            raise TreeError("expected a tree for at least one sequence, got none")
-        return active
+        """Check the trees, and list the numbers of the sequences that have one."""
+        texts = [None if session is None else session.prefix.tokens for session in self._batch]
+        check_trees(trees, texts, self.vocab_size, self.max_length)
+        rows = enumerate(zip(self._batch, trees, strict=True))
+        return [(number, session, tree) for number, (session, tree) in rows if session and tree]
 
     def _read_prompts(self) -> Features | None:
         """Read the prompts in chunks, and join what the drafter reads of them."""
