@@ -9,7 +9,21 @@ from specdec_cuda import CudaTarget
 from specdec_cuda.match import MatchOnDevice
 from transformers import LogitsProcessor, PreTrainedModel, RepetitionPenaltyLogitsProcessor
 
-from specdec import Decoder, OptionError, Sampling, Stop, Target, load_drafter, load_policy, load_rule, load_verifier
+from specdec import (
+    Decoder,
+    Key,
+    Keyed,
+    OptionError,
+    Sampling,
+    Stop,
+    Target,
+    load_drafter,
+    load_policy,
+    load_rule,
+    load_verifier,
+)
+from specdec.canonical import Floats
+from specdec.chance import Probs
 from specdec.drafters import NoDrafter, SmallModel
 from specdec.errors import NonFiniteLogits
 from specdec.testing import PretendedGPU, check_verifier
@@ -122,6 +136,30 @@ def test_other_rules_say_what_they_say_on_the_host(rule: str) -> None:
     ]
 
     assert texts[0] == texts[1]
+
+
+class Salted(Keyed):
+    """Other noise than that of `Keyed`."""
+
+    def noise(self, key: Key, size: int) -> Floats:
+        return super().noise(key._replace(seed=key.seed + 1), size)
+
+    def draw(self, weights: Probs, count: int, key: Key) -> list[int]:
+        return super().draw(weights, count, key._replace(seed=key.seed + 1))
+
+
+@pytest.mark.parametrize("rule", ["match", "rejection"])
+def test_a_subclass_of_the_usual_chance_decides_on_the_host(rule: str) -> None:
+    sampling, stop = Sampling(1.0, seed=3), Stop(4, tokens=())
+    texts = [
+        Decoder(NoDrafter(), kind(toy(), rule=load_rule(rule), chance=Salted()))
+        .generate(PROMPTS, sampling, stop)
+        .tokens
+        for kind in (Target, CudaTarget)
+    ]
+
+    assert texts[0] == texts[1]
+    assert texts[0] != plain(sampling, 4)
 
 
 def test_it_is_a_verifier() -> None:
