@@ -71,7 +71,8 @@ class Graphs:
             return engine.compute(of_any_length, *inputs)
         self._captured[kind] = captured = _capture(engine, of_any_length, inputs)
         while len(self._captured) > self.most:
-            self._captured.pop(next(iter(self._captured)))
+            oldest = next(iter(self._captured))
+            del self._captured[oldest], self._seen[oldest]
         return captured.replay(*inputs)
 
 

@@ -85,6 +85,24 @@ def test_the_next_text_replays_what_was_captured(gpu: PretendedGPU) -> None:
     assert there.engine.cache.nbytes <= 2 * room
 
 
+def test_a_kind_whose_graph_was_dropped_is_captured_only_once_it_is_common_again(gpu: PretendedGPU) -> None:
+    """Else more kinds than are kept would be captured at every pass."""
+    engine = target(gpu.place).engine
+    Graphs.use(engine)
+    engine.run = Graphs(most=1)
+    slot = engine.open()
+
+    def read(nodes: int) -> int:
+        tokens = torch.zeros(1, nodes, dtype=torch.long)
+        before = gpu.launches["graph"]
+        engine.read([slot], tokens, torch.arange(nodes)[None], torch.ones(1, nodes, nodes, dtype=torch.bool).tril())
+        return gpu.launches["graph"] - before
+
+    for nodes in (NODES, 2 * NODES):
+        assert [read(nodes) for _ in range(WARM + 2)] == [0] * WARM + [1, 1]
+    assert [read(NODES) for _ in range(WARM + 1)] == [0] * WARM + [1]
+
+
 def test_memory_that_is_full_is_told_as_such(gpu: PretendedGPU) -> None:
     there = target(gpu.place)
     Graphs.use(there.engine)
