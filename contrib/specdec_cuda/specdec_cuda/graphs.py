@@ -81,7 +81,7 @@ def _capture(engine: Engine, plan: Plan, inputs: tuple[Tensor, ...]) -> Captured
         static = tuple(part.clone() for part in inputs)
     graph = torch.cuda.CUDAGraph()
     try:
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may allocate meanwhile
             reading = engine.compute(plan, *static)
     except torch.OutOfMemoryError:
         raise
