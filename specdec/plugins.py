@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from os import PathLike
+from pathlib import Path
 from typing import Any
 from weakref import finalize
 
@@ -145,7 +146,7 @@ class Plugins:
         name, entry = parsed.name, self.entry(kind, parsed.name)
         parameters = parameters_of(entry.factory)
         options = self.options(kind, parsed, options)
-        parts = parts | {"path": self.folder(parts.get("path") or parsed.path)}
+        parts = parts | {"path": self.folder(_path(parts.get("path"), parsed, kind))}
         names = ", ".join(name for name in parameters if name not in parts) or "none"
         if parts["path"] is not None and "path" not in parameters:
             raise OptionError(f"{kind} {name!r} takes no path, got {parts['path']!r}; its options are: {names}")
@@ -196,6 +197,17 @@ def disabled() -> set[str]:
     """List the plugins that `SPECDEC_DISABLED_PLUGINS` leaves out."""
     names = os.environ.get("SPECDEC_DISABLED_PLUGINS", "").split(",")
     return {name.strip() for name in names if name.strip()}
+
+
+def _path(given: str | PathLike[str] | None, spec: Spec, kind: str) -> str | PathLike[str] | None:
+    """Give the path, which is given or in the spec.
+
+    Raises:
+        OptionError: there are two.
+    """
+    if given and spec.path and Path(given) != Path(spec.path):
+        raise OptionError(f"expected one path for {kind} {spec.name!r}, got {spec.path!r} and {str(given)!r}")
+    return given or spec.path
 
 
 def _required(parameter: inspect.Parameter) -> bool:

@@ -196,6 +196,10 @@ class TestMaking:
         assert load_policy("chain:length=3") == Chain(3)
         assert load_policy("chain:length=3", length=4) == Chain(4)
 
+    def test_a_path_that_is_given_twice(self):
+        with pytest.raises(OptionError, match=r"one path for drafter 'small_model', got 'a' and 'b'"):
+            load_drafter("small_model:a", Path("b"))
+
     def test_an_option_is_read_as_the_factory_s_annotation_says(self):
         """Annotations may be text, or of names that are there for type checkers alone."""
         loaded = Plugins()
