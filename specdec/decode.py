@@ -78,7 +78,7 @@ class Decoder:
         self.drafter, self.verifier, self.policy = drafter, verifier, _settled(policy, drafter, verifier)
         self.tokenizer = tokenizer or verifier.tokenizer
         self._views, self.metrics = WeakSet[Verifier](), Metrics()
-        self._clock, self._learns = clock, verifier.repeatable and _learns(self.policy)
+        self._clock, self._learns = clock, verifier.repeatable and learns(self.policy)
         self._alone = load_policy(drafter.policy) if self._learns else self.policy
         self._chance = chance or verifier.chance or Keyed()
         self._observers, self._warned = observe(observers), False
@@ -237,7 +237,7 @@ def _with_text(step: Step, texts: Sequence[RetractableText], done: Sequence[bool
 
 def _settled(policy: TreePolicy | None, drafter: Drafter, verifier: Verifier) -> TreePolicy:
     """Give the policy, or the drafter's own where there is none, or where it would make texts depend on time."""
-    if policy is not None and _learns(policy) and not verifier.repeatable:
+    if policy is not None and learns(policy) and not verifier.repeatable:
         warnings.warn(
             f"expected a rule whose text is the same for every tree, such as match, with {policy!r}, whose trees "
             f"depend on time; got {verifier!r}, so the drafter's own policy takes its place: {drafter.policy}",
@@ -247,7 +247,8 @@ def _settled(policy: TreePolicy | None, drafter: Drafter, verifier: Verifier) ->
     return policy or load_policy(drafter.policy)
 
 
-def _learns(policy: TreePolicy) -> bool:
+def learns(policy: TreePolicy) -> bool:
+    """Say whether a policy hears of steps, so that its trees depend on what was decoded before."""
     return type(policy).observe is not TreePolicy.observe
 
 

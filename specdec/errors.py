@@ -25,6 +25,7 @@ SpecdecError
 
 __all__ = [
     "AccessDenied",
+    "BatchReplaced",
     "ConnectionLost",
     "DataError",
     "DuplicateName",

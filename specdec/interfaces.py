@@ -92,7 +92,7 @@ class Drafter(ABC):
         """Forget what was read of each sequence after this many tokens, for they were taken back."""
 
     def close(self) -> None:
-        """Free what is held outside Python's own memory."""
+        """Free what is held outside Python's own memory; a later `begin` may use it again."""
 
 
 class Verifier(ABC):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from os import PathLike
+from pathlib import Path
 from typing import Any
 from weakref import finalize
 
@@ -16,7 +17,7 @@ from transformers import LogitsProcessor
 from specdec import builtin, hookspecs
 from specdec.errors import DuplicateName, OptionError, PluginError, SpecdecError, UnknownName
 from specdec.interfaces import Drafter, Rule, Transport, TreePolicy, Verifier
-from specdec.spec import Spec, fitting
+from specdec.spec import Spec, as_annotated, fitting, parameters_of
 
 __all__ = [
     "Entry",
@@ -142,9 +143,10 @@ class Plugins:
             OptionError: an option that the factory does not take or cannot use, or a missing one.
         """
         parsed = Spec.parse(spec)
-        name, options, entry = parsed.name, parsed.options | options, self.entry(kind, parsed.name)
-        parameters = inspect.signature(entry.factory).parameters
-        parts = parts | {"path": self.folder(parts.get("path") or parsed.path)}
+        name, entry = parsed.name, self.entry(kind, parsed.name)
+        parameters = parameters_of(entry.factory)
+        options = self.options(kind, parsed, options)
+        parts = parts | {"path": self.folder(_path(parts.get("path"), parsed, kind))}
         names = ", ".join(name for name in parameters if name not in parts) or "none"
         if parts["path"] is not None and "path" not in parameters:
             raise OptionError(f"{kind} {name!r} takes no path, got {parts['path']!r}; its options are: {names}")
@@ -152,7 +154,6 @@ class Plugins:
         if unknown and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
             raise OptionError(f"{kind} {name!r} has no option {unknown[0]!r}; there are: {names}")
         arguments = {key: value for key, value in parts.items() if key in parameters and value is not None} | options
-        arguments |= {key: fitting(f"{kind} {name!r}", key, options[key], parameters.get(key)) for key in options}
         missing = [key for key, parameter in parameters.items() if key not in arguments and _required(parameter)]
         if missing:
             raise OptionError(f"{kind} {name!r} needs {missing[0]!r}, got none")
@@ -163,6 +164,18 @@ class Plugins:
                 raise
             reason = str(error).partition("\n")[0]
             raise OptionError(f"{kind} {name!r} cannot be made with {options}: {reason}") from error
+
+    def options(self, kind: str, spec: Spec, more: dict[str, Any]) -> dict[str, Any]:
+        """Read the options of a spec as its factory takes them; those of `more` are values already.
+
+        Raises:
+            UnknownName: nothing is registered under that name.
+            OptionError: an option has a value that the factory cannot use.
+        """
+        parameters = parameters_of(self.entry(kind, spec.name).factory)
+        read = {key: as_annotated(text, parameters.get(key)) for key, text in spec.options.items()} | more
+        whose = f"{kind} {spec.name!r}"
+        return {key: fitting(whose, key, value, parameters.get(key)) for key, value in read.items()}
 
     def folder(self, name: Any) -> Any:
         """Give the folder of a registered model; anything else is a folder, or a name on the hub, already."""
@@ -184,6 +197,17 @@ def disabled() -> set[str]:
     """List the plugins that `SPECDEC_DISABLED_PLUGINS` leaves out."""
     names = os.environ.get("SPECDEC_DISABLED_PLUGINS", "").split(",")
     return {name.strip() for name in names if name.strip()}
+
+
+def _path(given: str | PathLike[str] | None, spec: Spec, kind: str) -> str | PathLike[str] | None:
+    """Give the path, which is given or in the spec.
+
+    Raises:
+        OptionError: there are two.
+    """
+    if given and spec.path and Path(given) != Path(spec.path):
+        raise OptionError(f"expected one path for {kind} {spec.name!r}, got {spec.path!r} and {str(given)!r}")
+    return given or spec.path
 
 
 def _required(parameter: inspect.Parameter) -> bool:
@@ -254,7 +278,7 @@ def load_processor(name: str, **options: Any) -> LogitsProcessor:
     """Make a registered processor of logits; a target that is elsewhere makes its own by the same name and options."""
     processor: LogitsProcessor = plugins().make("processor", name, {}, options)
     parsed = Spec.parse(name)
-    _SPECS[id(processor)] = parsed.name, parsed.options | options
+    _SPECS[id(processor)] = parsed.name, plugins().options("processor", parsed, options)
     finalize(processor, _SPECS.pop, id(processor))
     return processor
 

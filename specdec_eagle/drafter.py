@@ -1,6 +1,7 @@
 """Drafting with an EAGLE head."""
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 from attrs import frozen
@@ -66,7 +67,7 @@ class Eagle3Encoder(Encoder):
 
     model: Eagle3Model
 
-    @property
+    @cached_property
     def digest(self) -> str:
         parts = [self.model.fc, *([self.model.input_norm] if self.model.config.norm_before_fc else [])]
         return weights_digest(*parts)

@@ -130,7 +130,7 @@ def method(
         Eagle3Config.for_target(
             config,
             draft_vocab_size=min(draft_vocab or PUBLISHED, config.vocab_size),
-            eagle_aux_hidden_state_layer_ids=[int(layer) for layer in str(layers).split("+") if layer],
+            eagle_aux_hidden_state_layer_ids=[int(layer) for layer in layers.split("+") if layer],
             target=fingerprint(config, tokenizer),
             **chosen_sizes(sizes, Eagle3Config),
         )

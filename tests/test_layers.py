@@ -163,6 +163,12 @@ def test_public_modules_list_their_names_once() -> None:
     assert wrong == []
 
 
+def test_all_errors_are_public() -> None:
+    errors = ROOT / "specdec" / "errors.py"
+
+    assert set(listed(errors) or ()) == defined(errors) - {"__all__"}
+
+
 def test_plugins_take_public_names_alone() -> None:
     wrong = []
     for path in modules("specdec_moa", "specdec_eagle", "contrib"):

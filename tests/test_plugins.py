@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Optional
 
 import pytest
 
@@ -195,9 +196,54 @@ class TestMaking:
         assert load_policy("chain:length=3") == Chain(3)
         assert load_policy("chain:length=3", length=4) == Chain(4)
 
+    def test_a_path_that_is_given_twice(self):
+        with pytest.raises(OptionError, match=r"one path for drafter 'small_model', got 'a' and 'b'"):
+            load_drafter("small_model:a", Path("b"))
+
+    def test_an_option_is_read_as_the_factory_s_annotation_says(self):
+        """Annotations may be text, or of names that are there for type checkers alone."""
+        loaded = Plugins()
+        loaded.add(Typed(), "typed")
+        made = loaded.make(
+            "policy", "typed:flag=no,maybe=off,later=no,tag=1e3,word=true,size=2,share=1,free=1e3", {}, {}
+        )
+
+        assert made == {
+            "flag": False,
+            "maybe": False,
+            "later": False,
+            "tag": "1e3",
+            "word": "true",
+            "size": 2,
+            "share": 1,
+            "free": 1000.0,
+            "hidden": None,
+        }
+        with pytest.raises(OptionError, match="yes or no for 'maybe' of policy 'typed', got 2"):
+            loaded.make("policy", "typed:maybe=2", {}, {})
+
     def test_a_spec_without_a_value(self):
         with pytest.raises(OptionError, match=r"policy 'chain' takes no path, got '3'; its options are: length"):
             load_policy("chain:3")
+
+
+class Typed:
+    @hookimpl
+    def register_policies(self, register):
+        def make(
+            free=0,
+            flag: "bool" = True,
+            maybe: Optional[bool] = None,  # noqa: UP045
+            later: "bool | None" = None,
+            tag: str = "",
+            word: str | None = None,
+            size: int | str = 1,
+            share: "float" = 0.5,
+            hidden: "KnownToTypeCheckersAlone" = None,  # noqa: F821
+        ):
+            return locals()
+
+        register("typed", make)
 
 
 class Listener:

@@ -10,13 +10,13 @@ from specdec.spec import Spec, split
     ("text", "expected"),
     [
         ("ngram", ("ngram", None, {})),
-        ("ngram:longest=4,shortest=2", ("ngram", None, {"longest": 4, "shortest": 2})),
+        ("ngram:longest=4,shortest=2", ("ngram", None, {"longest": "4", "shortest": "2"})),
         ("moa:/a/b", ("moa", "/a/b", {})),
-        ("moa:/a/b:tli=1,cut=raw", ("moa", "/a/b", {"tli": 1, "cut": "raw"})),
+        ("moa:/a/b:tli=1,cut=raw", ("moa", "/a/b", {"tli": "1", "cut": "raw"})),
         ("moa:C:\\heads\\a", ("moa", "C:\\heads\\a", {})),
-        ("moa:C:\\heads\\a:tli=1", ("moa", "C:\\heads\\a", {"tli": 1})),
+        ("moa:C:\\heads\\a:tli=1", ("moa", "C:\\heads\\a", {"tli": "1"})),
         ("small_model:org/model", ("small_model", "org/model", {})),
-        ("name:a=1, b=0.5,c=True,d=4x2", ("name", None, {"a": 1, "b": 0.5, "c": True, "d": "4x2"})),
+        ("name:a=1, b=0.5,c=True,d=4x2", ("name", None, {"a": "1", "b": "0.5", "c": "True", "d": "4x2"})),
     ],
 )
 def test_name_path_and_options_are_told_apart(text, expected):

@@ -10,6 +10,7 @@ from specdec.bench.figures import figures
 from specdec.bench.questions import Question
 from specdec.bench.rows import Row, rows
 from specdec.bench.run import Plan, Run, measure, tasks
+from specdec.decode import learns
 from specdec.errors import OptionError
 from specdec.interfaces import Drafter, TreePolicy, Verifier
 
@@ -72,11 +73,17 @@ def compare(
 
     Raises:
         PromptError: there is no prompt, or one does not fit.
-        OptionError: a drafter is called as plain decoding is.
+        OptionError: a drafter is called as plain decoding is, or several would share a policy that learns.
         VocabularyMismatch: a drafter is made for another vocabulary.
     """
     if PLAIN in drafters:
         raise OptionError(f"expected drafters only, for plain decoding is always measured; got one called {PLAIN!r}")
+    sharing = [name for name, drafter in drafters.items() if not isinstance(drafter, Entry)]
+    if isinstance(policy, TreePolicy) and learns(policy) and len(sharing) > 1:
+        raise OptionError(
+            f"expected the spec of a policy that learns, such as 'auto', for {' and '.join(sharing)} to have one each; "
+            f"got {policy!r} for all"
+        )
     entries: list[Entry] = [plain(verifier, clock)]
     for name, drafter in drafters.items():
         if not isinstance(drafter, Entry):

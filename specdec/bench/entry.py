@@ -107,8 +107,8 @@ class Speculative(Entry):
         self.parameters = _parameters(drafter, getattr(verifier, "model", None))
         self._drafting, self._verifying = Stopwatch(clock), Stopwatch(clock)
         self._decoder = Decoder(
-            _TimedDrafter(drafter, self._drafting),
-            _TimedVerifier(verifier, self._verifying),
+            TimedDrafter(drafter, self._drafting),
+            TimedVerifier(verifier, self._verifying),
             load_policy(policy) if isinstance(policy, str) else policy,
             clock=clock,
         )
@@ -118,7 +118,7 @@ class Speculative(Entry):
         whole, self._drafting.seconds, self._verifying.seconds = Stopwatch(self._drafting.clock), 0.0, 0.0
         with whole:
             for step in self._decoder.stream([list(prompt)], [sampling], Stop(max_tokens)):
-                tokens += step.tokens[0]
+                tokens[len(tokens) - step.retracted[0] :] = step.tokens[0]
                 lengths.append(len(step.tokens[0]))
                 accepted.append(step.accepted[0])
         seconds = whole.seconds, self._drafting.seconds, self._verifying.seconds
@@ -130,10 +130,13 @@ def plain(verifier: Verifier, clock: Clock = perf_counter) -> Speculative:
     return Speculative(PLAIN, NoDrafter(), verifier, clock=clock)
 
 
-class _TimedDrafter(Drafter):
+class TimedDrafter(Drafter):
+    """A drafter, timed."""
+
     def __init__(self, drafter: Drafter, watch: Stopwatch) -> None:
         self._drafter, self._watch = drafter, watch
-        self.needs, self.vocab_size = drafter.needs, drafter.vocab_size
+        for name in Drafter.__annotations__:
+            setattr(self, name, getattr(drafter, name))
 
     def begin(self, context: Context) -> None:
         with self._watch:
@@ -143,15 +146,25 @@ class _TimedDrafter(Drafter):
         with self._watch:
             return self._drafter.propose(context, policy)
 
+    def cut(self, lengths: Sequence[int]) -> None:
+        with self._watch:
+            self._drafter.cut(lengths)
 
-class _TimedVerifier(Verifier):
-    """Has no tokenizer, so that no text is made while the time is taken."""
+    def close(self) -> None:
+        self._drafter.close()
+
+
+class TimedVerifier(Verifier):
+    """A verifier whose steps are timed. It has no tokenizer, so that no text is made meanwhile."""
 
     def __init__(self, verifier: Verifier, watch: Stopwatch) -> None:
         self._verifier, self._watch = verifier, watch
-        self.vocab_size, self.max_length = verifier.vocab_size, verifier.max_length
-        self.end_tokens, self.generation_config = verifier.end_tokens, verifier.generation_config
-        self.repeatable = verifier.repeatable
+        for name in Verifier.__annotations__.keys() - {"tokenizer"}:
+            setattr(self, name, getattr(verifier, name))
+
+    def view(self) -> Verifier:
+        view = self._verifier.view()
+        return self if view is self._verifier else TimedVerifier(view, self._watch)
 
     def prefill(self, prompts: Sequence[Sequence[int]], needs: Needs, sampling: Sequence[Sampling]) -> Step:
         return self._verifier.prefill(prompts, needs, sampling)
@@ -159,6 +172,13 @@ class _TimedVerifier(Verifier):
     def verify(self, trees: Sequence[Tree | None]) -> Step:
         with self._watch:
             return self._verifier.verify(trees)
+
+    def settle(self) -> Step | None:
+        with self._watch:
+            return self._verifier.settle()
+
+    def close(self) -> None:
+        self._verifier.close()
 
 
 def _parameters(drafter: object, target: nn.Module | None) -> int:

@@ -15,7 +15,7 @@ from specdec.errors import OptionError
 from specdec.options import Sampling
 from specdec.plugins import plugins
 from specdec.processors import as_lists
-from specdec.spec import Spec
+from specdec.spec import Spec, as_annotated
 from specdec.target import Target
 from specdec.target.half import is_packed
 from specdec.target.loading import load_model
@@ -59,7 +59,7 @@ class Peer(Entry):
             OptionError: it has no such option, or is given a path that it does not take, or needs one.
         """
         options = dict(spec.options)
-        lookup = options.pop("tokens", LOOKUP_TOKENS) if spec.name == LOOKUP else None
+        lookup = as_annotated(options.pop("tokens", str(LOOKUP_TOKENS)), None) if spec.name == LOOKUP else None
         if options:
             raise OptionError(f"expected {spec.name} without the option {next(iter(options))!r}, got {spec.text!r}")
         if (spec.path is None) == (spec.name == ASSISTED):

@@ -9,6 +9,7 @@ from specdec.bench.entry import PLAIN, Entry
 from specdec.bench.figures import Figures, figures, loops
 from specdec.bench.run import Run
 from specdec.errors import OptionError
+from specdec.text import in_common
 
 ALL = "all"
 """The row of all sets together, where there are several."""
@@ -134,10 +135,7 @@ def _difference(
 
 def first_difference(one: Sequence[int], other: Sequence[int]) -> int | None:
     """Find the first place where token lists differ; the shorter one's end, if it begins the longer; None if equal."""
-    if one == other:
-        return None
-    pairs = zip(one, other, strict=False)
-    return next((place for place, pair in enumerate(pairs) if pair[0] != pair[1]), min(len(one), len(other)))
+    return None if one == other else in_common(one, other)
 
 
 def as_text(tokens: Sequence[int], tokenizer: PreTrainedTokenizerBase | None) -> str:

@@ -89,7 +89,7 @@ class Benchmark:
             if spec.name in peers.PEERS:
                 others[spec.text] = peers.Peer.load(spec, self.target, self.clock)
             else:
-                own[spec.text] = load_drafter(spec.name, spec.path, self.target, **spec.options)
+                own[spec.text] = load_drafter(spec.text, spec.path, self.target)
         return own, others
 
     def _tune(self, plan: Plan, drafters: Mapping[str, Drafter]) -> list[Trial]:

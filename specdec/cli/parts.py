@@ -104,7 +104,7 @@ def load(
     quiet()
     there = None if remote.here else connect_to(remote, folder, tell)
     model = there.remote if there else _load_verifier(verifier, folder, rule, device, weights)
-    draft = load_drafter(spec.name, spec.path, model, **spec.options)
+    draft = load_drafter(spec.text, spec.path, model)
     if there:
         check_encoder(there.remote, draft, spec.text)
         if isinstance(head := getattr(draft, "model", None), PreTrainedModel):
@@ -159,7 +159,7 @@ def spec_paths(*specs: str | None) -> list[str]:
     """List the files and folders that specs name, in a path or in an option."""
     paths = list[str]()
     for spec in map(Spec.parse, filter(None, specs)):
-        named = [str(value) for value in spec.options.values() if os.path.exists(str(value))]
+        named = [value for value in spec.options.values() if os.path.exists(value)]
         paths += [str(plugins().folder(path)) for path in [spec.path, *named] if path]
     return paths
 

@@ -115,7 +115,7 @@ class Inputs:
         own = asdict(asked, filter=lambda one, _: one.name not in ("json", "restart", "device"))
         hashes = {"inputs": [input_hash(path) for path in read], "target": target_hash(target)}
         outputs.begin(own | dict(settings) | hashes, restart=asked.restart)
-        drafters = {spec.text: load_drafter(spec.name, spec.path, target, **spec.options) for spec in specs}
+        drafters = {spec.text: load_drafter(spec.text, spec.path, target) for spec in specs}
         return cls(target, drafters, sets, outputs)
 
     def write(self, found: Mapping[str, Any]) -> None:

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from specdec.training import Examples, Together, TrainingMethod
 
 PUBLISHED, SHORT = "published", "short"
-OPTIMISING = ("rate", "last_rate", "warmup", "decay", "clip", "clip_value", "weight_decay")
-"""Options of methods that a recipe for all leaves no room for."""
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 Names = Annotated[
@@ -173,6 +171,8 @@ def _check_recipe(recipe: str, specs: Sequence[MethodSpec]) -> None:
     """
     if recipe not in (PUBLISHED, SHORT):
         raise OptionError(f"expected a recipe of {PUBLISHED} or {SHORT}, got {recipe!r}")
+    from specdec.training import OPTIMISING
+
     for spec in specs if recipe == SHORT else ():
         defaults = {param.name: param.default for param in options_of(spec.method)}
         for name in OPTIMISING:

@@ -92,5 +92,5 @@ def _no_gpu() -> Finding:
         message = (
             f"expected torch {torch.__version__} to see the GPU that a driver of {drivers[0]} is here for, got none"
         )
-        return Finding("GPU", Status.WARNING, f"{message}; https://pytorch.org/get-started/locally has other builds")
+        return Finding("GPU", Status.WARNING, f"{message}; {BUILDS}")
     return Finding("GPU", Status.INFO, f"none that torch {torch.__version__} sees; models run on the processor")

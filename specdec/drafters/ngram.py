@@ -11,6 +11,7 @@ from attrs import field, frozen
 from jaxtyping import Float
 from torch import Tensor
 
+from specdec.bounds import bounds
 from specdec.context import Context
 from specdec.drafters.none import NoDrafter
 from specdec.errors import OptionError
@@ -36,13 +37,13 @@ class Ngram(Drafter):
 
     policy = "adaptive:size=8,depth=8,width=1"
 
-    longest: int = field(default=3)
-    shortest: int = field(default=1)
+    longest: int = field(default=3, validator=bounds(0))
+    shortest: int = field(default=1, validator=bounds(0))
 
     @shortest.validator
     def _ordered(self, _: object, shortest: int) -> None:
-        if not 0 <= shortest <= self.longest:
-            raise OptionError(f"expected 0 <= shortest <= longest, got {shortest} and {self.longest}")
+        if shortest > self.longest:
+            raise OptionError(f"expected shortest <= longest, got {shortest} and {self.longest}")
 
     def propose(self, context: Context, policy: TreePolicy) -> list[Tree | None]:
         if self.shortest and not any(context.tokens[i][-1] in context.tokens[i][:-1] for i in context.active):

@@ -32,12 +32,12 @@ class Adaptive(TreePolicy):
         return {node: self.width for node in tree.leaves if node in best}
 
     def keep(self, tree: Tree) -> Sequence[int]:
-        return likeliest(tree, range(len(tree)), self.size + 1)
+        return likeliest(tree.scores, range(len(tree)), self.size + 1)
 
     def _gains(self, tree: Tree) -> bool:
         """Whether the last level was worth it; the root alone, which adds the bonus token, always is."""
         before = [node for node, depth in enumerate(tree.depths) if depth < tree.depth]
-        gain = _expected(tree, self.keep(tree)) - _expected(tree, likeliest(tree, before, self.size + 1))
+        gain = _expected(tree, self.keep(tree)) - _expected(tree, likeliest(tree.scores, before, self.size + 1))
         return not before or gain > self.gain
 
 

@@ -10,6 +10,7 @@ from specdec.bounds import bounds
 from specdec.context import Step
 from specdec.interfaces import TreePolicy
 from specdec.policies.account import Account
+from specdec.policies.dynamic import likeliest
 from specdec.policies.growth import Growth
 from specdec.policies.odds import chances
 from specdec.policies.plan import FIRST, LEVELS
@@ -58,7 +59,7 @@ class Auto(TreePolicy):
         if len(tree) == 1:
             return ()
         paths = chances(tree, plan.rates)
-        nodes = likeliest(range(1, len(tree)), paths, len(plan.passes) - 1)
+        nodes = likeliest(paths, range(1, len(tree)), len(plan.passes) - 1)
         expected = list(accumulate((paths[node] for node in nodes), initial=1.0))
         return nodes[: max(range(len(expected)), key=lambda count: expected[count] - plan.passes[count])]
 
@@ -71,11 +72,6 @@ class Auto(TreePolicy):
         """List the leaves whose children are worth their nodes; none if all together are not worth a level."""
         plan = self._growth.plan
         paths, follows = chances(tree, plan.rates), plan.follows[min(tree.depth, len(plan.follows) - 1)]
-        worth = {leaf: follows * paths[leaf] - plan.node for leaf in likeliest(tree.leaves, paths, self.width)}
+        worth = {leaf: follows * paths[leaf] - plan.node for leaf in likeliest(paths, tree.leaves, self.width)}
         leaves = [leaf for leaf, gain in worth.items() if gain > 0]
         return leaves if sum(worth[leaf] for leaf in leaves) > plan.levels[tree.depth] else []
-
-
-def likeliest(nodes: Sequence[int], paths: Sequence[float], count: int) -> list[int]:
-    """List the `count` likeliest nodes, parents before their children."""
-    return sorted(nodes, key=paths.__getitem__, reverse=True)[:count]

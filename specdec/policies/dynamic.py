@@ -29,12 +29,12 @@ class Dynamic(TreePolicy):
     def widths(self, tree: Tree) -> dict[int, int]:
         if tree.depth >= self.depth:
             return {}
-        return dict.fromkeys(likeliest(tree, tree.leaves, self.width), self.width)
+        return dict.fromkeys(likeliest(tree.scores, tree.leaves, self.width), self.width)
 
     def keep(self, tree: Tree) -> Sequence[int]:
-        return likeliest(tree, range(len(tree)), self.size + 1)
+        return likeliest(tree.scores, range(len(tree)), self.size + 1)
 
 
-def likeliest(tree: Tree, nodes: Sequence[int], count: int) -> Sequence[int]:
-    """List the `count` nodes with the best scores, earlier ones first where these tie."""
-    return nodes if len(nodes) <= count else sorted(nodes, key=tree.scores.__getitem__, reverse=True)[:count]
+def likeliest(scores: Sequence[float], nodes: Sequence[int], count: int) -> list[int]:
+    """List the `count` nodes with the best scores, best first, and earlier ones first where these tie."""
+    return sorted(nodes, key=scores.__getitem__, reverse=True)[:count]

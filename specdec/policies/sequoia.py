@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from functools import cache, cached_property
+from operator import index
 from typing import Any
 
 from attrs import field, frozen
@@ -15,10 +16,13 @@ TYPICAL_RATES = (0.6, 0.14, 0.06, 0.04, 0.02, 0.02, 0.01, 0.01)
 
 
 def _growth_map(parents: Sequence[int]) -> tuple[int, ...]:
-    parents = tuple(int(parent) for parent in parents)
-    if len(parents) < 2 or parents[0] != -1 or any(not 0 <= p < n for n, p in enumerate(parents) if n):
-        raise OptionError(f"expected a growth map of parents, -1 first and each before its children, got {parents}")
-    return parents
+    try:
+        whole = tuple(map(index, parents))
+    except TypeError:
+        raise OptionError(f"expected a growth map of whole numbers, got {parents!r}") from None
+    if len(whole) < 2 or whole[0] != -1 or any(not 0 <= p < n for n, p in enumerate(whole) if n):
+        raise OptionError(f"expected a growth map of parents, -1 first and each before its children, got {whole}")
+    return whole
 
 
 @frozen
@@ -42,6 +46,8 @@ class Sequoia(TreePolicy):
         (dynamic programme of arXiv 2402.12374, section 3.1).
         """
         rates = tuple(map(float, rates))
+        if not (isinstance(size, int) and isinstance(depth, int)):
+            raise OptionError(f"expected whole numbers for size and depth, got {size!r} and {depth!r}")
         if size < 1 or depth < 1 or not rates or min(rates) < 0 or sum(rates) > 1 + 1e-6:
             raise OptionError(
                 f"expected size and depth of at least 1 and rates that sum to at most 1, got {size}, {depth}, {rates}"

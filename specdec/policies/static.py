@@ -1,5 +1,7 @@
 """The same shape at every step."""
 
+from operator import index
+
 from attrs import field, frozen
 
 from specdec.errors import OptionError
@@ -9,10 +11,10 @@ from specdec.tree import Tree
 
 def _levels(value: object) -> tuple[int, ...]:
     """Read `(4, 2, 1)`, `"4x2x1"`, or a single number."""
-    parts = str(value).split("x") if isinstance(value, str | int) else list(value)  # type: ignore[call-overload]
     try:
-        levels = tuple(int(part) for part in parts)
-    except ValueError:
+        parts = str(value).split("x") if isinstance(value, str | int) else list(value)  # type: ignore[call-overload]
+        levels = tuple(int(part) if isinstance(part, str) else index(part) for part in parts)
+    except (TypeError, ValueError):
         raise OptionError(f"expected levels such as 4x2x1, got {value!r}") from None
     if not levels or min(levels) < 1:
         raise OptionError(f"expected levels of at least 1 child each, got {value!r}")

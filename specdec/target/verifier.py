@@ -89,13 +89,9 @@ class Target(Verifier):
         return self.engine.model
 
     @property
-    def max_length(self) -> int | None:
-        """Most tokens that a sequence may have; None if there is no limit. It may be set."""
+    def max_length(self) -> int | None:  # type: ignore[override]
+        """Most tokens that a sequence may have; None if there is no limit."""
         return self.engine.max_length
-
-    @max_length.setter
-    def max_length(self, value: int | None) -> None:
-        self.engine.max_length = value
 
     def view(self) -> "Target":
         target = copy(self)

@@ -10,6 +10,7 @@ from specdec.decode import Decoder
 from specdec.drafters import NoDrafter
 from specdec.interfaces import Drafter, TreePolicy, Verifier
 from specdec.options import Sampling, Stop
+from specdec.plugins import load_policy
 from specdec.policies import Adaptive, Chain, Dynamic, Hybrid, Static
 from specdec.target.checks import check_tree
 from specdec.target.verifier import Target
@@ -38,13 +39,16 @@ def check_drafter(
 
     `factory` makes the drafter for a verifier: a toy target, unless one is given. At temperatures 0 and 1, with
     every policy, over ragged batches whose sequences end at different times, each batch twice (forgetting is the
-    classic bug), and once more without features, as when the target is out of reach.
+    classic bug), and once more without features, as when the target is out of reach. Then it is closed, and decodes
+    with the policy that it names.
 
     Raises:
         AssertionError: the message says what was broken, with which policy, at which temperature and on which tree.
     """
     verifier = target() if target is not None else Target(toy_model())
     drafter = factory(verifier)
+    with checking("the drafter's own policy"):
+        own = load_policy(drafter.policy)
     for temperature in (0.0, 1.0):
         batches = _batches(verifier, temperature)
         for policy in policies:
@@ -53,6 +57,9 @@ def check_drafter(
                     batch.check(_Watched(drafter, verifier), verifier, policy)
         with checking(f"{Chain(2)} at temperature {temperature:g}, without features"):
             batches[0].check(_Watched(drafter, verifier, blind=True), verifier, Chain(2))
+    drafter.close()
+    with checking(f"{own}, after the drafter was closed"):
+        batches[0].check(_Watched(drafter, verifier), verifier, own)
     drafter.close()
 
 

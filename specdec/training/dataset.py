@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from specdec.errors import DataError, OptionError
+from specdec.text import in_common
 from specdec.training import files
 from specdec.training.learnt import Conversations
 from specdec.training.records import Document, Record, Text
@@ -113,8 +114,7 @@ class _Encoder:
         """Find the response after the tokens that the prompt alone would begin with."""
         tokens = self._tokenizer(record.prompt + record.text, verbose=False)["input_ids"]
         prompt = self._tokenizer(record.prompt, verbose=False)["input_ids"] if record.prompt else []
-        pairs = enumerate(zip(prompt, tokens, strict=False))
-        start = next((place for place, (one, other) in pairs if one != other), len(prompt))
+        start = in_common(prompt, tokens)
         return self._cut(tokens, [place >= start for place in range(len(tokens))])
 
     def _cut(self, tokens: list[int], response: list[bool]) -> Example:

@@ -10,6 +10,9 @@ from specdec.training.schedule import Schedule
 RATE, MATRICES, WARMUP = 3e-3, 0.02, 50
 """Highest rates of a short run, of AdamW and of Muon, and the steps until they are reached."""
 
+OPTIMISING = ("rate", "last_rate", "warmup", "decay", "clip", "clip_value", "weight_decay")
+"""Options of methods that `Recipe.short` leaves no room for."""
+
 
 @frozen
 class Recipe:

@@ -12,7 +12,7 @@ from specdec.bench.rows import ALL, Difference, rows
 from specdec.bench.run import measure, tasks
 from specdec.drafters import Ngram, NoDrafter, SmallModel
 from specdec.errors import OptionError, PromptError, VocabularyMismatch
-from specdec.policies import Dynamic
+from specdec.policies import Auto, Dynamic
 from specdec.rules import Typical
 from tests.bench.runs import Scripted, run, task
 from tests.toys import build, byte_tokenizer, tiny
@@ -204,3 +204,12 @@ def test_a_drafter_without_a_policy_uses_its_own():
     assert [Speculative("n", Ngram(), target(), shape).policy for shape in shapes] == [
         *(Ngram.policy, "chain:length=3", str(Dynamic(3, 2, 6)))
     ]
+
+
+def test_a_policy_that_learns_is_not_shared():
+    """Else what one drafter is measured with depends on those before it."""
+    drafters = {"one": Ngram(), "other": Ngram(longest=2)}
+    with pytest.raises(OptionError, match=r"spec of a policy that learns, .*, for one and other .*got Auto"):
+        compare(target(), drafters, PROMPTS, Auto())
+
+    assert len(compare(target(), {"one": Ngram()}, PROMPTS[:1], Auto(), Plan((0,), 2, 1))) == 2

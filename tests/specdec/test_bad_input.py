@@ -170,7 +170,13 @@ def test_unknown_names_list_the_known_ones(load: Callable[[str], object], kind: 
         (lambda: Sequoia.fitted(size=0), "got 0, 6"),
         (lambda: Sequoia.fitted(rates=(0.9, 0.9)), r"got 16, 6, \(0.9, 0.9\)"),
         (lambda: Ngram(longest=1, shortest=2), "got 2 and 1"),
-        (lambda: Ngram(shortest=-1), "0 <= shortest <= longest, got -1 and 3"),
+        (lambda: Ngram(shortest=-1), "shortest of at least 0, got -1"),
+        (lambda: Ngram(longest=2.5), "longest that is a whole number, got 2.5"),
+        (lambda: Ngram(shortest=0.5), "shortest that is a whole number, got 0.5"),
+        (lambda: Static((2.9,)), r"levels such as 4x2x1, got \(2.9,\)"),
+        (lambda: Static(2.9), "levels such as 4x2x1, got 2.9"),
+        (lambda: Sequoia((-1, 0.9)), r"growth map of whole numbers, got \(-1, 0.9\)"),
+        (lambda: Sequoia.fitted(size=2.5), "whole numbers for size and depth, got 2.5 and 6"),
     ],
 )
 def test_options_that_mean_nothing(make: Callable[[], object], message: str) -> None:

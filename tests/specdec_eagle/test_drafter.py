@@ -136,3 +136,14 @@ def test_drafts_no_token_outside_of_the_draft_vocabulary() -> None:
     drafted = set(tokens_of(trees)[1:])
     assert drafted <= set(guess.model.tokens().tolist())
     assert len(drafted) > 30
+
+
+def test_an_encoder_hashes_its_weights_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a target elsewhere is told the digest with each prompt."""
+    hashed = list[object]()
+    monkeypatch.setattr("specdec_eagle.drafter.weights_digest", lambda *parts: hashed.append(parts) or "digest")
+    encoder = drafter("eagle3", target("llama")).needs.encoder
+
+    assert encoder is not None
+    assert encoder.digest == encoder.digest == "digest"
+    assert len(hashed) == 1

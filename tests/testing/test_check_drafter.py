@@ -4,6 +4,7 @@ import pytest
 
 from specdec import Drafter, Tree
 from specdec.drafters import Ngram, NoDrafter, SmallModel
+from specdec.policies import Chain
 from specdec.testing import check_drafter, toy_model
 
 
@@ -59,6 +60,26 @@ class Decides(NoDrafter):
         return super().propose(context, policy)
 
 
+class Misspelt(NoDrafter):
+    """Names a policy that there is not."""
+
+    policy = "chian"
+
+
+class ClosedForGood(NoDrafter):
+    """Has nothing left to draft with once it is closed."""
+
+    parts = ("all",)
+
+    def close(self):
+        self.parts = ()
+
+    def propose(self, context, policy):
+        if not self.parts:
+            raise ValueError("nothing to draft with")
+        return super().propose(context, policy)
+
+
 @pytest.mark.parametrize(
     ("drafter", "why"),
     [
@@ -74,6 +95,16 @@ def test_drafters_that_do_not_fit_are_found(drafter, why):
     with pytest.raises(AssertionError, match=why) as error:
         check_drafter(lambda target: drafter())
     assert "at temperature 0" in str(error.value)
+
+
+def test_a_policy_that_there_is_not_is_found():
+    with pytest.raises(AssertionError, match=r"no policy is called 'chian'.*; the drafter's own policy"):
+        check_drafter(lambda target: Misspelt())
+
+
+def test_a_drafter_that_is_of_no_use_after_it_was_closed_is_found():
+    with pytest.raises(AssertionError, match=r"nothing to draft with; .*, after the drafter was closed"):
+        check_drafter(lambda target: ClosedForGood(), policies=[Chain(1)])
 
 
 def test_a_drafter_that_does_not_forget_is_found():

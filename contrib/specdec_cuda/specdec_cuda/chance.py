@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from specdec import Key, Keyed, upload
+from specdec_cuda.interpreter import runs_kernels
 from specdec_cuda.kernels.noise import noise
 from specdec_cuda.seeds import signed
 
@@ -17,6 +18,8 @@ class KeyedOnDevice(Keyed):
     def noise_on(
         self, device: torch.device, keys: Sequence[Key], scales: Sequence[float], size: int
     ) -> Float[Tensor, "K V"] | None:
+        if not runs_kernels(device):  # a drafter beside the processor
+            return None
         seeds, positions = [signed(key.seed) for key in keys], [key.position for key in keys]
         names, temperatures = upload(
             device, torch.tensor([seeds, positions]), torch.tensor(scales, dtype=torch.float32)

@@ -24,7 +24,8 @@ class _OnDevice(Rule):
     """Decides a whole batch where the logits are; trees go up in one piece, and one small transfer comes down.
 
     Sequences with processors of the user's, which may remember, and those whose chance is another than `Keyed` are
-    decided on the host; so are logits in double precision. So is, once more, what fails: the error then says why.
+    decided on the host; so are logits in double precision. A sequence that a kernel cannot decide is decided again on
+    the host, whose error says why.
     """
 
     _kernel: ClassVar[Kernel]

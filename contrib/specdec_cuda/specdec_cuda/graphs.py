@@ -71,7 +71,8 @@ class Graphs:
             return engine.compute(of_any_length, *inputs)
         self._captured[kind] = captured = _capture(engine, of_any_length, inputs)
         while len(self._captured) > self.most:
-            self._captured.pop(next(iter(self._captured)))
+            oldest = next(iter(self._captured))
+            del self._captured[oldest], self._seen[oldest]
         return captured.replay(*inputs)
 
 
@@ -80,7 +81,7 @@ def _capture(engine: Engine, plan: Plan, inputs: tuple[Tensor, ...]) -> Captured
         static = tuple(part.clone() for part in inputs)
     graph = torch.cuda.CUDAGraph()
     try:
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may allocate meanwhile
             reading = engine.compute(plan, *static)
     except torch.OutOfMemoryError:
         raise

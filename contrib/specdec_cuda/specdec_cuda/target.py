@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
@@ -14,7 +15,7 @@ from specdec_cuda.attention import MaskOnDevice
 from specdec_cuda.chance import KeyedOnDevice
 from specdec_cuda.coin_rules import RejectionOnDevice, TraversalOnDevice
 from specdec_cuda.graphs import Graphs
-from specdec_cuda.interpreter import interpreted
+from specdec_cuda.interpreter import runs_kernels
 from specdec_cuda.kernels.move import move
 from specdec_cuda.match import MatchOnDevice
 
@@ -51,7 +52,7 @@ class CudaTarget(Target):
             UnsupportedModel: as `Target` says.
         """
         device = getattr(model, "device", None)
-        if getattr(device, "type", "cuda") != "cuda" and not interpreted():
+        if isinstance(device, torch.device) and not runs_kernels(device):
             raise OptionError(
                 f"expected a model on a GPU for the verifier cuda, got one on {device}; the verifier local serves there"
             )

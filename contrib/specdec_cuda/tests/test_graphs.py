@@ -1,6 +1,7 @@
 """Passes that are replayed give what passes that are made give."""
 
 from collections.abc import Callable
+from threading import Thread
 
 import pytest
 import torch
@@ -83,6 +84,41 @@ def test_the_next_text_replays_what_was_captured(gpu: PretendedGPU) -> None:
     decoder.generate([[token % 50 for token in range(1100)]], stop=Stop(1, tokens=()))
     assert decoder.generate(PROMPTS, stop=Stop(9, tokens=())).tokens == first.tokens
     assert there.engine.cache.nbytes <= 2 * room
+
+
+def test_a_kind_whose_graph_was_dropped_is_captured_only_once_it_is_common_again(gpu: PretendedGPU) -> None:
+    """Else more kinds than are kept would be captured at every pass."""
+    engine = target(gpu.place).engine
+    Graphs.use(engine)
+    engine.run = Graphs(most=1)
+    slot = engine.open()
+
+    def read(nodes: int) -> int:
+        tokens = torch.zeros(1, nodes, dtype=torch.long)
+        before = gpu.launches["graph"]
+        engine.read([slot], tokens, torch.arange(nodes)[None], torch.ones(1, nodes, nodes, dtype=torch.bool).tril())
+        return gpu.launches["graph"] - before
+
+    for nodes in (NODES, 2 * NODES):
+        assert [read(nodes) for _ in range(WARM + 2)] == [0] * WARM + [1, 1]
+    assert [read(NODES) for _ in range(WARM + 1)] == [0] * WARM + [1]
+
+
+def test_other_threads_may_use_the_gpu_while_a_graph_is_captured(gpu: PretendedGPU) -> None:
+    wanted = Decoder(NoDrafter(), target()).generate(PROMPTS, stop=Stop(9, tokens=()))
+    there, other, meanwhile = target(gpu.place), torch.ones(3, device="cuda"), list[Tensor]()
+    Graphs.use(there.engine)
+
+    def elsewhere(*_: object) -> None:
+        if gpu.capturing is not None:
+            thread = Thread(target=lambda: meanwhile.append((other + 1).cpu()))
+            thread.start()
+            thread.join()
+
+    there.model.model.layers[0].register_forward_hook(elsewhere)
+
+    assert Decoder(NoDrafter(), there).generate(PROMPTS, stop=Stop(9, tokens=())).tokens == wanted.tokens
+    assert meanwhile[0].tolist() == [2, 2, 2]
 
 
 def test_memory_that_is_full_is_told_as_such(gpu: PretendedGPU) -> None:

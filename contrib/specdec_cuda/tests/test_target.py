@@ -6,10 +6,25 @@ import torch
 from batches import Batch
 from pretending import gpu
 from specdec_cuda import CudaTarget
+from specdec_cuda.kernels.noise import noise
 from specdec_cuda.match import MatchOnDevice
 from transformers import LogitsProcessor, PreTrainedModel, RepetitionPenaltyLogitsProcessor
 
-from specdec import Decoder, OptionError, Sampling, Stop, Target, load_drafter, load_policy, load_rule, load_verifier
+from specdec import (
+    Decoder,
+    Key,
+    Keyed,
+    OptionError,
+    Sampling,
+    Stop,
+    Target,
+    load_drafter,
+    load_policy,
+    load_rule,
+    load_verifier,
+)
+from specdec.canonical import Floats
+from specdec.chance import Probs
 from specdec.drafters import NoDrafter, SmallModel
 from specdec.errors import NonFiniteLogits
 from specdec.testing import PretendedGPU, check_verifier
@@ -56,6 +71,20 @@ def test_the_text_is_the_target_s_and_a_step_blocks_once(
 
     assert tuple(map(tuple, texts)) == plain(sampling, tokens)
     assert kernels <= gpu.launches.keys()
+
+
+def test_a_drafter_on_the_host_is_given_the_host_s_noise(gpu: PretendedGPU) -> None:
+    sampling, stop = Sampling(1.0, seed=3), Stop(4, tokens=())
+    decoder = Decoder(SmallModel(toy(2)), CudaTarget(gpu.place(toy())), load_policy("chain:length=1"))
+
+    assert decoder.generate(PROMPTS, sampling, stop).tokens == plain(sampling, 4)
+    assert "noise_kernel" not in gpu.launches
+
+
+def test_kernels_refuse_tensors_of_the_host(gpu: PretendedGPU) -> None:
+    keys = torch.zeros(2, dtype=torch.long)
+    with pytest.raises(RuntimeError, match="expected tensors on the GPU for noise_kernel, got one on the CPU"):
+        noise(keys, keys, torch.ones(2), 8)
 
 
 @pytest.mark.slow
@@ -124,6 +153,30 @@ def test_other_rules_say_what_they_say_on_the_host(rule: str) -> None:
     assert texts[0] == texts[1]
 
 
+class Salted(Keyed):
+    """Other noise than that of `Keyed`."""
+
+    def noise(self, key: Key, size: int) -> Floats:
+        return super().noise(key._replace(seed=key.seed + 1), size)
+
+    def draw(self, weights: Probs, count: int, key: Key) -> list[int]:
+        return super().draw(weights, count, key._replace(seed=key.seed + 1))
+
+
+@pytest.mark.parametrize("rule", ["match", "rejection"])
+def test_a_subclass_of_the_usual_chance_decides_on_the_host(rule: str) -> None:
+    sampling, stop = Sampling(1.0, seed=3), Stop(4, tokens=())
+    texts = [
+        Decoder(NoDrafter(), kind(toy(), rule=load_rule(rule), chance=Salted()))
+        .generate(PROMPTS, sampling, stop)
+        .tokens
+        for kind in (Target, CudaTarget)
+    ]
+
+    assert texts[0] == texts[1]
+    assert texts[0] != plain(sampling, 4)
+
+
 def test_it_is_a_verifier() -> None:
     check_verifier(lambda: CudaTarget(build("llama", dtype=torch.float32, vocab_size=12)), examples=2, steps=3)
 
@@ -143,7 +196,7 @@ def test_logits_that_are_not_finite_are_told() -> None:
 
 
 def test_without_a_gpu_it_names_the_verifier_that_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("specdec_cuda.target.interpreted", lambda: False)
+    monkeypatch.setattr("specdec_cuda.interpreter.interpreted", lambda: False)
 
     with pytest.raises(OptionError, match=r"on a GPU .* got one on cpu; the verifier local"):
         CudaTarget(toy())

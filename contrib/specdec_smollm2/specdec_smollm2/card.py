@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import frozen
 
-from specdec.cli.methods import options_of
+from specdec.training import OPTIMISING
 
 OPTION, OF = "option ", " of "
 
@@ -24,13 +24,14 @@ class Run:
         return dict(head.removesuffix(")").split(" (") for head in self.settings["heads"])
 
     def options(self, head: str) -> dict[str, Any]:
-        """Give the options of a head."""
+        """Give the options of a head, but for those that the recipe decided."""
         ends = f"{OF}{head}"
-        return {
+        own = {
             key[len(OPTION) : -len(ends)]: value
             for key, value in self.settings.items()
             if key.startswith(OPTION) and key.endswith(ends)
         }
+        return {key: value for key, value in own.items() if key not in OPTIMISING or self.settings["recipe"] != "short"}
 
     def losses(self, head: str) -> dict[str, float]:
         """Give the means of a head's losses over the last steps that were logged."""
@@ -51,6 +52,7 @@ class Card:
     def text(self) -> str:
         """Give the text of README.md."""
         settings, state = self.run.settings, self.run.state
+        options = "\n".join(f"|`{key}`|{value}|" for key, value in self.run.options(self.head).items())
         losses = "\n".join(f"|{name}|{value:.4g}|" for name, value in self.run.losses(self.head).items())
         return f"""---
 license: apache-2.0
@@ -71,7 +73,11 @@ specdec generate --target smollm2 --drafter {self.method}:smollm2-{self.head} "H
 
 {state["global_step"]:,} steps of {settings["batch"]} texts, {state["epoch"]:.3g} passes over the dialogues of this
 package, which the target made up itself. All heads learnt from the same batches, by specdec's recipe
-`{settings["recipe"]}`. Options that are not the method's defaults: {self._options()}.
+`{settings["recipe"]}`.
+
+|option|value|
+|---|---|
+{options}
 
 Losses, as means over the last steps:
 
@@ -79,8 +85,3 @@ Losses, as means over the last steps:
 |---|---|
 {losses}
 """
-
-    def _options(self) -> str:
-        defaults = {param.name: param.default for param in options_of(self.method)}
-        changed = {key: value for key, value in self.run.options(self.head).items() if defaults.get(key) != value}
-        return ", ".join(f"`{key}` {value}" for key, value in changed.items()) or "none"

@@ -8,7 +8,6 @@ import torch
 import typer
 from safetensors.torch import load_file, save_file
 
-from specdec.outputs import Record
 from specdec.training import STATE, last_whole
 from specdec_smollm2.card import Card, Run
 
@@ -36,13 +35,14 @@ def read_run(folder: Path) -> Run:
     Raises:
         SystemExit: there is none that is finished, or it trained one head alone.
     """
-    record, last = Record.read(folder / "specdec.json"), last_whole(str(folder))
-    if record is None or last is None or not record.finished:
+    file, last = folder / "specdec.json", last_whole(str(folder))
+    record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    if last is None or not record.get("finished"):
         raise SystemExit(f"expected a finished run in {folder}; `specdec train` continues one")
-    if "heads" not in record.settings:
-        raise SystemExit(f"expected a run of several heads in {folder}, got one of {record.settings['method']}")
-    state: dict[str, Any] = json.loads((Path(last) / STATE).read_text(encoding="utf-8"))
-    return Run(record.settings, state)
+    settings = record["settings"]
+    if "heads" not in settings:
+        raise SystemExit(f"expected a run of several heads in {folder}, got one of {settings['method']}")
+    return Run(settings, json.loads((Path(last) / STATE).read_text(encoding="utf-8")))
 
 
 def _halve(head: Path, folder: Path) -> int:

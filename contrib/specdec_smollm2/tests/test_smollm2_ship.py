@@ -62,11 +62,13 @@ def test_cards_say_how_heads_were_trained(run: Path, tmp_path: Path) -> None:
         "--drafter moa:smollm2-one",
         "3 steps of 2 texts, 1 passes",
         "`short`",
-        "`tli` 1, `draft_vocab` 8.",
+        "|`tli`|1|\n",
+        "|`draft_vocab`|8|\n",
         "|vocabulary|",
         "|earlier_feature|",
     ):
         assert said in card, said
+    assert "|`rate`|" not in card  # which the recipe decides
 
 
 def test_a_run_that_is_not_finished_does_not_ship(chat: str, run: Path, tmp_path: Path) -> None:

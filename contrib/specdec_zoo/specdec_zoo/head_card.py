@@ -4,8 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from specdec.training import STATE, last_whole
-from specdec.training.recipe import MATRICES
+from specdec.training import MATRICES, STATE, last_whole
 
 from specdec_zoo import card
 from specdec_zoo.head import BATCH, LENGTH, Head

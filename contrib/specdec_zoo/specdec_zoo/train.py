@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from specdec.training.muon import MuonAdamW
+from specdec.training import MuonAdamW
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast, Trainer, TrainingArguments, set_seed

@@ -19,6 +19,7 @@ class Unplugged(Verifier):
     def __init__(self, target: Verifier, *, learnt: bool) -> None:
         self._alone, self._reader = DraftOnly(), target if learnt else DraftOnly()
         self.vocab_size, self.max_length, self.end_tokens = target.vocab_size, target.max_length, target.end_tokens
+        self.chance = target.chance
 
     def prefill(self, prompts: Sequence[Sequence[int]], needs: Needs, sampling: Sequence[Sampling]) -> Step:
         return self._reader.prefill(prompts, needs, sampling)

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from threading import get_ident
 from typing import TypeVar
 
 import torch
@@ -30,14 +31,32 @@ class Crossing:
 
 
 @define(eq=False)
+class Capture:
+    """A graph while one thread captures it, and what it is made of, in order.
+
+    Where the mode is `global`, as by default, it is `spoilt` by whatever another thread does on the GPU meanwhile.
+    """
+
+    work: list[Callable[[], object]]
+    mode: str
+    thread: int = field(factory=get_ident)
+    spoilt: bool = False
+
+    def concerns(self) -> bool:
+        """Say whether this thread captures it; if another one does, that may be spoilt."""
+        here = get_ident() == self.thread
+        self.spoilt |= not here and self.mode == "global"
+        return here
+
+
+@define(eq=False)
 class PretendedGPU:
     """What has crossed, in order, and how often each operation was launched."""
 
     _wrap: Callable[[Tensor], Tensor] = field(repr=False)
     crossings: list[Crossing] = field(factory=list)
     launches: Counter[str] = field(factory=Counter)
-    capturing: list[Callable[[], object]] | None = None
-    """What a graph is made of that is being captured, in order."""
+    capturing: Capture | None = None
 
     def place(self, module: Module) -> Module:
         """Move a module's parameters and buffers, uncounted."""
@@ -70,7 +89,7 @@ class PretendedGPU:
         Raises:
             RuntimeError: a graph is being captured, which can hold none.
         """
-        if self.capturing is not None:
+        if self.capturing is not None and self.capturing.concerns():
             raise RuntimeError(f"expected nothing to cross while a graph is captured, got {kind} at {where()}")
         nbytes = 0 if tensor is None else tensor.numel() * tensor.element_size()
         self.crossings.append(Crossing(kind, nbytes, blocks, where()))
@@ -79,8 +98,8 @@ class PretendedGPU:
         """Do some work on tensors that the host can see, counted; a graph that is being captured holds it."""
         self.launches[name] += 1
         made = work()
-        if self.capturing is not None:
-            self.capturing.append(partial(_again, work, made))
+        if self.capturing is not None and self.capturing.concerns():
+            self.capturing.work.append(partial(_again, work, made))
         return made
 
 

@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from attrs import define, field
 
-from specdec.testing.pretend.gpu import active
+from specdec.testing.pretend.gpu import Capture, active
 
 
 @define(eq=False)
@@ -23,11 +22,17 @@ class Graph:
 
 
 @contextmanager
-def capture(graph: Graph, **options: Any) -> Iterator[None]:
-    """In the place of `torch.cuda.graph`."""
-    gpu = active()
-    gpu.capturing = graph.work
+def capture(graph: Graph, *, capture_error_mode: str = "global") -> Iterator[None]:
+    """In the place of `torch.cuda.graph`.
+
+    Raises:
+        RuntimeError: another thread spoilt it.
+    """
+    gpu, capturing = active(), Capture(graph.work, capture_error_mode)
+    gpu.capturing = capturing
     try:
         yield
     finally:
         gpu.capturing = None
+    if capturing.spoilt:
+        raise RuntimeError("CUDA error: operation failed due to a previous error during capture")

@@ -102,7 +102,7 @@ def test_rotary_embeddings_that_are_scaled_reach_further(known: int, rope: dict[
 def test_who_knows_better_may_set_the_length() -> None:
     served = model(Qwen2Config, 40, rope_type="default")
     target = Target(served)
-    target.max_length = None
+    target.engine.max_length = None
     said = Decoder(NoDrafter(), target).generate(prompt(70), Sampling(), Stop(6, tokens=()))
 
     assert list(said.tokens[0]) == generate(served, prompt(70), 6, Sampling())
