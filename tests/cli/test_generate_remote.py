@@ -231,7 +231,9 @@ def test_a_transport_that_is_not_installed_is_said_how_to_get(monkeypatch):
     result = CliRunner().invoke(app, ["generate", "a", "--remote", "ws://a"], prog_name="specdec")
 
     assert result.exit_code == 2
-    assert result.stderr.endswith("got 'ws://a'; `pip install ./contrib/specdec_serve` in specdec's repository brings ws and wss\n")
+    assert result.stderr.endswith(
+        "got 'ws://a'; `pip install ./contrib/specdec_serve` in specdec's repository brings ws and wss\n"
+    )
 
 
 def test_no_message_shows_a_token(tmp_path, monkeypatch):
