@@ -7,7 +7,7 @@ from typing import Any
 from attrs import define, field
 from msgspec.structs import replace
 
-from specdec.errors import ConnectionLost, OptionError, PluginError, PromptError, ProtocolError, TreeError
+from specdec.errors import ConnectionLost, OptionError, ProtocolError, TreeError
 from specdec.features import Encoder, Needs
 from specdec.interfaces import Drafter
 from specdec.portable_sampling import unpack_sampling
@@ -15,6 +15,7 @@ from specdec.split import messages as wire
 from specdec.split.codecs import CODECS
 from specdec.split.limits import Limits
 from specdec.split.prefix_hash import PrefixHash
+from specdec.split.reasons import reason
 from specdec.split.record import Connection, Record
 from specdec.split.store import Store
 from specdec.split.trees import unpack_tree
@@ -153,9 +154,8 @@ class Server:
             check_prompt(tokens, self.sessions.engine.vocab_size, self.sessions.engine.max_length)
             sampling = unpack_sampling(message.sampling, message.processors)
             session = self.sessions.open(tokens, sampling, self._needs(message))
-        except (PromptError, OptionError, PluginError) as error:
-            code = wire.Code.PROMPT if isinstance(error, PromptError) else wire.Code.OPTION
-            self.send(connection, wire.Refused(code, str(error), message.sid, message.epoch))
+        except Exception as error:
+            self.send(connection, wire.Refused(*reason(error), message.sid, message.epoch))
             return False
         self.store.records[key] = Record(session, message, connection, PrefixHash(tokens), self.clock())
         return True

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from specdec.errors import ModelError, SpecdecError, TreeError
 from specdec.features import Features
 from specdec.split.codecs import encode_features, token_bytes
 from specdec.split.messages import Code, Read, Refused, Verified, pack_tokens
+from specdec.split.reasons import reason
 from specdec.split.record import Record, Waiting
 from specdec.target.decisions import Decision
 from specdec.tree import Tree
@@ -77,8 +77,7 @@ def _answer(server: "Server", record: Record, waiting: Waiting, decision: Decisi
 
 
 def _fail(server: "Server", record: Record, error: Exception) -> None:
-    code = Code.TREE if isinstance(error, TreeError) else Code.MODEL if isinstance(error, ModelError) else Code.INTERNAL
-    _refuse(server, record, code, str(error) if isinstance(error, SpecdecError) else type(error).__name__)
+    _refuse(server, record, *reason(error))
 
 
 def _refuse(server: "Server", record: Record, code: Code, detail: str) -> None:

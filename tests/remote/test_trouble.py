@@ -3,6 +3,7 @@
 import gc
 import threading
 from pathlib import Path
+from queue import Empty
 from threading import Event
 from time import sleep
 from typing import Any
@@ -27,6 +28,7 @@ from specdec.remote import AHEAD, DraftOnly, Failover, Journal, Remote
 from specdec.split import Limits, Server
 from specdec.tree import Tree
 from tests.remote.hosts import Lines, hosting, toy
+from tests.waiting import wait_for
 
 PROMPT = [5, 6, 7, 5, 6, 7, 5, 6]
 TARGET = toy()
@@ -258,6 +260,31 @@ def test_a_host_that_was_closed_leaves_no_lines() -> None:
     with pytest.raises(ConnectionLost, match="was stopped"):
         host.connect()
     assert remotes
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a user's text"), Empty("a user's text")])
+def test_an_error_in_the_server_s_thread_does_not_end_it(
+    error: Exception, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither one of what it is given to do, nor one of a turn; what was queued behind it is done."""
+
+    def fail() -> bool:
+        raise error
+
+    failing, tick, free, done = [fail], Server.tick, Event(), Event()
+    monkeypatch.setattr(Server, "tick", lambda server: failing.pop()() if failing else tick(server))
+    with hosting(toy()) as host:
+        for work in (free.wait, fail, done.set):
+            host.submit(work)
+        free.set()
+        assert done.wait(5)
+        wait_for(lambda: len(caplog.records) == 2)
+        decoder = Decoder(NoDrafter(), Remote(host.connect, patience=5.0))
+        assert decoder.generate([PROMPT], stop=Stop(max_tokens=3)).tokens == wanted([PROMPT], 3)
+
+    assert type(error).__name__ in caplog.text
+    assert __file__ in caplog.text
+    assert "a user's text" not in caplog.text
 
 
 def test_the_command_samples_as_the_target_says_of_itself() -> None:

@@ -37,8 +37,8 @@ class Line:
         writer = asyncio.create_task(self._write())
 
         def take(data: bytes) -> None:
-            server.receive(connection, data)
             self._call(self._ahead.release)
+            server.receive(connection, data)
 
         try:
             while (data := await self._read()) is not None:
