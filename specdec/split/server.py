@@ -20,7 +20,7 @@ from specdec.split.record import Connection, Record
 from specdec.split.store import Store
 from specdec.split.trees import unpack_tree
 from specdec.split.turn import take_turn
-from specdec.target.checks import check_prompt, check_tree
+from specdec.target.checks import check_tree
 from specdec.target.sessions import CHUNK, Sessions
 from specdec.target.verifier import Target
 from specdec.target.weights import weights_hash
@@ -144,16 +144,22 @@ class Server:
         self.send(connection, wire.Opened(message.sid, message.epoch, warm))
 
     def _join(self, connection: Connection, message: wire.Open, tokens: list[int]) -> bool:
-        """Open a session in place of one of the same id; say whether that succeeded."""
-        key = connection.tenant, message.sid
-        self.store.forget([key] if key in self.store.records else [])
-        if self.draining or not self.store.make_room(connection.tenant, len(tokens)):
+        """Open a session in place of one of the same id; say whether that succeeded.
+
+        All is checked first, for room is made at the cost of other sessions.
+        """
+        if self.draining:
             self._turn_away(connection, message)
             return False
+        key = connection.tenant, message.sid
         try:
-            check_prompt(tokens, self.sessions.engine.vocab_size, self.sessions.engine.max_length)
-            sampling = unpack_sampling(message.sampling, message.processors)
-            session = self.sessions.open(tokens, sampling, self._needs(message))
+            sampling, needs = unpack_sampling(message.sampling, message.processors), self._needs(message)
+            self.sessions.check(tokens, needs)
+            self.store.forget([key] if key in self.store.records else [])
+            if not self.store.make_room(connection.tenant, len(tokens)):
+                self._turn_away(connection, message)
+                return False
+            session = self.sessions.open(tokens, sampling, needs)
         except Exception as error:
             self.send(connection, wire.Refused(*reason(error), message.sid, message.epoch))
             return False

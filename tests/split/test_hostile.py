@@ -180,6 +180,21 @@ def test_a_processor_that_cannot_be_made_is_refused(
     assert "secret" not in refusal.detail
 
 
+@pytest.mark.parametrize("wrong", [{"tokens": b""}, {"sampling": {"top_k": 0}}, {"hidden_states": (99,)}])
+def test_what_cannot_be_opened_takes_no_other_s_room(peer: Peer, wrong: dict[str, object]) -> None:
+    """Neither its own session of the same id, nor one of another tenant where the server is full."""
+    peer.say(OPEN)
+    for tenant, sids in (("two", (b"a" * ID, b"b" * ID)), ("three", (b"a" * ID,))):
+        Peer(peer.server, tenant).say(Hello(1, 1), *[replace(OPEN, sid=sid) for sid in sids])
+    before = list(peer.server.store.records)
+    assert len(before) == peer.server.limits.sessions
+
+    for sid in (SID, b"new" + SID[3:]):
+        assert codes(peer.say(replace(OPEN, sid=sid, epoch=2, **wrong))) in ([Code.OPTION], [Code.PROMPT])
+
+    assert list(peer.server.store.records) == before
+
+
 def test_another_tenant_s_session_does_not_exist(peer: Peer) -> None:
     peer.say(OPEN)
     other = Peer(peer.server, "two")
