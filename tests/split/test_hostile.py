@@ -152,6 +152,9 @@ def test_a_wrong_tree_is_refused_and_changes_nothing(peer: Peer, wrong: dict[str
         {"processors": (("no such", {}),)},
         {"processors": (("a:/etc/passwd", {}),)},
         {"hidden_states": (99,)},
+        {"hidden_states": (0,) * 500},  # each would be a tensor of the features
+        {"hidden_states": (2, -1)},  # the same
+        {"keys_values": (1, 0, 1)},
         {"encoder": "mine"},
         {"codec": "zip"},
     ],
