@@ -76,9 +76,10 @@ class Host:
         try:
             while True:
                 hand(transport.receive())
-        except ConnectionLost:
-            self.submit(lambda: self.server.disconnect(connection))
+        except (ConnectionLost, OSError):  # some transports do not translate their errors
+            pass
         finally:
+            self.submit(lambda: self.server.disconnect(connection))
             del self._lines[transport]
 
     def hand(self, connection: Connection) -> Callable[[bytes], None]:

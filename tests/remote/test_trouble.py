@@ -1,11 +1,7 @@
 """What an unlucky user meets: other servers than before, servers that stop, prompts that break a target."""
 
 import gc
-import threading
 from pathlib import Path
-from queue import Empty
-from threading import Event
-from time import sleep
 from typing import Any
 
 import attrs
@@ -24,11 +20,10 @@ from specdec.errors import (
     ProtocolError,
     VocabularyMismatch,
 )
-from specdec.remote import AHEAD, DraftOnly, Failover, Journal, Remote
+from specdec.remote import DraftOnly, Failover, Journal, Remote
 from specdec.split import Limits, Server
 from specdec.tree import Tree
-from tests.remote.hosts import Lines, hosting, toy
-from tests.waiting import wait_for
+from tests.remote.hosts import Lines, toy
 
 PROMPT = [5, 6, 7, 5, 6, 7, 5, 6]
 TARGET = toy()
@@ -247,66 +242,9 @@ def test_a_prompt_that_breaks_the_target_breaks_nothing_else(monkeypatch: pytest
     assert other.verify([Tree.root(6)]).tokens[0]
 
 
-def test_a_host_that_was_closed_leaves_no_lines() -> None:
-    before = threading.active_count()
-    with hosting(TARGET) as host:
-        remotes = [Remote(host.connect, patience=5.0) for _ in range(3)]
-        assert threading.active_count() == before + 4
-    for thread in threading.enumerate():
-        if thread.name == "specdec line":
-            thread.join(5)
-
-    assert threading.active_count() == before
-    with pytest.raises(ConnectionLost, match="was stopped"):
-        host.connect()
-    assert remotes
-
-
-@pytest.mark.parametrize("error", [RuntimeError("a user's text"), Empty("a user's text")])
-def test_an_error_in_the_server_s_thread_does_not_end_it(
-    error: Exception, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Neither one of what it is given to do, nor one of a turn; what was queued behind it is done."""
-
-    def fail() -> bool:
-        raise error
-
-    failing, tick, free, done = [fail], Server.tick, Event(), Event()
-    monkeypatch.setattr(Server, "tick", lambda server: failing.pop()() if failing else tick(server))
-    with hosting(toy()) as host:
-        for work in (free.wait, fail, done.set):
-            host.submit(work)
-        free.set()
-        assert done.wait(5)
-        wait_for(lambda: len(caplog.records) == 2)
-        decoder = Decoder(NoDrafter(), Remote(host.connect, patience=5.0))
-        assert decoder.generate([PROMPT], stop=Stop(max_tokens=3)).tokens == wanted([PROMPT], 3)
-
-    assert type(error).__name__ in caplog.text
-    assert __file__ in caplog.text
-    assert "a user's text" not in caplog.text
-
-
 def test_the_command_samples_as_the_target_says_of_itself() -> None:
     target = Target(TARGET.sessions.engine.model)
     verifier = connect_here(RemoteOptions("local:"), target, load_drafter("ngram")).verifier
 
     assert verifier.generation_config is target.generation_config is not None
     assert verifier.view().generation_config is target.generation_config
-
-
-def test_a_client_that_floods_fills_no_memory() -> None:
-    """While the server's thread is busy, few messages of a line wait for it; the others are left to the line."""
-    free, target = Event(), toy()
-    with hosting(target) as host:
-        host.submit(free.wait)
-        line = host.connect()
-        for _ in range(1000):
-            line.send(b"")
-        while host._work.qsize() < AHEAD:
-            sleep(0.01)
-        sleep(0.1)
-        waiting = host._work.qsize()
-        free.set()
-
-    assert waiting <= AHEAD + 1  # and the line itself

@@ -91,7 +91,7 @@ def test_a_clock_that_is_set_changes_nothing() -> None:
 
 
 def test_nothing_of_a_text_is_logged() -> None:
-    """A host logs that its server made an error, and where; test_trouble.py sees what it writes."""
+    """A host logs that its server made an error, and where; test_host.py reads what it writes."""
     assert [path.name for path in FILES if names(path) & {"logging", "print", "warnings"}] == ["host.py"]
 
 
