@@ -176,4 +176,4 @@ class Link:
 
 def _identity(welcome: Welcome) -> tuple[int, str, str]:
     """Vocabulary size, and the hashes of vocabulary and weights."""
-    return welcome.vocab_size, welcome.tokenizer, welcome.target
+    return welcome.vocab_size, welcome.tokenizer_hash, welcome.target_hash

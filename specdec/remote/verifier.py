@@ -90,8 +90,8 @@ class Remote(Verifier):
             self.journal.meet(welcome)
         self.vocab_size, self.max_length = welcome.vocab_size, welcome.max_length
         self.length_advice, self.end_tokens = welcome.length_advice, tuple(welcome.end_tokens)
-        own = vocabulary_hash(self.tokenizer) if self.tokenizer is not None and welcome.tokenizer else ""
-        if own and own != welcome.tokenizer:
+        own = vocabulary_hash(self.tokenizer) if self.tokenizer is not None and welcome.tokenizer_hash else ""
+        if own and own != welcome.tokenizer_hash:
             self.link.drop()
             raise VocabularyMismatch("expected the tokenizer of the server's target, got one with another vocabulary")
 

@@ -43,9 +43,9 @@ class Server:
     clock: Callable[[], float]
     encoders: dict[str, Encoder] = field(factory=dict)
     end_tokens: tuple[int, ...] = ()
-    tokenizer: str = ""
-    target: str = ""
-    """Hashes of the vocabulary (`tokenizer`) and of the weights (`target`)."""
+    tokenizer_hash: str = ""
+    target_hash: str = ""
+    """Hashes of the target's vocabulary and of its weights."""
     limits: Limits = field(factory=Limits)
     chunk: int = CHUNK
     store: Store = field(init=False)
@@ -63,7 +63,8 @@ class Server:
         needed = [drafter.needs.encoder for drafter in drafters]
         encoders = {encoder.digest: encoder for encoder in needed if encoder is not None and encoder.digest}
         vocabulary = "" if target.tokenizer is None else vocabulary_hash(target.tokenizer)
-        options = {"clock": time.monotonic, "tokenizer": vocabulary, "target": weights_hash(target.model), **options}
+        hashes = {"tokenizer_hash": vocabulary, "target_hash": weights_hash(target.model)}
+        options = {"clock": time.monotonic, **hashes, **options}
         return cls(target.sessions, encoders=encoders, end_tokens=target.end_tokens, **options)
 
     def connect(self, connection: Connection) -> None:
@@ -128,9 +129,9 @@ class Server:
             self.send(connection, wire.Refused(wire.Code.VERSION, detail))
             return
         connection.greeted, engine, limits = True, self.sessions.engine, self.limits
-        sizes = engine.vocab_size, engine.max_length, engine.length_advice, self.end_tokens, self.tokenizer
+        sizes = engine.vocab_size, engine.max_length, engine.length_advice, self.end_tokens, self.tokenizer_hash
         most = limits.nodes, limits.message_bytes
-        self.send(connection, wire.Welcome(wire.VERSION, CODECS, *sizes, tuple(self.encoders), *most, self.target))
+        self.send(connection, wire.Welcome(wire.VERSION, CODECS, *sizes, tuple(self.encoders), *most, self.target_hash))
 
     def _open(self, connection: Connection, message: wire.Open, record: Record | None) -> None:
         """Open a session, or continue one that is at the client's text or at an answer that the client lacks."""

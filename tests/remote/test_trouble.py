@@ -54,14 +54,14 @@ def wanted(prompts: list[list[int]], length: int, sampling: Sampling = Sampling(
 @pytest.mark.parametrize("alone", [False, True])
 def test_a_server_with_other_tokens_in_the_place_of_the_first_is_an_error(alone: bool) -> None:
     lines = Lines(Server.of(TARGET))
-    lines.server.tokenizer = "one"
+    lines.server.tokenizer_hash = "one"
     verifier = remote(lines)
     stream = Decoder(Counts(), Failover(verifier) if alone else verifier).stream([PROMPT], stop=Stop(max_tokens=12))
     next(stream)
 
     lines.cut(0.2)
     lines.server = Server.of(toy())
-    lines.server.tokenizer = "another"
+    lines.server.tokenizer_hash = "another"
 
     with pytest.raises(VocabularyMismatch, match=r"one that it was, \(56, 'one', .*got \(56, 'another'"):
         list(stream)
@@ -69,12 +69,12 @@ def test_a_server_with_other_tokens_in_the_place_of_the_first_is_an_error(alone:
 
 def test_a_journal_is_continued_with_a_server_of_the_same_tokens(tmp_path: Path) -> None:
     lines = Lines(Server.of(TARGET))
-    lines.server.tokenizer = "one"
+    lines.server.tokenizer_hash = "one"
     stream = Decoder(Counts(), remote(lines, journal=Journal(tmp_path / "j"))).stream([PROMPT], stop=Stop(max_tokens=9))
     next(stream)
 
     other = Lines(Server.of(TARGET))
-    other.server.tokenizer = "another"
+    other.server.tokenizer_hash = "another"
 
     with pytest.raises(VocabularyMismatch, match="another"):
         Decoder(Counts(), Failover(remote(other, journal=Journal(tmp_path / "j")))).generate(
