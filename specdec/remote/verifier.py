@@ -34,6 +34,9 @@ class Remote(Verifier):
 
     Drafting begins before the prompt has been read: its features come with later steps, the last tokens' first. When
     the line breaks it is made again, within a step's patience; no step is computed twice.
+
+    Streams in several threads share one connection and take turns on it: while one waits for its answer, the others
+    wait for it. Several threads that are to decode at once have one `Remote` each.
     """
 
     repeatable = True
