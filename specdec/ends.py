@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import cycle
+from threading import Lock
 from weakref import WeakKeyDictionary
 
 import torch
@@ -109,6 +110,8 @@ class Ends:
 
 
 _criteria = WeakKeyDictionary[PreTrainedTokenizerBase, dict[tuple[int, tuple[str, ...]], StopStringCriteria]]()
+_changing = Lock()
+"""Held while `_criteria` are looked up or changed, by threads that each decode."""
 
 
 def _prepared(strings: tuple[str, ...], tokenizer: PreTrainedTokenizerBase | None) -> StopStringCriteria | None:
@@ -121,12 +124,17 @@ def _prepared(strings: tuple[str, ...], tokenizer: PreTrainedTokenizerBase | Non
         return None
     if tokenizer is None:
         raise OptionError(f"expected a tokenizer to find the stop strings {strings} with, got none")
-    prepared, key = _criteria.setdefault(tokenizer, {}), (len(tokenizer), strings)
-    if key not in prepared:
-        while len(prepared) >= PREPARED:
-            del prepared[next(iter(prepared))]
+    key = len(tokenizer), strings
+    with _changing:
+        prepared = _criteria.setdefault(tokenizer, {})
+        criteria = prepared.get(key)
+    if criteria is None:
         try:
-            prepared[key] = StopStringCriteria(tokenizer, list(strings))
+            criteria = StopStringCriteria(tokenizer, list(strings))
         except ValueError as error:
             raise OptionError(f"expected stop strings that the tokenizer's tokens can spell, got {strings}") from error
-    return prepared[key]
+        with _changing:
+            while len(prepared) >= PREPARED:
+                del prepared[next(iter(prepared))]
+            prepared[key] = criteria
+    return criteria

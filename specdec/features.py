@@ -80,8 +80,8 @@ class Needs:
     """What a drafter reads of the target.
 
     `hidden_states` are numbered as transformers does: 0 is the embedding, i the output of layer i, and the last
-    one is taken after the final norm. `keys_values` are layers, from 0. Negative numbers count from the end. With
-    `only_last`, a step brings nothing but what belongs to each sequence's last token.
+    one is taken after the final norm. `keys_values` are layers, from 0. Negative numbers count from the end, and each
+    is named once. With `only_last`, a step brings nothing but what belongs to each sequence's last token.
     """
 
     hidden_states: tuple[int, ...] = field(default=(), converter=_tuple_of_ints)

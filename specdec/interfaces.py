@@ -157,7 +157,10 @@ class Verifier(ABC):
 
 
 class Transport(ABC):
-    """An ordered pipe for whole messages, reliable or broken."""
+    """An ordered pipe for whole messages, reliable or broken.
+
+    `send`, `receive` and `close` may be called at once, each from a thread of its own.
+    """
 
     @abstractmethod
     def send(self, message: bytes) -> None:

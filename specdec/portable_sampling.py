@@ -4,7 +4,7 @@ from typing import Any
 
 from attrs import asdict, fields
 
-from specdec.errors import OptionError
+from specdec.errors import OptionError, PluginError
 from specdec.options import Sampling, Span
 from specdec.plugins import load_processor, processor_spec
 
@@ -36,7 +36,7 @@ def unpack_sampling(options: dict[str, Any], processors: Processors) -> Sampling
     """Make what `pack_sampling` was given.
 
     Raises:
-        OptionError: an option or a processor is not known, or has a value that means nothing.
+        OptionError: an option is not known or has a value that means nothing, or a processor cannot be made.
         PluginError: no such processor is registered.
     """
     values = dict(options)
@@ -50,10 +50,16 @@ def unpack_sampling(options: dict[str, Any], processors: Processors) -> Sampling
             values["span"] = Span(span["prompt_length"], span["max_length"], tuple(span["eos_token_id"]))
         made = tuple(load_processor(name, **chosen) for name, chosen in processors)
         return Sampling(**values, processors=made)
+    except (OptionError, PluginError):
+        raise
     except (TypeError, ValueError, KeyError, AttributeError) as error:
-        if isinstance(error, OptionError):
-            raise
         raise OptionError(f"expected options of Sampling that mean something, got {options}: {error}") from error
+    except Exception as error:  # a processor's factory may raise anything
+        names = ", ".join(name for name, _ in processors) or "none"
+        raise OptionError(
+            f"expected options and processors that the target's side can make, got the processors {names}: "
+            f"{type(error).__name__}"
+        ) from error
 
 
 _DEFAULT = Sampling()

@@ -85,14 +85,19 @@ class RemoteOptions:
         Raises:
             OptionError: the file cannot be read, or does not have exactly one token.
         """
+        from specdec.transports import is_token
+
         if self.token_file is None:
             return None
         try:
             text = self.token_file.read_text("ascii").strip()
         except (OSError, ValueError) as error:
             raise OptionError(f"expected a file with a token, got {str(self.token_file)!r}: {error}") from error
-        if not text or not text.isprintable() or " " in text:
-            raise OptionError(f"expected one token in {str(self.token_file)!r}, got {len(text.split())} words")
+        if not is_token(text):
+            raise OptionError(
+                f"expected one token in {str(self.token_file)!r}, of printable characters without blanks, "
+                f"got {len(text.split())} words"
+            )
         return Token(text)
 
 

@@ -1,8 +1,10 @@
 """The thread that runs a server and makes all passes of the target; other threads read the lines."""
 
+import logging
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from threading import Semaphore, Thread
+from traceback import format_tb
 
 from attrs import define, field
 
@@ -19,6 +21,7 @@ AHEAD = 16
 """Messages of a line that may wait for the server's thread before reading from the line pauses."""
 
 Work = Callable[[], object]
+LOG = logging.getLogger(__name__)
 
 
 @define(eq=False)
@@ -73,9 +76,10 @@ class Host:
         try:
             while True:
                 hand(transport.receive())
-        except ConnectionLost:
-            self.submit(lambda: self.server.disconnect(connection))
+        except (ConnectionLost, OSError):  # some transports do not translate their errors
+            pass
         finally:
+            self.submit(lambda: self.server.disconnect(connection))
             del self._lines[transport]
 
     def hand(self, connection: Connection) -> Callable[[bytes], None]:
@@ -120,19 +124,36 @@ class Host:
             transport.close()
 
     def _run(self) -> None:
-        while self._do(None if not self.server.busy else 0.0):
-            self.server.tick()
+        patience = IDLE
+        while self._do(patience):
+            succeeded = _try(self.server.tick)
+            patience = 0.0 if succeeded and self.server.busy else IDLE
 
-    def _do(self, patience: float | None) -> bool:
+    def _do(self, patience: float) -> bool:
         """Do the queued work, waiting at most `patience` seconds for some; say whether another turn is to follow."""
-        try:
-            work = self._work.get(timeout=IDLE if patience is None else patience)
-            while work is not None:
-                work()
-                work = self._work.get(timeout=0)
-        except Empty:
-            return True
+        while True:
+            try:
+                work = self._work.get(timeout=patience)
+            except Empty:
+                return True
+            if work is None:
+                return False
+            _try(work)
+            patience = 0.0
+
+
+def _try(work: Work) -> bool:
+    """Do some work; say whether it succeeded. An error is logged, without its text, which may quote a user's.
+
+    It must not end the server's thread, on which all clients depend.
+    """
+    try:
+        work()
+    except Exception as error:
+        frames = "".join(format_tb(error.__traceback__))
+        LOG.error("the server's thread continues after an error: %s\n%s", type(error).__name__, frames)
         return False
+    return True
 
 
 _LISTENING: dict[str, Host] = {}

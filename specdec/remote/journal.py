@@ -74,7 +74,11 @@ class Chapter:
 
 
 class Journal:
-    """Records the sequences of one batch; `chapters` has their state, also from before the file was opened."""
+    """Records the sequences of one batch; `chapters` has their state, also from before the file was opened.
+
+    Raises:
+        OptionError: something is to be recorded, and the journal is closed.
+    """
 
     def __init__(self, path: str | PathLike[str], *, sync: bool = False) -> None:
         """Read the file if it exists, and truncate a record that was not written to its end.
@@ -86,6 +90,7 @@ class Journal:
         """
         self.welcome: Welcome | None = None
         self.chapters: dict[int, Chapter] = {}
+        self._closed = False
         try:
             self._sync, self._file = sync, os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
@@ -140,8 +145,10 @@ class Journal:
         self._write(Kept(number))
 
     def close(self) -> None:
-        """Close the file."""
-        os.close(self._file)
+        """Close the file, unless it is closed; nothing can be recorded any more."""
+        if not self._closed:
+            self._closed = True
+            os.close(self._file)
 
     def _lock(self, path: str | PathLike[str]) -> None:
         """Keep other processes out until this one ends: what two of them write is of neither's text."""
@@ -154,6 +161,8 @@ class Journal:
             ) from error
 
     def _write(self, entry: Entry) -> None:
+        if self._closed:  # by now its descriptor may be another file's
+            raise OptionError(f"expected a journal that is open to record {type(entry).__name__}, got a closed one")
         self._take(entry)
         data = _encode(entry)
         self._append(len(data).to_bytes(4, "little") + crc32(data).to_bytes(4, "little") + data)

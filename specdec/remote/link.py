@@ -28,7 +28,10 @@ SOONEST, LATEST = 0.05, 5.0
 
 @define(eq=False)
 class Link:
-    """Carries a client's messages; its methods may be called from any thread. `clock` and `sleep` are in seconds."""
+    """Carries a client's messages; `clock` and `sleep` are in seconds.
+
+    Its methods may be called from any thread, and run one at a time: while `until` waits, all others do.
+    """
 
     connect: Connect
     clock: Callable[[], float]
@@ -176,4 +179,4 @@ class Link:
 
 def _identity(welcome: Welcome) -> tuple[int, str, str]:
     """Vocabulary size, and the hashes of vocabulary and weights."""
-    return welcome.vocab_size, welcome.tokenizer, welcome.target
+    return welcome.vocab_size, welcome.tokenizer_hash, welcome.target_hash

@@ -10,6 +10,7 @@ from typing import Any
 from attrs import frozen
 
 from specdec.errors import OptionError
+from specdec.transports import is_token
 
 Admit = Callable[[str | None], str | None]
 """Finds the tenant of an `Authorization` header, `Bearer TOKEN` or None; None if it is not authorised."""
@@ -80,9 +81,9 @@ def _ticket(tenant: str, table: Any, path: str | Path) -> Ticket:
     if not isinstance(table, dict) or not {"token"} <= table.keys() <= {"token", "expires"}:
         raise OptionError(f"{EXPECTED} {sorted(table) if isinstance(table, dict) else table!r} as {tenant} in {path}")
     token, expires = table["token"], table.get("expires")
-    if not isinstance(token, str) or len(token) < SHORTEST or not token.isascii() or " " in token:
+    if not isinstance(token, str) or len(token) < SHORTEST or not is_token(token):
         raise OptionError(
-            f"expected a token of {SHORTEST} or more ASCII characters without blanks for {tenant} in {path}"
+            f"expected a token of {SHORTEST} or more printable ASCII characters without blanks for {tenant} in {path}"
         )
     if isinstance(expires, date) and not isinstance(expires, datetime):
         expires = datetime.combine(expires, time())

@@ -34,6 +34,9 @@ class Remote(Verifier):
 
     Drafting begins before the prompt has been read: its features come with later steps, the last tokens' first. When
     the line breaks it is made again, within a step's patience; no step is computed twice.
+
+    Streams in several threads share one connection and take turns on it: while one waits for its answer, the others
+    wait for it. Several threads that are to decode at once have one `Remote` each.
     """
 
     repeatable = True
@@ -90,8 +93,8 @@ class Remote(Verifier):
             self.journal.meet(welcome)
         self.vocab_size, self.max_length = welcome.vocab_size, welcome.max_length
         self.length_advice, self.end_tokens = welcome.length_advice, tuple(welcome.end_tokens)
-        own = vocabulary_hash(self.tokenizer) if self.tokenizer is not None and welcome.tokenizer else ""
-        if own and own != welcome.tokenizer:
+        own = vocabulary_hash(self.tokenizer) if self.tokenizer is not None and welcome.tokenizer_hash else ""
+        if own and own != welcome.tokenizer_hash:
             self.link.drop()
             raise VocabularyMismatch("expected the tokenizer of the server's target, got one with another vocabulary")
 

@@ -59,7 +59,7 @@ class Hello(Message, frozen=True, tag=1):
 class Welcome(Message, frozen=True, tag=2):
     """The answer to `Hello`: the version to be used, what the target is, and the server's limits.
 
-    `encoders` are digests of the server's encoders, `tokenizer` is a hash of the vocabulary, `target` of the weights.
+    `encoders` are digests of the server's encoders; the hashes are of the target's vocabulary and of its weights.
     """
 
     version: int
@@ -68,11 +68,11 @@ class Welcome(Message, frozen=True, tag=2):
     max_length: int | None
     length_advice: str
     end_tokens: tuple[int, ...]
-    tokenizer: str
+    tokenizer_hash: str
     encoders: tuple[str, ...]
     most_nodes: int
     most_bytes: int
-    target: str = ""
+    target_hash: str = ""
 
 
 class Open(Message, frozen=True, tag=3):

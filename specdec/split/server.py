@@ -7,7 +7,7 @@ from typing import Any
 from attrs import define, field
 from msgspec.structs import replace
 
-from specdec.errors import ConnectionLost, OptionError, PluginError, PromptError, ProtocolError, TreeError
+from specdec.errors import ConnectionLost, OptionError, ProtocolError, TreeError
 from specdec.features import Encoder, Needs
 from specdec.interfaces import Drafter
 from specdec.portable_sampling import unpack_sampling
@@ -15,11 +15,12 @@ from specdec.split import messages as wire
 from specdec.split.codecs import CODECS
 from specdec.split.limits import Limits
 from specdec.split.prefix_hash import PrefixHash
+from specdec.split.reasons import reason
 from specdec.split.record import Connection, Record
 from specdec.split.store import Store
 from specdec.split.trees import unpack_tree
 from specdec.split.turn import take_turn
-from specdec.target.checks import check_prompt, check_tree
+from specdec.target.checks import check_tree
 from specdec.target.sessions import CHUNK, Sessions
 from specdec.target.verifier import Target
 from specdec.target.weights import weights_hash
@@ -42,9 +43,9 @@ class Server:
     clock: Callable[[], float]
     encoders: dict[str, Encoder] = field(factory=dict)
     end_tokens: tuple[int, ...] = ()
-    tokenizer: str = ""
-    target: str = ""
-    """Hashes of the vocabulary (`tokenizer`) and of the weights (`target`)."""
+    tokenizer_hash: str = ""
+    target_hash: str = ""
+    """Hashes of the target's vocabulary and of its weights."""
     limits: Limits = field(factory=Limits)
     chunk: int = CHUNK
     store: Store = field(init=False)
@@ -62,7 +63,8 @@ class Server:
         needed = [drafter.needs.encoder for drafter in drafters]
         encoders = {encoder.digest: encoder for encoder in needed if encoder is not None and encoder.digest}
         vocabulary = "" if target.tokenizer is None else vocabulary_hash(target.tokenizer)
-        options = {"clock": time.monotonic, "tokenizer": vocabulary, "target": weights_hash(target.model), **options}
+        hashes = {"tokenizer_hash": vocabulary, "target_hash": weights_hash(target.model)}
+        options = {"clock": time.monotonic, **hashes, **options}
         return cls(target.sessions, encoders=encoders, end_tokens=target.end_tokens, **options)
 
     def connect(self, connection: Connection) -> None:
@@ -127,9 +129,9 @@ class Server:
             self.send(connection, wire.Refused(wire.Code.VERSION, detail))
             return
         connection.greeted, engine, limits = True, self.sessions.engine, self.limits
-        sizes = engine.vocab_size, engine.max_length, engine.length_advice, self.end_tokens, self.tokenizer
+        sizes = engine.vocab_size, engine.max_length, engine.length_advice, self.end_tokens, self.tokenizer_hash
         most = limits.nodes, limits.message_bytes
-        self.send(connection, wire.Welcome(wire.VERSION, CODECS, *sizes, tuple(self.encoders), *most, self.target))
+        self.send(connection, wire.Welcome(wire.VERSION, CODECS, *sizes, tuple(self.encoders), *most, self.target_hash))
 
     def _open(self, connection: Connection, message: wire.Open, record: Record | None) -> None:
         """Open a session, or continue one that is at the client's text or at an answer that the client lacks."""
@@ -143,19 +145,24 @@ class Server:
         self.send(connection, wire.Opened(message.sid, message.epoch, warm))
 
     def _join(self, connection: Connection, message: wire.Open, tokens: list[int]) -> bool:
-        """Open a session in place of one of the same id; say whether that succeeded."""
-        key = connection.tenant, message.sid
-        self.store.forget([key] if key in self.store.records else [])
-        if self.draining or not self.store.make_room(connection.tenant, len(tokens)):
+        """Open a session in place of one of the same id; say whether that succeeded.
+
+        All is checked first, for room is made at the cost of other sessions.
+        """
+        if self.draining:
             self._turn_away(connection, message)
             return False
+        key = connection.tenant, message.sid
         try:
-            check_prompt(tokens, self.sessions.engine.vocab_size, self.sessions.engine.max_length)
-            sampling = unpack_sampling(message.sampling, message.processors)
-            session = self.sessions.open(tokens, sampling, self._needs(message))
-        except (PromptError, OptionError, PluginError) as error:
-            code = wire.Code.PROMPT if isinstance(error, PromptError) else wire.Code.OPTION
-            self.send(connection, wire.Refused(code, str(error), message.sid, message.epoch))
+            sampling, needs = unpack_sampling(message.sampling, message.processors), self._needs(message)
+            self.sessions.check(tokens, needs)
+            self.store.forget([key] if key in self.store.records else [])
+            if not self.store.make_room(connection.tenant, len(tokens)):
+                self._turn_away(connection, message)
+                return False
+            session = self.sessions.open(tokens, sampling, needs)
+        except Exception as error:
+            self.send(connection, wire.Refused(*reason(error), message.sid, message.epoch))
             return False
         self.store.records[key] = Record(session, message, connection, PrefixHash(tokens), self.clock())
         return True

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from specdec.errors import ModelError, SpecdecError, TreeError
 from specdec.features import Features
 from specdec.split.codecs import encode_features, token_bytes
 from specdec.split.messages import Code, Read, Refused, Verified, pack_tokens
+from specdec.split.reasons import reason
 from specdec.split.record import Record, Waiting
 from specdec.target.decisions import Decision
 from specdec.tree import Tree
@@ -77,8 +77,7 @@ def _answer(server: "Server", record: Record, waiting: Waiting, decision: Decisi
 
 
 def _fail(server: "Server", record: Record, error: Exception) -> None:
-    code = Code.TREE if isinstance(error, TreeError) else Code.MODEL if isinstance(error, ModelError) else Code.INTERNAL
-    _refuse(server, record, code, str(error) if isinstance(error, SpecdecError) else type(error).__name__)
+    _refuse(server, record, *reason(error))
 
 
 def _refuse(server: "Server", record: Record, code: Code, detail: str) -> None:
@@ -90,25 +89,40 @@ def _refuse(server: "Server", record: Record, code: Code, detail: str) -> None:
 
 def _read(server: "Server", unread: Sequence[Record]) -> bool:
     """Read a chunk of these prompts, or if that fails of each in its own pass; queue features of finished ones."""
-    records = {record.session: record for record in unread}
     try:
-        for decision in server.sessions.read(list(records), server.chunk):
-            record = records[decision.session]
-            end = decision.start + len(decision.nodes)
-            if end > record.first_wanted and (features := server.sessions.features([decision])) is not None:
-                _keep(record, features, end)
-            if record.session.unread:
-                server.send(record.connection, Read(record.opened.sid, record.epoch, end, {}))
-            else:
-                _fill_backlog(record)
+        decisions = server.sessions.read([record.session for record in unread], server.chunk)
     except Exception as error:
         if len(unread) > 1:
             for one in unread:
                 _read(server, [one])
         else:
-            _fail(server, unread[0], error)
-            server.store.forget([key for key, one in server.store.records.items() if one is unread[0]])
+            _give_up(server, unread[0], error)
+        return bool(unread)
+    records = {record.session: record for record in unread}
+    for decision in decisions:
+        record = records[decision.session]
+        try:
+            _take_in(server, record, decision)
+        except Exception as error:  # of an encoder's: the others' features are not read again
+            _give_up(server, record, error)
     return bool(unread)
+
+
+def _take_in(server: "Server", record: Record, decision: Decision) -> None:
+    """Keep the features of a chunk that was read, or queue all if it was the last one."""
+    end = decision.start + len(decision.nodes)
+    if end > record.first_wanted and (features := server.sessions.features([decision])) is not None:
+        _keep(record, features, end)
+    if record.session.unread:
+        server.send(record.connection, Read(record.opened.sid, record.epoch, end, {}))
+    else:
+        _fill_backlog(record)
+
+
+def _give_up(server: "Server", record: Record, error: Exception) -> None:
+    """Refuse the waiting tree of a session whose prompt cannot be read, and drop the session."""
+    _fail(server, record, error)
+    server.store.forget([key for key, one in server.store.records.items() if one is record])
 
 
 def _keep(record: Record, features: Features, end: int) -> None:

@@ -44,17 +44,20 @@ def check_prompts(
 
 
 def check_needs(needs: Needs, layers: int) -> None:
-    """Check that a model of so many layers has what a drafter reads.
+    """Check that a model of so many layers has what a drafter reads, and that it reads nothing twice.
 
     Raises:
-        OptionError: the message names the numbers.
+        OptionError: the message names the number.
     """
     for what, numbers, count in (
         ("hidden states", needs.hidden_states, layers + 1),
         ("layers of keys and values", needs.keys_values, layers),
     ):
-        if any(not -count <= number < count for number in numbers):
-            raise OptionError(f"expected needs of {what} from {-count} to {count - 1}, got {numbers}")
+        if strange := [number for number in numbers if not -count <= number < count]:
+            raise OptionError(f"expected needs of {what} from {-count} to {count - 1}, got {strange[0]}")
+        different = {number % count for number in numbers}
+        if len(different) < len(numbers):
+            raise OptionError(f"expected needs of {what} to name each once, got {len(numbers)} of {len(different)}")
 
 
 def check_trees(

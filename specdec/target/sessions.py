@@ -37,6 +37,11 @@ class Sessions:
     _abandoned: deque[Session] = field(factory=deque, init=False)
     _lock: RLock = field(factory=RLock, init=False)
 
+    def check(self, tokens: Sequence[int], needs: Needs) -> None:
+        """Check that a sequence may join; raises the same errors as `open`."""
+        check_prompt(tokens, self.engine.vocab_size, self.engine.max_length)
+        check_needs(needs, len(self.engine.layers))
+
     def open(self, tokens: Sequence[int], sampling: Sampling, needs: Needs) -> Session:
         """Let a sequence join; none of its tokens is read yet.
 
@@ -44,8 +49,7 @@ class Sessions:
             PromptError: it is empty, too long, or outside the vocabulary.
             OptionError: the model has no such layers as it needs.
         """
-        check_prompt(tokens, self.engine.vocab_size, self.engine.max_length)
-        check_needs(needs, len(self.engine.layers))
+        self.check(tokens, needs)
         with self._lock:
             self.close()
             prefix = Prefix(list(tokens), sampling, Noise(self.chance, sampling.seed))

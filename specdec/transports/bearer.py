@@ -9,6 +9,11 @@ LARGEST = 2**26
 """Most bytes of a server's message: a step's features, as float32, of the largest models."""
 
 
+def is_token(text: str) -> bool:
+    """Say whether a header can carry a text as a token: printable ASCII characters without blanks, one or more."""
+    return text != "" and text.isascii() and text.isprintable() and " " not in text
+
+
 def find_token(token: str) -> str:
     """The token that is given, or else that of the environment; empty if there is neither.
 
@@ -16,7 +21,7 @@ def find_token(token: str) -> str:
         OptionError: it cannot be sent in a header; the message does not show it.
     """
     found = token or os.environ.get(TOKEN, "")
-    if not (found.isascii() and found.isprintable()) or " " in found:
+    if found and not is_token(found):
         raise OptionError("expected a token of printable ASCII characters without blanks, got one with others")
     return found
 

@@ -14,6 +14,7 @@ from specdec.drafters import NoDrafter
 from specdec.policies import Chain
 from specdec.remote import Failover, Journal, Remote
 from specdec.split import Server
+from specdec.split.messages import Open
 from tests.remote.hosts import Lines, drafter
 from tests.remote.test_failover import Reader
 
@@ -175,6 +176,22 @@ def test_what_was_said_after_the_end_of_a_text_is_not_said_again(zoo: Target, he
             reader.tokens[len(reader.tokens) - step.retracted[number] :] = step.tokens[number]
 
     assert tuple(tuple(reader.tokens) for reader in readers) == wanted
+
+
+def test_a_closed_journal_writes_and_closes_no_other_file(tmp_path: Path) -> None:
+    """The next file that is opened gets its descriptor."""
+    journal = Journal(tmp_path / "journal")
+    journal.begin(0, Open(b"s" * 16, 1, b"", {}, (), (), (), False, "", "float16", None))
+    journal.close()
+
+    with (tmp_path / "mine").open("w") as mine:
+        with pytest.raises(OptionError, match="open to record Said, got a closed one"):
+            journal.say(0, [1])
+        journal.close()
+        mine.write("text")
+
+    assert (tmp_path / "mine").read_text() == "text"
+    assert journal.chapters[0].said == []
 
 
 HOLD = "import os, sys; os.lockf(os.open(sys.argv[1], os.O_RDWR), os.F_TLOCK, 0); print(flush=True); input()"

@@ -1,13 +1,16 @@
 """Whoever has no good token is nobody's tenant."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from specdec import OptionError
+from specdec.cli.remote import RemoteOptions
 from specdec.remote import Tenants
 from specdec.remote.tenants import Ticket
+from specdec.transports import find_token
 
 LONG = "a-long-token-of-someone"
 HOUR = timedelta(hours=1)
@@ -72,6 +75,27 @@ def test_any_other_file_is_refused_without_a_word_of_its_tokens(tmp_path: Path, 
     with pytest.raises(OptionError) as caught:
         Tenants.read(file)
     assert LONG not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("token", "good"),
+    [(LONG, True), *[(f"{LONG}{strange}{LONG}", False) for strange in (" ", "\t", "\x01", "\xe9", "\u2003")]],
+)
+def test_a_server_takes_the_tokens_that_a_client_can_send(tmp_path: Path, token: str, good: bool) -> None:
+    tenants, own = tmp_path / "tokens.toml", tmp_path / "token"
+    tenants.write_text(f"[one]\ntoken = {json.dumps(token)}")
+    own.write_text(token, encoding="utf-8")
+    for take in (
+        lambda: Tenants.read(tenants).tickets[0].token,
+        lambda: find_token(token),
+        RemoteOptions("ws://host", own).token,
+    ):
+        if good:
+            assert take() == token
+        else:
+            with pytest.raises(OptionError, match=r"expected (a|one|a file with a) token") as caught:
+                take()
+            assert LONG not in str(caught.value)
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:

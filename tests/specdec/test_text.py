@@ -4,6 +4,8 @@ import gc
 import weakref
 from copy import deepcopy
 from itertools import pairwise
+from threading import Thread
+from typing import Any
 
 import pytest
 import torch
@@ -143,6 +145,27 @@ def test_text_and_tokens_ask_for_the_same(prompt: object) -> None:
     decoder = Decoder(NoDrafter(), Target(model, tokenizer))
 
     assert decoder.generate(prompt, Sampling(), Stop(4)) == decoder.generate(tokens, Sampling(), Stop(4))  # type: ignore[arg-type]
+
+
+def test_threads_prepare_stop_strings_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one of them drops the oldest, another one that is let in would drop it too."""
+    tokenizer = deepcopy(byte_tokenizer())
+    other = Thread(target=lambda: Ends(Stop(strings="other"), (), tokenizer))
+
+    class Slow(dict[Any, Any]):
+        def __delitem__(self, key: Any) -> None:
+            if other.ident is None:
+                other.start()
+                other.join(0.1)
+            super().__delitem__(key)
+
+    monkeypatch.setattr(ends, "StopStringCriteria", lambda tokenizer, strings: object())
+    monkeypatch.setitem(ends._criteria, tokenizer, Slow({number: object() for number in range(ends.PREPARED)}))
+    Ends(Stop(strings="mine"), (), tokenizer)
+    other.join()
+
+    assert {strings for _, strings in list(ends._criteria[tokenizer])[-2:]} == {("mine",), ("other",)}
+    assert len(ends._criteria[tokenizer]) == ends.PREPARED
 
 
 def test_stop_strings_are_prepared_once_for_a_tokenizer(monkeypatch: pytest.MonkeyPatch) -> None:

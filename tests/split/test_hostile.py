@@ -1,13 +1,17 @@
 """Whatever a peer sends: the protocol's own errors, no more than the limits, and nobody else's session."""
 
 from collections.abc import Iterator
+from queue import Empty
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
+from transformers import LogitsProcessor
 
 from specdec import Tree
-from specdec.errors import ConnectionLost, ProtocolError
+from specdec.errors import ConnectionLost, ModelError, ProtocolError
+from specdec.plugins import Entry, plugins
 from specdec.split import Client, Limits, Server
 from specdec.split.messages import (
     ID,
@@ -145,6 +149,9 @@ def test_a_wrong_tree_is_refused_and_changes_nothing(peer: Peer, wrong: dict[str
         {"processors": (("no such", {}),)},
         {"processors": (("a:/etc/passwd", {}),)},
         {"hidden_states": (99,)},
+        {"hidden_states": (0,) * 500},  # each would be a tensor of the features
+        {"hidden_states": (2, -1)},  # the same
+        {"keys_values": (1, 0, 1)},
         {"encoder": "mine"},
         {"codec": "zip"},
     ],
@@ -155,6 +162,22 @@ def test_what_cannot_be_opened_is_refused(peer: Peer, wrong: dict[str, object]) 
     assert isinstance(refusal, Refused)
     assert refusal.code in (Code.OPTION, Code.PROMPT)
     assert len(peer.server.store) == 0
+
+
+@pytest.mark.parametrize("error", [RuntimeError("/a/secret/path"), ModelError("a model's"), Empty()])
+def test_a_processor_that_cannot_be_made_is_refused(
+    peer: Peer, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def grammar() -> LogitsProcessor:
+        raise error
+
+    monkeypatch.setitem(plugins()._entries, ("processor", "grammar"), Entry("processor", "grammar", grammar, ""))
+
+    (refusal,) = peer.say(replace(OPEN, processors=(("grammar", {}),)))
+
+    assert isinstance(refusal, Refused)
+    assert refusal.code is Code.OPTION
+    assert "secret" not in refusal.detail
 
 
 def test_another_tenant_s_session_does_not_exist(peer: Peer) -> None:

@@ -3,10 +3,12 @@
 from specdec import Transport
 from specdec.testing import check_transport
 from specdec.transports import Counting, Traffic, pipe
+from tests.split.at_once import check_at_once
 
 
 def test_a_pipe_is_a_transport() -> None:
     check_transport(pipe)
+    check_at_once(pipe)
 
 
 def test_so_is_one_that_counts() -> None:

@@ -24,6 +24,7 @@ from specdec.split import Limits, Server
 from specdec.split.messages import Hello, Welcome, encode, read_from_server
 from specdec.testing import check_transport
 from tests.remote.hosts import hosting, toy
+from tests.split.at_once import check_at_once
 
 STOP = Stop(max_tokens=24)
 
@@ -48,6 +49,7 @@ def test_it_is_a_transport() -> None:
             return Stream.to(f"grpc://127.0.0.1:{port}"), made.get()
 
         check_transport(ends)
+        check_at_once(ends)
         server.stop(0.5).wait()
 
 

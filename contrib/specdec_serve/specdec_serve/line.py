@@ -37,8 +37,8 @@ class Line:
         writer = asyncio.create_task(self._write())
 
         def take(data: bytes) -> None:
-            server.receive(connection, data)
             self._call(self._ahead.release)
+            server.receive(connection, data)
 
         try:
             while (data := await self._read()) is not None:
@@ -68,10 +68,13 @@ class Line:
             self._loop.call_soon_threadsafe(act, *args)
 
     def _queue(self, data: bytes) -> None:
+        if not self._open:
+            return
         self._leaving.append(data)
         self._waiting += len(data)
         if self._waiting > WAITING:
-            self._open = False
+            self._leaving.clear()
+            self._end()
         self._news.set()
 
     def _end(self) -> None:

@@ -27,7 +27,7 @@ class Metrics:
         counter("errors", "Refused messages, by reason.", "code")
         counter("resumes", "Reopened sessions; kv is warm if the server still had them, else cold.", "kv")
         counter("frame_bytes", "Bytes of messages on clients' WebSockets.", "direction")
-        counter("requests", "Requests to the OpenAI endpoints, by HTTP status.", "status")
+        counter("requests", "Requests to the OpenAI endpoints, by HTTP status; 499 if the client went away.", "status")
         histogram("verify_forward_seconds", "Duration of a turn in which trees were verified.", SECONDS)
         histogram("verify_batch_sessions", "Sessions that shared a pass.", (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0))
         histogram("verify_queue_seconds", "Time from a tree's arrival to its answer.", SECONDS)

@@ -85,10 +85,10 @@ class OpenAI:
             reply, pieces = Reply(name, self.service.name, asked, len(job.prompts)), self._pieces(job, tenant)
             if not body.stream:
                 whole = await _unless_gone(request, _collect(pieces, reply))
-                return self._json(whole) if whole is not None else Response(status_code=GONE)
+                return self._json(whole) if whole is not None else self._gone()
             first = await _unless_gone(request, _next(pieces))
             if first is None:
-                return Response(status_code=GONE)
+                return self._gone()
         except Exception as error:
             return self._refused(refusal(error))
         self.service.metrics["requests"](status=200).inc()
@@ -146,6 +146,10 @@ class OpenAI:
     def _json(self, content: dict[str, Any], status: int = 200, **headers: str) -> Response:
         self.service.metrics["requests"](status=status).inc()
         return Response(msgspec.json.encode(content), status, headers, "application/json")
+
+    def _gone(self) -> Response:
+        self.service.metrics["requests"](status=GONE).inc()
+        return Response(status_code=GONE)
 
     def _refused(self, error: Refusal) -> Response:
         retry = {"Retry-After": "1"} if error.status in (429, 503) else {}

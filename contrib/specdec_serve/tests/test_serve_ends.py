@@ -1,16 +1,20 @@
 """Nothing is left of those who leave, and nobody is cut off by a server that stops."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from signal import SIGTERM
+from typing import Any
 
 import httpx
 import pytest
 from serving import NAME, listening, plain, serving, target
 from specdec_serve import Service, WebSocket
+from specdec_serve.openai import GONE, OpenAI
+from starlette.requests import Request
 
 from specdec import Decoder, Sampling, Stop
 from specdec.drafters import NoDrafter
@@ -45,6 +49,22 @@ def test_nothing_is_left_of_a_client_who_goes_away(service: Service, stream: boo
                 with pytest.raises(httpx.ReadTimeout):
                     client.post("/v1/completions", json=BODY, timeout=0.02)  # hundreds of passes take longer
         wait_for(lambda: idle(service))
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_client_who_goes_away_is_counted(service: Service, stream: bool) -> None:
+    """By the status 499, if nothing was answered yet."""
+    body = json.dumps({**BODY, "stream": stream}).encode()
+    arriving = [{"type": "http.disconnect"}, {"type": "http.request", "body": body}]
+
+    async def receive() -> Any:
+        return arriving.pop()
+
+    scope = {"type": "http", "method": "POST", "path": "/v1/completions", "headers": []}
+    reply = asyncio.run(OpenAI(service).completions(Request(scope, receive)))
+
+    assert reply.status_code == GONE
+    assert 'specdec_requests_total{model_name="toy",status="499"} 1.0' in service.metrics.text().decode()
 
 
 def test_overload_is_said_and_who_was_let_in_finishes(service: Service) -> None:

@@ -15,6 +15,7 @@ from specdec import Decoder, OptionError, Sampling, Stop, Target, Transport, loa
 from specdec.errors import AccessDenied, ConnectionLost
 from specdec.remote import Remote
 from specdec.testing import check_transport
+from tests.split.at_once import check_at_once
 
 
 def test_it_is_a_transport() -> None:
@@ -34,6 +35,7 @@ def test_it_is_a_transport() -> None:
             return WebSocket.to(f"ws://127.0.0.1:{port}/"), WebSocket(made.get())
 
         check_transport(ends)
+        check_at_once(ends)
         over.set()
         server.shutdown()
         thread.join()

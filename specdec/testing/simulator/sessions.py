@@ -35,8 +35,10 @@ class ToySessions(Sessions):
         self.computing, self.fails = computing, fails
         self.live: dict[Session, None] = {}
 
-    def open(self, tokens: Sequence[int], sampling: Sampling, needs: Needs) -> Session:
+    def check(self, tokens: Sequence[int], needs: Needs) -> None:
         check_prompt(tokens, law.VOCABULARY, None)
+
+    def open(self, tokens: Sequence[int], sampling: Sampling, needs: Needs) -> Session:
         session = Session(Slot(0), Prefix(list(tokens), sampling, Noise(Keyed(), sampling.seed)), needs)
         self.live[session] = None
         return session

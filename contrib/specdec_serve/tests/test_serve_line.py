@@ -1,0 +1,66 @@
+"""A line whose client reads no more is given up."""
+
+import asyncio
+from typing import Any
+from unittest.mock import Mock
+
+from specdec_serve.line import WAITING, Line
+
+from specdec.split import Connection
+
+MESSAGE = bytes(2**20)
+
+
+class StuckSocket:
+    """Neither end does anything, until `over`."""
+
+    def __init__(self) -> None:
+        self.over = asyncio.Event()
+
+    async def receive(self) -> dict[str, Any]:
+        await self.over.wait()
+        return {"type": "websocket.disconnect"}
+
+    async def send_bytes(self, data: bytes) -> None:
+        await self.over.wait()
+
+    async def close(self) -> None:
+        pass
+
+
+class IdleHost:
+    """A host and its server, which knows one connection."""
+
+    connection: Connection
+
+    @property
+    def server(self) -> "IdleHost":
+        return self
+
+    def submit(self, work: Any) -> None:
+        work()
+
+    def connect(self, connection: Connection) -> None:
+        self.connection = connection
+
+    def disconnect(self, connection: Connection) -> None:
+        del self.connection
+
+
+def test_nothing_waits_for_a_line_that_was_given_up() -> None:
+    async def scene() -> None:
+        host, socket = IdleHost(), StuckSocket()
+        line = Line(host, socket, "", Mock())  # type: ignore[arg-type]
+        serving = asyncio.ensure_future(line.serve())
+        await asyncio.sleep(0)
+        most = 0
+        for _ in range(3 * WAITING // len(MESSAGE)):
+            host.connection.send(MESSAGE)
+            await asyncio.sleep(0)
+            most = max(most, sum(map(len, line._leaving)))
+        assert WAITING // 2 < most <= WAITING
+        assert not line._leaving
+        socket.over.set()
+        await serving
+
+    asyncio.run(scene())
