@@ -15,7 +15,7 @@ TYPICAL_RATES = (0.6, 0.14, 0.06, 0.04, 0.02, 0.02, 0.01, 0.01)
 """How often a small draft model's first, second, ... child is the one accepted; measure your own."""
 
 
-def _growth_map(parents: Sequence[int]) -> tuple[int, ...]:
+def _growth_map(parents: Sequence[Any]) -> tuple[int, ...]:
     try:
         whole = tuple(map(index, parents))
     except TypeError:

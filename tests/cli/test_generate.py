@@ -143,6 +143,7 @@ def test_the_prompt_may_come_from_standard_input(target):
         (["--drafter", "small_model"], "drafter 'small_model' needs 'path'"),
         (["--drafter", "small_model:/not/there"], "no model can be loaded from '/not/there': there is no such folder"),
         (["--policy", "chain:len=2"], "policy 'chain' has no option 'len'"),
+        (["--policy", "sequoia:size=2.5"], "expected whole numbers for size and depth, got 2.5 and 6"),
         (["--policy", "sequoia:size=many"], "expected whole numbers for size and depth, got 'many' and 6"),
         (["--rule", "nothing"], "no rule is called 'nothing'"),
         (["--target", "/not/there"], r"no (model|tokenizer) can be loaded from '/not/there': there is no such folder"),

@@ -176,7 +176,6 @@ def test_unknown_names_list_the_known_ones(load: Callable[[str], object], kind: 
         (lambda: Static((2.9,)), r"levels such as 4x2x1, got \(2.9,\)"),
         (lambda: Static(2.9), "levels such as 4x2x1, got 2.9"),
         (lambda: Sequoia((-1, 0.9)), r"growth map of whole numbers, got \(-1, 0.9\)"),
-        (lambda: Sequoia.fitted(size=2.5), "whole numbers for size and depth, got 2.5 and 6"),
     ],
 )
 def test_options_that_mean_nothing(make: Callable[[], object], message: str) -> None:

@@ -159,7 +159,8 @@ def test_threads_prepare_stop_strings_at_once(monkeypatch: pytest.MonkeyPatch) -
                 other.join(0.1)
             super().__delitem__(key)
 
-    monkeypatch.setattr(ends, "StopStringCriteria", lambda tokenizer, strings: object())
+    criteria = StopStringCriteria(tokenizer, ["mine"])
+    monkeypatch.setattr(ends, "StopStringCriteria", lambda tokenizer, strings: criteria)
     monkeypatch.setitem(ends._criteria, tokenizer, Slow({number: object() for number in range(ends.PREPARED)}))
     Ends(Stop(strings="mine"), (), tokenizer)
     other.join()

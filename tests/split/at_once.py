@@ -29,10 +29,10 @@ def check_at_once(factory: Callable[[], tuple[Transport, Transport]]) -> None:
     threads = [Thread(target=receive), *(Thread(target=send, args=[end]) for end in (near, far))]
     for thread in threads:
         thread.start()
-    assert [far.receive(20) for _ in messages] == messages
-    assert last.wait(20)
+    assert [far.receive(20.0) for _ in messages] == messages
+    assert last.wait(20.0)
     near.close()
-    assert heard.wait(20)
+    assert heard.wait(20.0)
     for thread in threads:
         thread.join()
     far.close()
