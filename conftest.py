@@ -9,7 +9,6 @@ os.environ["TRITON_INTERPRET"] = "1"  # read when Triton is imported, which tran
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
-from jaxtyping import config
 
 from tests.tables import lines, recorded
 
@@ -21,30 +20,16 @@ settings.register_profile(
 )
 settings.load_profile("specdec")
 
-UNCHECKED = (
-    "contrib/specdec_medusa/tests/test_medusa_drafter.py::test_the_text_is",
-    "contrib/specdec_smollm2/tests/",
-    "tests/bench/",
-    "tests/cli/",
-    "tests/faults/",
-    "tests/mutants/",
-    "tests/remote/test_spoilt",
-    "tests/specdec/policies/test_auto",
-    "tests/specdec/test_equality",
-    "tests/specdec_eagle/test_drafter.py::test_passes_the_kit",
-    "tests/specdec_eagle/test_drafter.py::test_rows_do",
-    "tests/specdec_eagle/test_drafter.py::test_text_is",
-    "tests/specdec_moa/test_drafter.py::test_rows_do",
-    "tests/specdec_moa/test_drafter.py::test_text_is",
-    "tests/test_",
-    "tests/testing/",
-)
-"""Tests without checks of shapes: of whole texts and of enumerations, which call what other tests call, and often."""
+UNCHECKED = ("tests/specdec/policies/test_auto", "tests/specdec/test_equality")
+"""Tests that a run with types checked leaves out: of simulations and whole texts, which call what others call."""
 
 
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Check shapes only where it pays: a step with checks takes three times as long."""
-    config.update("jaxtyping_disable", item.nodeid.startswith(UNCHECKED))
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Check types only where it pays: a step with checks takes three times as long."""
+    if config.getoption("jaxtyping_packages"):
+        left_out = [item for item in items if item.nodeid.startswith(UNCHECKED)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
