@@ -76,14 +76,7 @@ def compare(
         OptionError: a drafter is called as plain decoding is, or several would share a policy that learns.
         VocabularyMismatch: a drafter is made for another vocabulary.
     """
-    if PLAIN in drafters:
-        raise OptionError(f"expected drafters only, for plain decoding is always measured; got one called {PLAIN!r}")
-    sharing = [name for name, drafter in drafters.items() if not isinstance(drafter, Entry)]
-    if isinstance(policy, TreePolicy) and learns(policy) and len(sharing) > 1:
-        raise OptionError(
-            f"expected the spec of a policy that learns, such as 'auto', for {' and '.join(sharing)} to have one each; "
-            f"got {policy!r} for all"
-        )
+    _check(drafters, policy)
     entries: list[Entry] = [plain(verifier, clock)]
     for name, drafter in drafters.items():
         if not isinstance(drafter, Entry):
@@ -92,6 +85,17 @@ def compare(
     todo = tasks(_sets(prompts), plan, verifier.tokenizer, verifier.max_length, verifier.generation_config)
     runs = measure(entries, todo, plan, on_run, on_estimate, interruptible=interruptible)
     return rows(entries, runs, verifier.tokenizer, verifier.end_tokens)
+
+
+def _check(drafters: Mapping[str, Drafter | Entry], policy: TreePolicy | str | None) -> None:
+    if PLAIN in drafters:
+        raise OptionError(f"expected drafters only, for plain decoding is always measured; got one called {PLAIN!r}")
+    sharing = [name for name, drafter in drafters.items() if not isinstance(drafter, Entry)]
+    if isinstance(policy, TreePolicy) and learns(policy) and len(sharing) > 1:
+        raise OptionError(
+            f"expected the spec of a policy that learns, such as 'auto', for {' and '.join(sharing)} to have one each; "
+            f"got {policy!r} for all"
+        )
 
 
 def tune(

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from attrs import evolve
 from typer import Argument, Option
 
 from specdec.cli.methods import MethodSpec, Own, options_of
@@ -81,20 +82,17 @@ def train(
     """
     _check_installed()
     _check_precision(precision)
-    _check_recipe(recipe, own)
+    own = _left_to(recipe, own)
     if eval_steps is not None and prompts is None:
         raise OptionError(f"expected --prompts with --eval-steps, got --eval-steps {eval_steps} alone")
     from specdec.cli import parts
     from specdec.outputs import Output
     from specdec.target import Target
     from specdec.target.loading import load_model, load_tokenizer
-    from specdec.training import Examples, shorten
+    from specdec.training import Examples
     from specdec.training.trainer import HeadTrainer, Plan
 
-    mixed = () if precision == "fp32" else ((precision, True),)
-    order = (("train_sampling_strategy", "group_by_length"),) if by_length else ()
-    options = ("gradient_accumulation_steps", accumulate), ("logging_steps", log_steps), *mixed, *order
-    length = epochs, max_steps or -1, batch
+    length, options = (epochs, max_steps or -1, batch), _options(accumulate, log_steps, precision, by_length=by_length)
     settings = _settings(own) | {"batch": batch, "accumulate": accumulate, "seed": seed, "precision": precision}
     settings |= {"by length": by_length, "recipe": recipe}
     plan = Plan(output, *length, save_steps, eval_steps, eval_tokens, seed, not restart, options, settings)
@@ -104,9 +102,7 @@ def train(
     parts.quiet()
     tokenizer = load_tokenizer(folder)
     model = load_model(folder, weights="full", dtype=DTYPES[precision])
-    head = _load_heads(own, model, tokenizer, seed)
-    if recipe == SHORT:
-        shorten(head)
+    head = _load_heads(own, recipe, model, tokenizer, seed)
     examples = Examples.read(data, tokenizer, max_length, skip_malformed=skip_malformed)
     _say(_described(examples))
     trainer = HeadTrainer(head, model, examples, plan, held_out, tokenizer)
@@ -117,18 +113,28 @@ def train(
 
 
 def _load_heads(
-    specs: Sequence[MethodSpec], model: "PreTrainedModel", tokenizer: Any, seed: int
+    specs: Sequence[MethodSpec], recipe: str, model: "PreTrainedModel", tokenizer: Any, seed: int
 ) -> "TrainingMethod | Together":
     """Make the head that is to be trained, or several as one; each begins as it would alone."""
     from transformers import set_seed
 
-    from specdec.training import Together, TrainingMethod, load_method
+    from specdec.training import Together, TrainingMethod, load_method, shorten
 
     heads = dict[str, TrainingMethod]()
     for spec in specs:
         set_seed(seed)
         heads[spec.name] = load_method(spec.method, model, tokenizer, seed, **spec.options)
-    return heads[""] if "" in heads else Together(heads)
+    made = heads[""] if "" in heads else Together(heads)
+    if recipe == SHORT:
+        shorten(made)
+    return made
+
+
+def _options(accumulate: int, log_steps: int, precision: str, *, by_length: bool) -> tuple[tuple[str, Any], ...]:
+    """Give the options of transformers' `TrainingArguments`."""
+    mixed = () if precision == "fp32" else ((precision, True),)
+    order = (("train_sampling_strategy", "group_by_length"),) if by_length else ()
+    return ("gradient_accumulation_steps", accumulate), ("logging_steps", log_steps), *mixed, *order
 
 
 def _say_where(specs: Sequence[MethodSpec], output: str, target: str | None) -> None:
@@ -163,22 +169,26 @@ def _check_installed() -> None:
         raise OptionError(f"expected what training needs to be installed, by {needed}; there is no {missing[0]}")
 
 
-def _check_recipe(recipe: str, specs: Sequence[MethodSpec]) -> None:
-    """Check that nothing else says how heads are optimised.
+def _left_to(recipe: str, specs: Sequence[MethodSpec]) -> list[MethodSpec]:
+    """Take out of methods' options what a recipe for all decides.
 
     Raises:
         OptionError: there is no such recipe, or a method has options for what it decides.
     """
     if recipe not in (PUBLISHED, SHORT):
         raise OptionError(f"expected a recipe of {PUBLISHED} or {SHORT}, got {recipe!r}")
-    from specdec.training import OPTIMISING
+    if recipe == PUBLISHED:
+        return list(specs)
+    from specdec.training.recipe import OPTIMISING
 
-    for spec in specs if recipe == SHORT else ():
+    for spec in specs:
         defaults = {param.name: param.default for param in options_of(spec.method)}
         for name in OPTIMISING:
             if spec.options.get(name) != defaults.get(name):
                 given = f"{name} {spec.options[name]} for {spec.method}"
                 raise OptionError(f"expected no {name} with --recipe {SHORT}, which decides it; got {given}")
+    left = ({key: value for key, value in spec.options.items() if key not in OPTIMISING} for spec in specs)
+    return [evolve(spec, options=options) for spec, options in zip(specs, left, strict=True)]
 
 
 def _check_precision(precision: str) -> None:

@@ -12,7 +12,7 @@ from specdec.training.checkpoints import STATE, last_whole
 from specdec.training.dataset import Example, Examples, collate
 from specdec.training.method import Progress, TrainingMethod, chosen_sizes, option, takes, written_sizes
 from specdec.training.muon import MuonAdamW
-from specdec.training.recipe import MATRICES, OPTIMISING, Recipe
+from specdec.training.recipe import MATRICES, Recipe
 from specdec.training.schedule import Schedule
 from specdec.training.teacher import Batch, Teacher, TeacherBatch
 from specdec.training.together import Together, shorten
@@ -30,7 +30,6 @@ def load_method(
 
 __all__ = [
     "MATRICES",
-    "OPTIMISING",
     "STATE",
     "Batch",
     "Example",

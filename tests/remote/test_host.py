@@ -56,7 +56,7 @@ def test_a_line_that_breaks_in_any_way_is_forgotten(error: Exception) -> None:
 def test_an_error_in_the_server_s_thread_does_not_end_it(
     error: Exception, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither one of what it is given to do, nor one of a turn; what was queued behind it is done."""
+    """Whether queued work or a turn raises it: the work that waits is still done."""
 
     def fail() -> bool:
         raise error

@@ -34,7 +34,7 @@ def test_every_flipped_bit_is_noticed(exchange: Exchange) -> None:
 
 
 def everywhere(exchange: Exchange, spoil: Callable[[int], Callable[[bytes, int], bytes | None]], stride: int) -> None:
-    """Spoil the exchange at every so manieth byte, and expect the right text without an error."""
+    """Spoil the exchange at one byte in `stride`, and expect the right text without an error."""
     for way in WAYS:
         for place in range(0, exchange.size(way), stride):
             places = Places(way, place, spoil(place % 8))

@@ -19,10 +19,10 @@ def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
-@pytest.mark.parametrize("shape", [(2, 8, 24), (2, 24, 8), (1, 16, 16)])
+@pytest.mark.parametrize("shape", [(2, 8, 24), (2, 24, 8)])
 def test_orthogonal_flattens_the_spectrum(shape: tuple[int, int, int]) -> None:
     values = torch.linalg.svdvals(orthogonal(torch.randn(shape, generator=generator())))
-    assert values.min() > 0.2
+    assert values.min() > 0.6
     assert values.max() < 1.3
 
 

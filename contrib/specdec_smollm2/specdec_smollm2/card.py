@@ -6,8 +6,6 @@ from typing import Any
 
 from attrs import frozen
 
-from specdec.training import OPTIMISING
-
 OPTION, OF = "option ", " of "
 
 
@@ -24,14 +22,13 @@ class Run:
         return dict(head.removesuffix(")").split(" (") for head in self.settings["heads"])
 
     def options(self, head: str) -> dict[str, Any]:
-        """Give the options of a head, but for those that the recipe decided."""
+        """Give the options of a head."""
         ends = f"{OF}{head}"
-        own = {
+        return {
             key[len(OPTION) : -len(ends)]: value
             for key, value in self.settings.items()
             if key.startswith(OPTION) and key.endswith(ends)
         }
-        return {key: value for key, value in own.items() if key not in OPTIMISING or self.settings["recipe"] != "short"}
 
     def losses(self, head: str) -> dict[str, float]:
         """Give the means of a head's losses over the last steps that were logged."""
