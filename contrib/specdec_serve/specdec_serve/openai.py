@@ -11,7 +11,7 @@ import anyio
 import msgspec
 from attrs import define, field
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 
 from specdec.errors import OptionError, PromptError, SpecdecError, TransportError
@@ -89,6 +89,8 @@ class OpenAI:
             first = await _unless_gone(request, _next(pieces))
             if first is None:
                 return self._gone()
+        except ClientDisconnect:
+            return self._gone()
         except Exception as error:
             return self._refused(refusal(error))
         self.service.metrics["requests"](status=200).inc()

@@ -52,10 +52,12 @@ def test_nothing_is_left_of_a_client_who_goes_away(service: Service, stream: boo
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_a_client_who_goes_away_is_counted(service: Service, stream: bool) -> None:
-    """By the status 499, if nothing was answered yet."""
+@pytest.mark.parametrize("sent", [1.0, 0.5])
+def test_a_client_who_goes_away_is_counted(service: Service, stream: bool, sent: float) -> None:
+    """By the status 499, if nothing was answered yet, nor all of the request sent."""
     body = json.dumps({**BODY, "stream": stream}).encode()
-    arriving = [{"type": "http.disconnect"}, {"type": "http.request", "body": body}]
+    part = {"type": "http.request", "body": body[: round(len(body) * sent)], "more_body": sent < 1}
+    arriving = [{"type": "http.disconnect"}, part]
 
     async def receive() -> Any:
         return arriving.pop()
