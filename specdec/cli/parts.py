@@ -38,8 +38,8 @@ __all__ = [
     "usual_drafter",
 ]
 
-TARGET, DRAFT = "zoo", "zoo-draft"
-"""Models of `contrib/specdec_zoo`; what a drafter loads for this target is called `zoo-NAME` or `zoo-NAME-OPTION`."""
+TARGET, DRAFT = "zoo", "draft"
+"""The default target, of `contrib/specdec_zoo`, and the small model of the target T, which is called `T-draft`."""
 HEAD, OTHER = "moa", "ngram"
 """What drafts for the zoo's target, and for others, where no drafter is named."""
 AUTO = "auto"
@@ -181,14 +181,16 @@ def usual_drafter(target: str | None) -> str:
 
 
 def read_drafter(text: str, target: str | None) -> Spec:
-    """Read a drafter's spec; for the zoo's target, fill in its own models.
+    """Read a drafter's spec; without a path, fill in the model that is installed for the target.
+
+    For a target T, the drafter D takes the model `T-D`, or `T-D-OPTION` if there is one for an option of the spec.
 
     Raises:
         OptionError: there is no name.
-        ModelError: the drafter needs a model, and the zoo has none for it.
+        ModelError: the drafter needs a model, and none is installed for this target.
     """
-    spec = Spec.parse(text)
-    return evolve(spec, path=_zoo_model(spec)) if spec.path is None and is_zoo(target) else spec
+    spec, target = Spec.parse(text), target or TARGET
+    return evolve(spec, path=_installed_model(spec, target)) if spec.path is None and _is_installed(target) else spec
 
 
 def quiet() -> None:
@@ -198,16 +200,17 @@ def quiet() -> None:
     logging.disable_progress_bar()
 
 
-def _zoo_model(spec: Spec) -> str | None:
+def _is_installed(target: str) -> bool:
+    return any((entry.kind, entry.name) == ("model", target) for entry in plugins().entries)
+
+
+def _installed_model(spec: Spec, target: str) -> str | None:
     factories = {(entry.kind, entry.name): entry.factory for entry in plugins().entries}
-    names = [*(f"{TARGET}-{spec.name}-{key}{value}" for key, value in spec.options.items()), f"{TARGET}-{spec.name}"]
-    if spec.name in ("small_model", ASSISTED):
-        names = [DRAFT]
-    model = next((name for name in names if ("model", name) in factories), None)
+    name = DRAFT if spec.name in ("small_model", ASSISTED) else spec.name
+    names = [*(f"{target}-{name}-{key}{value}" for key, value in spec.options.items()), f"{target}-{name}"]
+    model = next((each for each in names if ("model", each) in factories), None)
     factory = factories.get(("drafter", spec.name))
     path = None if factory is None else inspect.signature(factory).parameters.get("path")
     if model is None and path is not None and path.default is path.empty:
-        raise ModelError(
-            f"expected a model for {spec.name!r}, as {spec.name}:PATH; the zoo that is installed has no {names[-1]!r}"
-        )
+        raise ModelError(f"expected a model for {spec.name!r}, as {spec.name}:PATH; none is installed as {names[-1]!r}")
     return model

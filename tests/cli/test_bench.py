@@ -162,23 +162,35 @@ def test_errors_are_one_line_before_anything_runs(bench, args, message):
     assert re.search(message, result.stderr)
 
 
-class TestDraftersOfTheZoo:
-    def test_the_zoos_own_models_are_filled_in(self, monkeypatch):
-        models = [Entry("model", name, dict, "test") for name in ("zoo-moa", "zoo-moa-tli1")]
-        monkeypatch.setattr(parts, "plugins", lambda: SimpleNamespace(entries=plugins().entries + models))
+class TestModelsInstalledForTheTarget:
+    @pytest.fixture
+    def installed(self, monkeypatch):
+        """What is installed besides drafters."""
+        names, found = list[str](), [entry for entry in plugins().entries if entry.kind == "drafter"]
 
-        assert parts.read_drafter("moa", "zoo").path == "zoo-moa"
+        def entries():
+            return SimpleNamespace(entries=[*found, *(Entry("model", name, dict, "test") for name in names)])
+
+        monkeypatch.setattr(parts, "plugins", entries)
+        return names
+
+    def test_they_are_filled_in(self, installed):
+        installed += ["zoo", "zoo-moa", "zoo-moa-tli1", "zoo-draft", "other", "other-moa"]
+
+        assert parts.read_drafter("moa", None).path == parts.read_drafter("moa", "zoo").path == "zoo-moa"
         assert parts.read_drafter("moa:tli=1", "zoo").path == "zoo-moa-tli1"
         assert parts.read_drafter("moa:cut=raw,tli=1", "zoo").path == "zoo-moa-tli1"
         assert parts.read_drafter("moa:/a:tli=1", "zoo").path == "/a"
+        assert parts.read_drafter("small_model", "zoo").path == "zoo-draft"
+        assert parts.read_drafter("moa:tli=1", "other").path == "other-moa"
         assert parts.read_drafter("moa", "/my/own").path is None
         assert parts.read_drafter("ngram", None).path is None
 
-    def test_a_model_that_the_zoo_lacks_is_asked_for(self, monkeypatch):
-        found = [entry for entry in plugins().entries if entry.kind == "drafter"]
-        monkeypatch.setattr(parts, "plugins", lambda: SimpleNamespace(entries=found))
-        with pytest.raises(ModelError, match=r"a model for 'moa', as moa:PATH; the zoo .* has no 'zoo-moa'"):
-            parts.read_drafter("moa", "zoo")
+    @pytest.mark.parametrize("target", ["zoo", "other"])
+    def test_one_that_is_missing_is_asked_for(self, installed, target):
+        installed += [target, "third-moa"]
+        with pytest.raises(ModelError, match=f"a model for 'moa', as moa:PATH; none is installed as '{target}-moa'"):
+            parts.read_drafter("moa", target)
 
 
 def test_progress_is_shown_in_a_terminal_with_the_time_left_and_nowhere_else():
