@@ -66,7 +66,8 @@ def test_what_is_said_alone(bench, draft, tmp_path):
 
     assert result.exit_code == 0, result.stderr
     read = json.loads(out.read_text())
-    assert "lead, with what it had learnt, temperature 0" in result.stdout
+    assert "lead, with the target's features, temperature 0" in result.stdout
+    assert ("Python" in result.stdout) is any(row["python"] is not None for row in read["rows"])
     assert [row["learnt"] for row in read["rows"]] == [None, True, True, False, False]
     assert [(lead["drafter"], lead["other"]) for lead in read["leads"]] == [(f"small_model:{draft}", "ngram")] * 2
 

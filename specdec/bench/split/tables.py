@@ -1,6 +1,6 @@
 """The results as tables for a terminal."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 from rich.markup import escape
@@ -8,26 +8,18 @@ from rich.table import Table
 
 from specdec.bench.entry import PLAIN
 from specdec.bench.report import begin_table
-from specdec.bench.split.disconnect import PLACES, Alone, Disconnected
+from specdec.bench.split.disconnect import PLACES, Alone, Disconnected, Lead
 from specdec.bench.split.link import LINKS
 from specdec.bench.split.rows import Row
 from specdec.bench.split.split import Measured
 
-ALONE_HEADINGS = (
-    "drafter",
-    "said",
-    "prefix",
-    *(f"agree {count}" for count in PLACES),
-    "perplexity",
-    "looping",
-    "Python",
-)
+ALONE_HEADINGS = ("drafter", "said", "prefix", *(f"agree {count}" for count in PLACES), "perplexity", "looping")
 LEAD_HEADINGS = ("drafter", "over", "prefix (95 %)", f"agree {PLACES[-1]} (95 %)")
 LINK_HEADINGS = (
     *("", "drafter", "levels", "tokens/s", "first ms", "calls/100", "bytes up", "bytes down", "tokens/pass"),
 )
 REAL_HEADINGS = ("", "drafter", "pass ms", "level ms", "tokens/s", "computed", "of that")
-LEARNT = {True: "with what it had learnt", False: "without", None: ""}
+FEATURES = {True: "with the target's features", False: "without features"}
 
 
 def show_disconnected(found: Disconnected, screen: Console) -> None:
@@ -66,28 +58,30 @@ def _link_cells(row: Row) -> list[str]:
 def _disconnected(found: Disconnected) -> Iterator[Table]:
     for temperature in dict.fromkeys(row.temperature for row in found.rows):
         rows = [row for row in found.rows if row.temperature == temperature]
-        target = [row for row in rows if row.learnt is None]
-        for learnt in (True, False):
-            title = f"alone, {LEARNT[learnt]}, temperature {temperature:g}: {rows[0].texts} texts"
-            made = begin_table(title, ALONE_HEADINGS)
-            for row in (*target, *(row for row in rows if row.learnt is learnt)):
-                made.add_row(*map(escape, _cells(row)))
-            yield made
-            made = begin_table(f"lead, {LEARNT[learnt]}, temperature {temperature:g}", LEAD_HEADINGS)
-            for lead in found.leads:
-                if lead.temperature == temperature and lead.learnt is learnt:
-                    made.add_row(escape(lead.drafter), escape(lead.other), str(lead.prefix), str(lead.agreement))
-            yield made
+        for learnt, features in FEATURES.items():
+            own = [row for row in rows if row.learnt in (None, learnt)]
+            yield _alone(f"alone, {features}, temperature {temperature:g}: {rows[0].texts} texts", own)
+            leads = [lead for lead in found.leads if lead.temperature == temperature and lead.learnt is learnt]
+            if leads:
+                yield _leads(f"lead, {features}, temperature {temperature:g}", leads)
 
 
-def _cells(row: Alone) -> list[str]:
-    name = "the target" if row.drafter == PLAIN else row.drafter
-    numbers = [
-        row.said,
-        row.prefix,
-        *(row.agreement[count] for count in PLACES),
-        row.perplexity,
-        row.looping,
-        row.python,
-    ]
-    return [name, *("-" if number is None else f"{number:.{1 if number >= 10 else 2}f}" for number in numbers)]
+def _alone(title: str, rows: Sequence[Alone]) -> Table:
+    python = any(row.python is not None for row in rows)
+    made = begin_table(title, (*ALONE_HEADINGS, "Python") if python else ALONE_HEADINGS)
+    for row in rows:
+        numbers = row.said, row.prefix, *(row.agreement[count] for count in PLACES), row.perplexity, row.looping
+        cells = map(_number, (*numbers, row.python) if python else numbers)
+        made.add_row("the target" if row.drafter == PLAIN else escape(row.drafter), *cells)
+    return made
+
+
+def _number(number: float | None) -> str:
+    return "-" if number is None else f"{number:.{1 if number >= 10 else 2}f}"
+
+
+def _leads(title: str, leads: Sequence[Lead]) -> Table:
+    made = begin_table(title, LEAD_HEADINGS)
+    for lead in leads:
+        made.add_row(escape(lead.drafter), escape(lead.other), str(lead.prefix), str(lead.agreement))
+    return made
