@@ -19,9 +19,16 @@ settings.register_profile(
     "specdec", deadline=None, derandomize=True, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("specdec")
+settings.register_profile("types", settings.get_profile("specdec"), max_examples=10)
 
 UNCHECKED = ("tests/specdec/policies/test_auto", "tests/specdec/test_equality")
 """Tests that a run with types checked leaves out: of simulations and whole texts, which call what others call."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Need few examples for types."""
+    if config.getoption("jaxtyping_packages"):
+        settings.load_profile("types")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
