@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from specdec.drafters import Ngram, NoDrafter, SmallModel
+from specdec.drafters import Ngram, NoDrafter, Retrieval, SmallModel
 from specdec.errors import OptionError
 from specdec.hookspecs import Register, hookimpl
 from specdec.interfaces import Rule, Transport, Verifier
@@ -17,6 +17,7 @@ from specdec.target.smollm2 import smollm2
 def register_drafters(register: Register) -> None:
     register("none", NoDrafter)
     register("ngram", Ngram)
+    register("retrieval", Retrieval.load)
     register("small_model", _small_model)
 
 

@@ -36,7 +36,7 @@ Drafter = Annotated[
     str | None,
     Option(
         metavar="NAME[:PATH][:k=v,...]",
-        help="Drafter; default: the zoo's moa head, or ngram for other targets.",
+        help="Drafter; default: moa or retrieval if installed for the target, else ngram.",
     ),
 ]
 Policy = Annotated[

@@ -40,8 +40,8 @@ __all__ = [
 
 TARGET, DRAFT = "zoo", "draft"
 """The default target, of `contrib/specdec_zoo`, and the small model of the target T, which is called `T-draft`."""
-HEAD, OTHER = "moa", "ngram"
-"""What drafts for the zoo's target, and for others, where no drafter is named."""
+USUAL, ANY = ("moa", "retrieval"), "ngram"
+"""What drafts where no drafter is named: the first that has a model for the target, or one that needs none."""
 AUTO = "auto"
 """The policy where none is named: never much slower than plain decoding."""
 LOCAL = "local"
@@ -88,7 +88,7 @@ def load(
     remote: RemoteOptions = RemoteOptions(),  # noqa: B008  (frozen)
     tell: Callable[[str], None] = print,
 ) -> Parts:
-    """Load a target and a drafter for it; without names, the zoo and its head, or `ngram` for another target.
+    """Load a target and a drafter for it; without names, the zoo and its usual drafter.
 
     Where no policy is named it is `auto`, or the drafter's own if texts depend on trees. Of a target on a server only
     the weights that the drafter reads are loaded; `tell` gets messages on the state of the line to it.
@@ -176,8 +176,9 @@ def is_zoo(target: str | None) -> bool:
 
 
 def usual_drafter(target: str | None) -> str:
-    """Name what drafts for a target where no drafter is named: the zoo's head for the zoo's, else `ngram`."""
-    return HEAD if is_zoo(target) else OTHER
+    """Name what drafts for a target where no drafter is named: `moa` or `retrieval` if installed for it, or `ngram`."""
+    models = {entry.name for entry in plugins().entries if entry.kind == "model"}
+    return next((name for name in USUAL if f"{target or TARGET}-{name}" in models), ANY)
 
 
 def read_drafter(text: str, target: str | None) -> Spec:

@@ -2,6 +2,7 @@
 
 from specdec.drafters.ngram import Ngram
 from specdec.drafters.none import NoDrafter
+from specdec.drafters.retrieval import Retrieval
 from specdec.drafters.small_model import SmallModel
 
-__all__ = ["Ngram", "NoDrafter", "SmallModel"]
+__all__ = ["Ngram", "NoDrafter", "Retrieval", "SmallModel"]

@@ -186,6 +186,10 @@ class TestModelsInstalledForTheTarget:
         assert parts.read_drafter("moa", "/my/own").path is None
         assert parts.read_drafter("ngram", None).path is None
 
+    def test_they_say_what_drafts_where_nothing_is_named(self, installed):
+        installed += ["zoo", "zoo-retrieval", "zoo-moa", "other", "other-retrieval", "third"]
+        assert [parts.usual_drafter(target) for target in (None, "other", "third")] == ["moa", "retrieval", "ngram"]
+
     @pytest.mark.parametrize("target", ["zoo", "other"])
     def test_one_that_is_missing_is_asked_for(self, installed, target):
         installed += [target, "third-moa"]

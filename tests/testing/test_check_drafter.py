@@ -3,12 +3,17 @@
 import pytest
 
 from specdec import Drafter, Tree
-from specdec.drafters import Ngram, NoDrafter, SmallModel
+from specdec.drafters import Ngram, NoDrafter, Retrieval, SmallModel
+from specdec.drafters.datastore import Datastore
 from specdec.policies import Chain
 from specdec.testing import check_drafter, toy_model
 
 
-@pytest.mark.parametrize("drafter", [NoDrafter, Ngram, lambda: SmallModel(toy_model(noise=0.02))])
+def retrieval() -> Retrieval:
+    return Retrieval(Datastore.of([range(8), range(7, 0, -2), [3] * 9]))
+
+
+@pytest.mark.parametrize("drafter", [NoDrafter, Ngram, retrieval, lambda: SmallModel(toy_model(noise=0.02))])
 def test_drafters_pass(drafter):
     check_drafter(lambda target: drafter())
 

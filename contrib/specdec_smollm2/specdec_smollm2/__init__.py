@@ -5,8 +5,13 @@ from pathlib import Path
 
 PROMPTS = ("chat", "rewrite", "summary", "code", "reason")
 
-__all__ = ["PROMPTS", "heads", "prompts", "training_data"]
+__all__ = ["PROMPTS", "datastore", "heads", "prompts", "training_data"]
 __version__ = "0.1.0"
+
+
+def datastore() -> Path:
+    """Give the file in which the drafter `retrieval` looks up what the model said before: the training data."""
+    return _data() / "retrieval.npz"
 
 
 def heads() -> dict[str, Path]:

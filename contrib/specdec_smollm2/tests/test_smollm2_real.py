@@ -5,7 +5,7 @@ from importlib.util import find_spec
 
 import pytest
 import torch
-from specdec_smollm2 import prompts
+from specdec_smollm2 import datastore, prompts
 from typer.testing import CliRunner
 
 from specdec import Decoder, Sampling, Stop, Target, find_model, load_drafter
@@ -55,7 +55,8 @@ def test_drafts_change_nothing(target: Target, chats: list[list[int]], temperatu
     sampling, stop = Sampling(temperature=temperature, seed=3), Stop(TOKENS)
     plain = Decoder(load_drafter("none"), target).generate(chats, sampling, stop)
 
-    assert Decoder(load_drafter("ngram"), target).generate(chats, sampling, stop).tokens == plain.tokens
+    for drafter in (load_drafter("ngram"), load_drafter("retrieval", datastore(), target=target)):
+        assert Decoder(drafter, target).generate(chats, sampling, stop).tokens == plain.tokens
 
 
 def test_the_command_of_the_readme_gives_equal_texts() -> None:

