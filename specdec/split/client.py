@@ -124,7 +124,7 @@ class Client:
         elif refusal.code in ERRORS:
             text.error = ERRORS[refusal.code](refusal.detail)
         elif refusal.code in (wire.Code.OVERLOADED, wire.Code.EXPIRED):
-            text.retry, self.turned_away = now + max(refusal.retry_ms, 1) / 1000, refusal.code
+            text.retry, self.turned_away = now + max(refusal.retry_ms, 1) / 1000, f"{refusal.code}: {refusal.detail}"
         elif text.opened:  # else the answer to `Open` decides
             self._open(text)
 
