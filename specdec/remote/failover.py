@@ -135,7 +135,7 @@ class Failover(Verifier):
         while link.clock() < until:
             if step := self._resume(trees, wait=True):
                 return step
-        raise TimedOut(f"expected the target or a draft within {self.silence:g} seconds, got neither; {link.broken}")
+        raise TimedOut(f"expected the target or a draft within {self.silence:g} seconds, got neither: {link.trouble}")
 
     def _add_drafted(self, tokens: list[list[int]]) -> Step:
         outage = self._outage = self._outage or Outage.of(self.first)

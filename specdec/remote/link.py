@@ -42,7 +42,7 @@ class Link:
     abandoned: deque[list[RemoteText | None]] = field(factory=deque, init=False)
     """Batches of views that were garbage-collected before their end; may grow at any time."""
     broken: TransportError | None = field(default=None, init=False)
-    """The last error of the line."""
+    """The last error of the line, unless the server has made progress since."""
     heard: bool = field(default=True, init=False)
     """Whether the server has sent anything since the line last broke."""
     _transport: Transport | None = field(default=None, init=False)
@@ -81,8 +81,7 @@ class Link:
                 if now >= deadline:
                     self.heard = False
                     self.drop()
-                    reason = self.client.turned_away or self.broken or "nothing came"
-                    raise TimedOut(f"expected an answer within {patience:g} seconds, got none: {reason}")
+                    raise TimedOut(f"expected an answer within {patience:g} seconds, got none: {self.trouble}")
                 if self._transport is None and self._earliest > now:
                     self.sleep(min(self._earliest, deadline) - now)
                 elif self._exchange(min(deadline, self.client.reminder) - now) and self._alive:
@@ -94,6 +93,11 @@ class Link:
             if self._transport is not None or self._earliest <= self.clock():
                 while self._exchange(0.0):
                     pass
+
+    @property
+    def trouble(self) -> str:
+        """What went wrong last, since the server last made progress."""
+        return self.client.turned_away or str(self.broken or "nothing came")
 
     @property
     def up(self) -> bool:
@@ -145,7 +149,7 @@ class Link:
             raise unfit
         self.heard = True
         if self._alive:
-            self._failures = 0
+            self._failures, self.broken, self.client.turned_away = 0, None, ""
         return True
 
     def _leave_abandoned(self) -> None:
@@ -170,7 +174,7 @@ class Link:
 
     def _break(self, error: TransportError) -> None:
         """Close the line, and set the time of the next attempt."""
-        self.broken, self.heard = error, False
+        self.broken, self.heard, self.client.turned_away = error, False, ""
         self.drop()
         pause = min(SOONEST * 2**self._failures, LATEST)
         self._failures += 1

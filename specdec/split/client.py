@@ -33,6 +33,7 @@ class Client:
     outbox: deque[bytes] = field(factory=deque, init=False)
     up: bool = field(default=False, init=False)
     turned_away: str = field(default="", init=False)
+    """Why the server asked to be asked later, until `Link` hears otherwise."""
     welcome: wire.Welcome | None = field(default=None, init=False)
     error: SpecdecError | None = field(default=None, init=False)
     """Why the server cannot be used at all."""
