@@ -109,9 +109,9 @@ class Link:
         with self.lock:
             self._leave_abandoned()
             try:
-                while self._transport is not None and self.client.outbox:
-                    self._transport.send(self.client.outbox.popleft())
-            except ConnectionLost as error:
+                if self._transport is not None:
+                    self._send(self._transport)
+            except (ConnectionLost, OSError) as error:
                 self._break(error)
 
     def __del__(self) -> None:
@@ -122,7 +122,7 @@ class Link:
         if self._transport is not None:
             transport, self._transport = self._transport, None
             self.client.end()
-            with suppress(ConnectionLost):
+            with suppress(ConnectionLost, OSError):
                 transport.close()
 
     def _exchange(self, patience: float) -> bool:
@@ -132,16 +132,12 @@ class Link:
         try:
             transport = self._line()
             self.client.remind(self.clock())
-            while self.client.outbox:
-                transport.send(self.client.outbox.popleft())
+            self._send(transport)
             self._alive = self.client.receive(transport.receive(max(patience, 0.0)), self.clock())
         except TimedOut:
             return False
-        except (ConnectionLost, ProtocolError) as error:
+        except (ConnectionLost, ProtocolError, OSError) as error:
             self._break(error)
-            return False
-        except OSError as error:  # of a transport that does not translate its errors
-            self._break(ConnectionLost(f"{type(error).__name__}: {error}"))
             return False
         if (unfit := self._unfit(known)) is not None:
             self.client.error, self.client.welcome = None, known
@@ -151,6 +147,10 @@ class Link:
         if self._alive:
             self._failures, self.broken, self.client.turned_away = 0, None, ""
         return True
+
+    def _send(self, transport: Transport) -> None:
+        while self.client.outbox:
+            transport.send(self.client.outbox.popleft())
 
     def _leave_abandoned(self) -> None:
         while self.abandoned:
@@ -172,8 +172,10 @@ class Link:
             self.client.begin()
         return self._transport
 
-    def _break(self, error: TransportError) -> None:
+    def _break(self, error: TransportError | OSError) -> None:
         """Close the line, and set the time of the next attempt."""
+        if isinstance(error, OSError):  # of a transport that does not translate its errors
+            error = ConnectionLost(f"{type(error).__name__}: {error}")
         self.broken, self.heard, self.client.turned_away = error, False, ""
         self.drop()
         pause = min(SOONEST * 2**self._failures, LATEST)

@@ -62,3 +62,19 @@ def test_a_drafter_without_a_guess_is_told_that_nothing_came() -> None:
 
     with pytest.raises(TimedOut, match="got neither: nothing came"):
         list(stream)
+
+
+def test_a_line_that_breaks_with_an_error_of_the_system_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("no buffer space")
+
+    lines = Lines(Server.of(TARGET))
+    verifier = remote(lines)
+    for name in ("send", "close"):
+        monkeypatch.setattr(lines.made[-1], name, fail)
+
+    begin(verifier)
+    assert str(verifier.link.broken) == "OSError: no buffer space"
+
+    take_step(verifier)
+    assert len(lines.made) == 2
