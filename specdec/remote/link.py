@@ -119,11 +119,12 @@ class Link:
 
     def drop(self) -> None:
         """Close the line; another is made when it is needed."""
-        if self._transport is not None:
-            transport, self._transport = self._transport, None
-            self.client.end()
-            with suppress(ConnectionLost, OSError):
-                transport.close()
+        with self.lock:
+            if self._transport is not None:
+                transport, self._transport = self._transport, None
+                self.client.end()
+                with suppress(ConnectionLost, OSError):
+                    transport.close()
 
     def _exchange(self, patience: float) -> bool:
         """Send what is in the outbox and receive one message within `patience` seconds; say whether one came."""

@@ -1,5 +1,7 @@
 """The line to a server: what an error says of it, how it breaks, and who closes it when."""
 
+from threading import Thread
+
 import pytest
 
 from specdec import Decoder, Needs, Sampling, Stop, Transport, Tree
@@ -78,3 +80,15 @@ def test_a_line_that_breaks_with_an_error_of_the_system_is_made_again(monkeypatc
 
     take_step(verifier)
     assert len(lines.made) == 2
+
+
+def test_a_line_is_not_closed_while_another_thread_uses_it() -> None:
+    link = remote(Lines(Server.of(TARGET))).link
+    closing = Thread(target=link.drop)
+    with link.lock:
+        closing.start()
+        closing.join(0.05)
+        assert link.up
+
+    closing.join()
+    assert not link.up
