@@ -66,6 +66,16 @@ def test_a_drafter_without_a_guess_is_told_that_nothing_came() -> None:
         list(stream)
 
 
+def test_each_time_without_the_target_gives_a_silent_drafter_a_second_try() -> None:
+    lines, verified = Lines(Server.of(TARGET)), list[bool]()
+    for step in Decoder(NoDrafter(), Failover(remote(lines))).stream([PROMPT], stop=Stop(max_tokens=9)):
+        verified.append(step.verified)
+        if len(verified) in (3, 6):
+            lines.cut(1.5)
+
+    assert [number for number, one in enumerate(verified) if not one] == [3, 6]
+
+
 def test_a_line_that_breaks_with_an_error_of_the_system_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise OSError("no buffer space")
