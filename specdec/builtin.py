@@ -57,9 +57,10 @@ def register_rules(register: Register) -> None:
     register("lenient", Lenient)
 
 
-def _small_model(path: Name, target: Verifier | None = None) -> SmallModel:
-    """Load it to where the target is."""
-    return SmallModel.from_pretrained(path, target, device=target.engine.device if isinstance(target, Target) else None)
+def _small_model(path: Name, target: Verifier | None = None, device: str | None = None) -> SmallModel:
+    """Load it onto `device`; by default it is where the target is."""
+    place = target.engine.device if device is None and isinstance(target, Target) else device
+    return SmallModel.from_pretrained(path, target, device=place)
 
 
 def _local(path: Name, rule: Rule | None = None) -> Target:

@@ -32,9 +32,12 @@ def differences(config: GenerationConfig | None, sampling: Sampling, stop: Stop)
 
     An option counts as not followed if the config asks for it, and the caller says nothing of it.
     """
+    try:
+        omissions = _omissions(config, sampling)
+    except OptionError as error:
+        return f"the target's generation config cannot be followed: {error}"
     missing = {name: getattr(config, name, None) for name in UNSUPPORTED}
     missing = {name: value for name, value in missing.items() if value is not None and value not in UNSUPPORTED[name]}
-    omissions = _omissions(config, sampling)
     if not stop.strings and (strings := getattr(config, "stop_strings", None)):
         omissions["stop_strings"] = strings
     parts = []
@@ -46,10 +49,7 @@ def differences(config: GenerationConfig | None, sampling: Sampling, stop: Stop)
 
 
 def _omissions(config: GenerationConfig | None, sampling: Sampling) -> dict[str, Any]:
-    try:
-        wanted = Sampling.of(config)
-    except OptionError as error:
-        return {"what means nothing": str(error)}
+    wanted = Sampling.of(config)
     defaults = {field.name: field.default for field in fields(Sampling)}
     asked = {name: getattr(wanted, name) for name, default in defaults.items() if getattr(wanted, name) != default}
     omissions = {name: value for name, value in asked.items() if getattr(sampling, name) == defaults[name]}

@@ -279,7 +279,7 @@ def load_processor(name: str, **options: Any) -> LogitsProcessor:
     processor: LogitsProcessor = plugins().make("processor", name, {}, options)
     parsed = Spec.parse(name)
     _SPECS[id(processor)] = parsed.name, plugins().options("processor", parsed, options)
-    finalize(processor, _SPECS.pop, id(processor))
+    finalize(processor, _SPECS.pop, id(processor), None)  # or already gone, if it was made twice
     return processor
 
 

@@ -49,7 +49,7 @@ class MoAConfig(PreTrainedConfig):
     random_norms: bool = False
     """Draw the norms' weights as those of linear layers before training, as the released code does."""
     feature_scale: float = 1.0
-    """Size of the target's features that the head predicts, which it multiplies its output by; published heads: 1."""
+    """Size of the target's features that the head predicts, by which the loss divides them; published heads: 1."""
     draft_vocab_size: int = 0
     """How many tokens the head drafts; 0 is all of the vocabulary."""
     target: dict[str, Any] | None = None

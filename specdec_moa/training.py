@@ -55,7 +55,7 @@ class Options:
 
     def __attrs_post_init__(self) -> None:
         if self.block not in BLOCKS:
-            raise OptionError(f"expected blocks of {', '.join(BLOCKS)}, got {self.block!r}")
+            raise OptionError(f"expected blocks to be one of {', '.join(BLOCKS)}, got {self.block!r}")
         if not 1 <= self.shortest <= self.longest:
             raise OptionError(f"expected 1 <= shortest <= longest, got {self.shortest} and {self.longest}")
 

@@ -37,13 +37,15 @@ class Outage:
     """The time without the target, which began when sequences had the lengths `starts`.
 
     `drafted` are the drafter's tokens since then, and `decided` those that the target has decided in their place, as
-    far as it has verified them; `late` are features that came with these.
+    far as it has verified them; `late` are features that came with these. `silent` says whether the drafter had no
+    guess when it was last asked.
     """
 
     starts: list[int]
     drafted: list[list[int]]
     decided: list[list[int]]
     late: list[FeaturesAt] = field(factory=list)
+    silent: bool = False
 
     @classmethod
     def of(cls, remote: Remote) -> "Outage":
@@ -79,7 +81,7 @@ class Failover(Verifier):
         self.length_advice, self.tokenizer, self.repeatable = first.length_advice, first.tokenizer, first.repeatable
         self.files, self.generation_config = first.files, first.generation_config
         self._outage: Outage | None = None
-        self._restored = self._silent = False
+        self._restored = False
 
     @property
     def online(self) -> bool:
@@ -107,7 +109,7 @@ class Failover(Verifier):
                 return self.first.verify(trees)
             except (ConnectionLost, TimedOut):
                 self._outage = Outage.of(self.first)
-        return self._continue_alone(trees)
+        return self._continue_alone(self._outage, trees)
 
     def settle(self) -> Step | None:
         if self._outage is None or self.keep:
@@ -118,14 +120,13 @@ class Failover(Verifier):
         self._outage = None
         self.first.close()
 
-    def _continue_alone(self, trees: Sequence[Tree | None]) -> Step:
+    def _continue_alone(self, outage: Outage, trees: Sequence[Tree | None]) -> Step:
         """Take the drafter's path as text; if it has no guess twice in a row, wait for the target after all."""
-        before, most = self._outage.drafted if self._outage is not None else [], self.second.most
-        drafts, silent = self.second.verify(trees).tokens, self._silent
+        drafts, most = self.second.verify(trees).tokens, self.second.most
         if most is not None:
-            drafts = [new[: max(most - len(old), 0)] for old, new in zip(before, drafts, strict=True)]
-        self._silent = not any(drafts)
-        if not (self._silent and silent):  # a step without tokens lets the drafter try once more
+            drafts = [new[: max(most - len(old), 0)] for old, new in zip(outage.drafted, drafts, strict=True)]
+        before, outage.silent = outage.silent, not any(drafts)
+        if not (before and outage.silent):  # a step without tokens lets the drafter try once more
             for number, new in enumerate(drafts):
                 if new and self.first.journal is not None:
                     self.first.journal.say(number, new)
@@ -135,7 +136,7 @@ class Failover(Verifier):
         while link.clock() < until:
             if step := self._resume(trees, wait=True):
                 return step
-        raise TimedOut(f"expected the target or a draft within {self.silence:g} seconds, got neither; {link.broken}")
+        raise TimedOut(f"expected the target or a draft within {self.silence:g} seconds, got neither: {link.trouble}")
 
     def _add_drafted(self, tokens: list[list[int]]) -> Step:
         outage = self._outage = self._outage or Outage.of(self.first)

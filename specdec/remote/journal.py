@@ -78,6 +78,7 @@ class Journal:
 
     Raises:
         OptionError: something is to be recorded, and the journal is closed.
+        OSError: it cannot be written, as on a full disk; then it is not recorded at all.
     """
 
     def __init__(self, path: str | PathLike[str], *, sync: bool = False) -> None:
@@ -102,8 +103,7 @@ class Journal:
             os.close(self._file)
             raise OptionError(f"expected a journal or a new file, got {os.fspath(path)}")
         end = self._replay(data) if len(data) >= len(MAGIC) else 0
-        os.ftruncate(self._file, end)
-        os.lseek(self._file, end, os.SEEK_SET)
+        self._truncate(end)
         if end == 0:
             self._append(MAGIC)
 
@@ -163,15 +163,23 @@ class Journal:
     def _write(self, entry: Entry) -> None:
         if self._closed:  # by now its descriptor may be another file's
             raise OptionError(f"expected a journal that is open to record {type(entry).__name__}, got a closed one")
-        self._take(entry)
-        data = _encode(entry)
-        self._append(len(data).to_bytes(4, "little") + crc32(data).to_bytes(4, "little") + data)
+        data, end = _encode(entry), os.lseek(self._file, 0, os.SEEK_CUR)
+        try:
+            self._append(len(data).to_bytes(4, "little") + crc32(data).to_bytes(4, "little") + data)
+            self._take(entry)
+        except BaseException:  # by Ctrl-C too: what followed half a record would not be read
+            self._truncate(end)
+            raise
 
     def _append(self, data: bytes) -> None:
         while data:
             data = data[os.write(self._file, data) :]
         if self._sync:
             os.fsync(self._file)
+
+    def _truncate(self, end: int) -> None:
+        os.ftruncate(self._file, end)
+        os.lseek(self._file, end, os.SEEK_SET)
 
     def _replay(self, data: bytes) -> int:
         """Apply all complete records; return the offset at which the last of them ends."""

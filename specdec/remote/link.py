@@ -42,7 +42,7 @@ class Link:
     abandoned: deque[list[RemoteText | None]] = field(factory=deque, init=False)
     """Batches of views that were garbage-collected before their end; may grow at any time."""
     broken: TransportError | None = field(default=None, init=False)
-    """The last error of the line."""
+    """The last error of the line, unless the server has made progress since."""
     heard: bool = field(default=True, init=False)
     """Whether the server has sent anything since the line last broke."""
     _transport: Transport | None = field(default=None, init=False)
@@ -81,8 +81,7 @@ class Link:
                 if now >= deadline:
                     self.heard = False
                     self.drop()
-                    reason = self.client.turned_away or self.broken or "nothing came"
-                    raise TimedOut(f"expected an answer within {patience:g} seconds, got none: {reason}")
+                    raise TimedOut(f"expected an answer within {patience:g} seconds, got none: {self.trouble}")
                 if self._transport is None and self._earliest > now:
                     self.sleep(min(self._earliest, deadline) - now)
                 elif self._exchange(min(deadline, self.client.reminder) - now) and self._alive:
@@ -96,6 +95,11 @@ class Link:
                     pass
 
     @property
+    def trouble(self) -> str:
+        """What went wrong last, since the server last made progress."""
+        return self.client.turned_away or str(self.broken or "nothing came")
+
+    @property
     def up(self) -> bool:
         """Whether there is a line that is not known to be broken."""
         return self._transport is not None
@@ -105,9 +109,9 @@ class Link:
         with self.lock:
             self._leave_abandoned()
             try:
-                while self._transport is not None and self.client.outbox:
-                    self._transport.send(self.client.outbox.popleft())
-            except ConnectionLost as error:
+                if self._transport is not None:
+                    self._send(self._transport)
+            except (ConnectionLost, OSError) as error:
                 self._break(error)
 
     def __del__(self) -> None:
@@ -115,11 +119,12 @@ class Link:
 
     def drop(self) -> None:
         """Close the line; another is made when it is needed."""
-        if self._transport is not None:
-            transport, self._transport = self._transport, None
-            self.client.end()
-            with suppress(ConnectionLost):
-                transport.close()
+        with self.lock:
+            if self._transport is not None:
+                transport, self._transport = self._transport, None
+                self.client.end()
+                with suppress(ConnectionLost, OSError):
+                    transport.close()
 
     def _exchange(self, patience: float) -> bool:
         """Send what is in the outbox and receive one message within `patience` seconds; say whether one came."""
@@ -128,16 +133,12 @@ class Link:
         try:
             transport = self._line()
             self.client.remind(self.clock())
-            while self.client.outbox:
-                transport.send(self.client.outbox.popleft())
+            self._send(transport)
             self._alive = self.client.receive(transport.receive(max(patience, 0.0)), self.clock())
         except TimedOut:
             return False
-        except (ConnectionLost, ProtocolError) as error:
+        except (ConnectionLost, ProtocolError, OSError) as error:
             self._break(error)
-            return False
-        except OSError as error:  # of a transport that does not translate its errors
-            self._break(ConnectionLost(f"{type(error).__name__}: {error}"))
             return False
         if (unfit := self._unfit(known)) is not None:
             self.client.error, self.client.welcome = None, known
@@ -145,8 +146,12 @@ class Link:
             raise unfit
         self.heard = True
         if self._alive:
-            self._failures = 0
+            self._failures, self.broken, self.client.turned_away = 0, None, ""
         return True
+
+    def _send(self, transport: Transport) -> None:
+        while self.client.outbox:
+            transport.send(self.client.outbox.popleft())
 
     def _leave_abandoned(self) -> None:
         while self.abandoned:
@@ -168,9 +173,11 @@ class Link:
             self.client.begin()
         return self._transport
 
-    def _break(self, error: TransportError) -> None:
+    def _break(self, error: TransportError | OSError) -> None:
         """Close the line, and set the time of the next attempt."""
-        self.broken, self.heard = error, False
+        if isinstance(error, OSError):  # of a transport that does not translate its errors
+            error = ConnectionLost(f"{type(error).__name__}: {error}")
+        self.broken, self.heard, self.client.turned_away = error, False, ""
         self.drop()
         pause = min(SOONEST * 2**self._failures, LATEST)
         self._failures += 1

@@ -33,6 +33,7 @@ class Client:
     outbox: deque[bytes] = field(factory=deque, init=False)
     up: bool = field(default=False, init=False)
     turned_away: str = field(default="", init=False)
+    """Why the server asked to be asked later, until `Link` hears otherwise."""
     welcome: wire.Welcome | None = field(default=None, init=False)
     error: SpecdecError | None = field(default=None, init=False)
     """Why the server cannot be used at all."""
@@ -124,7 +125,7 @@ class Client:
         elif refusal.code in ERRORS:
             text.error = ERRORS[refusal.code](refusal.detail)
         elif refusal.code in (wire.Code.OVERLOADED, wire.Code.EXPIRED):
-            text.retry, self.turned_away = now + max(refusal.retry_ms, 1) / 1000, refusal.code
+            text.retry, self.turned_away = now + max(refusal.retry_ms, 1) / 1000, f"{refusal.code}: {refusal.detail}"
         elif text.opened:  # else the answer to `Open` decides
             self._open(text)
 

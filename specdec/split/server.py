@@ -171,7 +171,7 @@ class Server:
         """Have a tree wait for the next pass, if it is new and follows the decided text."""
         about = message.sid, message.epoch, message.base
         if record is None or message.epoch > record.epoch:
-            self.send(connection, wire.Refused(wire.Code.UNKNOWN, "expected it to be opened first", *about))
+            self.send(connection, wire.Refused(wire.Code.UNKNOWN, "the session is not open", *about))
             return
         answered = record.since(message.base)
         for answer in answered:
@@ -200,9 +200,11 @@ class Server:
         record.wait(message, tree.below(decided[message.base :]), self.clock())
 
     def _turn_away(self, connection: Connection, message: wire.Open | wire.Verify) -> None:
-        code = wire.Code.DRAINING if self.draining else wire.Code.OVERLOADED
+        code, detail = wire.Code.OVERLOADED, "the server is busy; try again later"
+        if self.draining:
+            code, detail = wire.Code.DRAINING, "the server is stopping"
         about = message.sid, message.epoch, getattr(message, "base", 0), round(1000 * self.limits.retry)
-        self.send(connection, wire.Refused(code, "expected to be asked later", *about))
+        self.send(connection, wire.Refused(code, detail, *about))
 
     def _needs(self, message: wire.Open) -> Needs:
         if message.codec not in CODECS:

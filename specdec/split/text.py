@@ -98,7 +98,7 @@ class RemoteText:
         Raises:
             ProtocolError: they are invalid, or of tokens that the text does not have.
         """
-        self._learn(arrays, len(self.tokens), start)
+        self._learn(arrays, self.base, start)
 
     def _learn(self, arrays: dict[str, Array], length: int, start: int | None = None) -> None:
         """Take in features from token `start` on, by default up to the last but one of `length` tokens."""

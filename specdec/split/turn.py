@@ -36,7 +36,7 @@ def _verify(server: "Server", now: float) -> bool:
         if record.session.unread:
             waiting.begin(now)
         elif waiting.until < now:
-            _refuse(server, record, Code.EXPIRED, "expected to be asked earlier")
+            _refuse(server, record, Code.EXPIRED, "the tree was not verified within its time limit")
         else:
             ready.append((record, waiting))
     if ready:

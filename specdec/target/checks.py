@@ -57,7 +57,10 @@ def check_needs(needs: Needs, layers: int) -> None:
             raise OptionError(f"expected needs of {what} from {-count} to {count - 1}, got {strange[0]}")
         different = {number % count for number in numbers}
         if len(different) < len(numbers):
-            raise OptionError(f"expected needs of {what} to name each once, got {len(numbers)} of {len(different)}")
+            raise OptionError(
+                f"expected each of the needed {what} once, "
+                f"got {len(numbers)} numbers for {len(different)} different ones"
+            )
 
 
 def check_trees(

@@ -52,7 +52,7 @@ def pack_weights(model: nn.Module, weights: str) -> None:
         OptionError: there is no such choice, or it cannot be followed here; the message says why.
     """
     if weights not in CHOICES:
-        raise OptionError(f"expected weights to be {', '.join(CHOICES)}, got {weights!r}")
+        raise OptionError(f"expected weights to be one of {', '.join(CHOICES)}, got {weights!r}")
     layers = {name: layer for name, layer in model.named_modules() if type(layer) is nn.Linear}
     if weights == "half" and (reason := _refusal(layers)):
         raise OptionError(f"expected weights that half precision rounds nothing of, got {reason}; weights='full' works")

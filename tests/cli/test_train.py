@@ -95,7 +95,7 @@ def test_another_run_is_not_gone_on_with(train, options, message):
         (["--epoch", 1], r"no option --epoch, but --epochs; those of moa are"),
         (["--precision", "fp8"], "precision of fp32, bf16 or fp16, got 'fp8'"),
         (["--precision", "fp16"], "expected fp32 or bf16 without a GPU, got fp16"),
-        (["--block", "square"], "blocks of variable, whole, none, got 'square'"),
+        (["--block", "square"], "blocks to be one of variable, whole, none, got 'square'"),
         (["--shortest", 9, "--longest", 3], "expected 1 <= shortest <= longest, got 9 and 3"),
         (["--sizes", "width=3"], "expected sizes as field=value, with fields .*head_dim.*, got 'width=3'"),
         (["--sizes", "cross_attention_intermediate_size=big"], "sizes as field=value, .*, got '.*=big'"),

@@ -1,8 +1,10 @@
 """What a client knows outlives it, wherever it was stopped."""
 
+import os
 import subprocess
 import sys
 from collections import Counter
+from errno import ENOSPC
 from pathlib import Path
 from random import Random
 
@@ -192,6 +194,25 @@ def test_a_closed_journal_writes_and_closes_no_other_file(tmp_path: Path) -> Non
 
     assert (tmp_path / "mine").read_text() == "text"
     assert journal.chapters[0].said == []
+
+
+def test_a_record_that_could_not_be_written_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, write = tmp_path / "journal", os.write
+    journal = Journal(path)
+    journal.begin(0, Open(b"s" * 16, 1, b"", {}, (), (), (), False, "", "float16", None))
+
+    def write_half(file: int, data: bytes) -> int:
+        write(file, data[: len(data) // 2])
+        raise OSError(ENOSPC, "no space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", write_half)
+        with pytest.raises(OSError, match="no space left"):
+            journal.say(0, [1])
+    assert journal.chapters[0].said == []
+
+    journal.say(0, [2])
+    assert Journal(path).chapters[0].said == journal.chapters[0].said == [2]
 
 
 HOLD = "import os, sys; os.lockf(os.open(sys.argv[1], os.O_RDWR), os.F_TLOCK, 0); print(flush=True); input()"

@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 import pytest
 
-from specdec import Decoder, Drafter, Sampling, Stop, Target, TreePolicy, load_drafter
+from specdec import Decoder, Drafter, Needs, Sampling, Stop, Target, TreePolicy, load_drafter
 from specdec.cli.remote import RemoteOptions
 from specdec.cli.remote_target import connect_here
 from specdec.context import Context
@@ -21,7 +21,7 @@ from specdec.errors import (
     VocabularyMismatch,
 )
 from specdec.remote import DraftOnly, Failover, Journal, Remote
-from specdec.split import Limits, Server
+from specdec.split import Limits, Server, turn
 from specdec.tree import Tree
 from tests.remote.hosts import Lines, toy
 
@@ -240,6 +240,27 @@ def test_a_prompt_that_breaks_the_target_breaks_nothing_else(monkeypatch: pytest
 
     assert len(lines.server.store) == 1
     assert other.verify([Tree.root(6)]).tokens[0]
+
+
+def test_a_prompt_may_be_read_again_after_one_of_its_batch_was_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server has forgotten it, so the features that it sends reach up to the answer."""
+    monkeypatch.setattr(turn, "PART", 1)  # each token's features come alone
+    lines = Lines(Server.of(TARGET))
+    verifier = remote(lines)
+    verifier.prefill([PROMPT, PROMPT], Needs(hidden_states=(-1,)), [Sampling(), Sampling()])
+    first = verifier.texts[0]
+    assert first is not None
+    verifier.ask({0: Tree.root(PROMPT[-1])})
+    verifier.link.until(lambda: bool(first.answered), 1.0)
+    assert not first.known & 1
+
+    lines.cut(0.1)
+    lines.server.store.forget(list(lines.server.store.records))
+    verifier.ask({1: Tree.root(PROMPT[-1])})
+    verifier.link.until(lambda: verifier.settled and bool(first.known & 1), 1.0)
+
+    assert len(lines.made) == 2
+    assert verifier.take()[0] == [list(wanted([PROMPT], 1)[0])] * 2  # type: ignore[index]
 
 
 def test_the_command_samples_as_the_target_says_of_itself() -> None:

@@ -183,6 +183,18 @@ def test_a_decoder_warns_once_of_what_it_does_not_follow(config: dict[str, Any],
         decoder.generate([1, 2], stop=Stop(2))  # where a warning would be an error
 
 
+def test_a_config_that_nothing_can_follow_is_said_to_be_such() -> None:
+    model = build("llama")
+    with configured(model, do_sample=True) as config:
+        config.temperature = -1.0
+        with pytest.raises(OptionError) as refused:
+            Sampling.of(config)
+        with pytest.warns(UserWarning, match="config") as warned:
+            Decoder(NoDrafter(), Target(model)).generate([1, 2], stop=Stop(2))
+
+    assert str(warned[0].message) == f"the target's generation config cannot be followed: {refused.value}"
+
+
 def test_a_decoder_is_quiet_where_all_is_followed_or_asked_otherwise() -> None:
     model = build("llama")
     for config in ({}, {"num_beams": 1, "guidance_scale": 1.0}, {"temperature": 0.5}, {"do_sample": True, "top_k": 9}):

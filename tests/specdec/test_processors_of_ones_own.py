@@ -1,5 +1,7 @@
 """Processors of any kind under any rule: those that remember, those that compare oddly, those of other dtypes."""
 
+import gc
+import sys
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,10 +11,12 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList
 
-from specdec import Context, Decoder, Drafter, Rule, Sampling, Stop, Target, Tree, TreePolicy
+from specdec import Context, Decoder, Drafter, Rule, Sampling, Stop, Target, Tree, TreePolicy, hookimpl
 from specdec.chance import Keyed, Noise
 from specdec.drafters import Ngram, NoDrafter, SmallModel
 from specdec.errors import OptionError
+from specdec.hookspecs import Register
+from specdec.plugins import load_processor, plugins, processor_spec
 from specdec.policies import Static
 from specdec.prefix import Prefix
 from specdec.rules import Lenient, Match, Rejection, Traversal, Typical
@@ -219,3 +223,25 @@ def test_a_processor_gives_a_score_for_each_token(rule: Rule, processor: Any, go
     decoder = Decoder(Ngram(), Target(tiny(), rule=rule))
     with pytest.raises(OptionError, match=rf"processors to give scores of shape \[1, {VOCAB}\], got {got}"):
         decoder.generate(RAGGED[:2], Sampling(processors=processor), Stop(3))
+
+
+def test_a_processor_that_is_handed_out_twice_goes_without_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, errors = [Counts()], list[object]()
+
+    class Shares:
+        @hookimpl
+        def register_processors(self, register: Register) -> None:
+            register("shared", lambda: made[0])
+
+    monkeypatch.setattr(sys, "unraisablehook", errors.append)
+    shares = Shares()
+    plugins().add(shares, "shares")
+    try:
+        assert load_processor("shared") is load_processor("shared")
+        assert processor_spec(made[0]) == ("shared", {})
+        made.clear()
+        gc.collect()
+    finally:
+        plugins().remove(shares)
+
+    assert errors == []

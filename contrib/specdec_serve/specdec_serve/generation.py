@@ -90,8 +90,10 @@ class Drafting:
             stack.callback(steps.close)  # before the decoder, so that the sessions are closed
             for step in steps:
                 for answer, tokens, text in zip(answers, step.tokens, step.text or (), strict=True):
-                    if tokens:
+                    if tokens and not answer.finished:
                         yield answer.add(tokens, text)
+                if all(answer.finished for answer in answers):  # in their texts, if not by what the decoder looks at
+                    return
             yield from (answer.end() for answer in answers if not answer.finished)
 
 

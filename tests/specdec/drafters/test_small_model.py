@@ -179,3 +179,12 @@ def test_padding_is_recognised_by_the_tokenizers(tmp_path: Path) -> None:
     other.save_pretrained(tmp_path)
     with pytest.raises(VocabularyMismatch, match=f"in which 'new' is {size} and not none"):
         load_drafter("small_model", tmp_path, target=target)
+
+
+def test_it_is_loaded_to_the_device_that_is_asked_for_and_else_to_the_target_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, target = list[object](), Target(tiny())
+    monkeypatch.setattr(SmallModel, "from_pretrained", lambda path, target, device: asked.append(device))
+    for options in ({}, {"target": target}, {"target": target, "device": "meta"}):
+        load_drafter("small_model", "somewhere", **options)
+
+    assert asked == [None, torch.device("cpu"), "meta"]

@@ -111,5 +111,5 @@ def test_other_types_have_no_such_product(folder):
 
 
 def test_there_are_three_choices(folder):
-    with pytest.raises(OptionError, match="expected weights to be full, half, auto, got 'int4'"):
+    with pytest.raises(OptionError, match="expected weights to be one of full, half, auto, got 'int4'"):
         load_model(folder, weights="int4")

@@ -215,6 +215,8 @@ def test_needs_that_are_refused_do_not_end_the_batch() -> None:
     prefill(target, RAGGED)
     with pytest.raises(OptionError, match="expected needs of hidden states from -3 to 2"):
         prefill(target, RAGGED, Needs(hidden_states=(99,)))
+    with pytest.raises(OptionError, match="each of the needed hidden states once, got 3 numbers for 2 different ones"):
+        prefill(target, RAGGED, Needs(hidden_states=(1, 2, -1)))
 
     assert target.verify(forked(RAGGED)).accepted == [2] * 5
 
