@@ -102,8 +102,8 @@ def test_what_takes_long_says_so_first(capsys):
         benchmark.estimate(60, seconds)
 
     assert capsys.readouterr().err == (
-        "60 texts, in about 50 seconds; Ctrl-C ends it with what was measured by then\n"
-        "60 texts, in about 8 minutes; Ctrl-C ends it with what was measured by then\n"
+        "60 texts, in at most about 50 seconds; Ctrl-C ends it with what was measured by then\n"
+        "60 texts, in at most about 8 minutes; Ctrl-C ends it with what was measured by then\n"
     )
 
 
@@ -150,6 +150,7 @@ def test_tuning_is_shown_and_used(bench, tmp_path, monkeypatch):
         (["--repeat", "0"], "repeats of at least 1, got 0"),
         (["--max-tokens", "1000"], "fit the target's 256 positions"),
         (["--plot", "picture.gif"], "ends in .png, .svg, .pdf, got 'picture.gif'"),
+        (["--plot", "a.svg", "--html", "./a.svg"], "a file of its own for each output, got 'a.svg' twice"),
         (["--json", "/not/there/out.json"], "a file in a folder that exists, got '/not/there/out.json'"),
     ],
 )
