@@ -47,6 +47,7 @@ def regenerate(
 
     from specdec.cli.parts import find_target, load, spec_paths, target_hash
     from specdec.cli.sampling import read
+    from specdec.cli.status import counted
     from specdec.options import Sampling
     from specdec.outputs import Output
     from specdec.training.regenerate import Lengths, fingerprint, jobs, write
@@ -60,8 +61,8 @@ def regenerate(
     options.check_sampled(sampling.temperature, top_p=top_p, top_k=top_k)
     lengths = Lengths(prompt_tokens, max_tokens, decoder.verifier.max_length)
     todo, skipped = jobs(data, decoder.tokenizer, lengths, skip_malformed=skip_malformed)
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(f"{len(todo)} prompts, {skipped} malformed lines skipped")
+    left_out = f", {counted(skipped, 'malformed line')} skipped" if skipped else ""
+    print(f"{counted(len(todo), 'prompt')}{left_out}")
     settings = {
         **asdict(sampling, filter=lambda attribute, _: attribute.name != "processors"),
         "max_tokens": max_tokens,
@@ -70,9 +71,10 @@ def regenerate(
         "target": target_hash(decoder.verifier),
     }
     if not made.begin(settings, restart=restart):
-        with bar("prompts", console) as progress:
+        with bar("prompts", Console()) as progress:
             task = progress.add_task("", total=len(todo))
             done = partial(progress.update, task)
             write(decoder, todo, made.partial, sampling, max_tokens, batch, lambda count: done(completed=count))
         made.install(made.partial)
-    console.print(f"the answers are in {output}: specdec train METHOD --data {output}")
+    own = f" --target {target}" if target else ""
+    print(f"the answers are in {output}; to train on them: specdec train METHOD --data {output} --output FOLDER{own}")

@@ -153,8 +153,10 @@ def _settings(specs: Sequence[MethodSpec]) -> dict[str, Any]:
 
 
 def _described(examples: "Examples") -> str:
+    from specdec.cli.status import counted
+
     tokens = sum(len(example.tokens) for example in examples.examples)
-    skipped = f", {examples.skipped} malformed lines skipped" if examples.skipped else ""
+    skipped = f", {counted(examples.skipped, 'malformed line')} skipped" if examples.skipped else ""
     return f"texts: {len(examples)}, of {tokens} tokens in all{skipped}"
 
 
