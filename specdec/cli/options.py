@@ -74,7 +74,7 @@ Compare = Annotated[bool, Option("--compare", help="Decode plainly too: the spee
 Json = Annotated[bool, Option("--json", help="Print one JSON object and nothing else.")]
 
 
-def check_sampled(temperature: int | float, **options: int | float | None) -> None:
+def check_sampled(temperature: int | float, **options: int | float | str | None) -> None:
     """Check that what only sampling reads is not there without a temperature.
 
     Raises:
