@@ -64,7 +64,8 @@ def _memory() -> int:
 def _gpu(number: int) -> Finding:
     name = f"cuda:{number}"
     properties = torch.cuda.get_device_properties(number)
-    kind = f"{properties.name}, {(torch.version.hip and 'ROCm') or 'CUDA'} {properties.major}.{properties.minor}"
+    build = ", ROCm" if torch.version.hip else ""
+    kind = f"{properties.name}{build}, compute capability {properties.major}.{properties.minor}"
     try:
         ones = torch.ones(32, 32, device=name)
         right = bool((ones @ ones == 32).all())
