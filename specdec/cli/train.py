@@ -92,10 +92,21 @@ def train(
     from specdec.training import Examples
     from specdec.training.trainer import HeadTrainer, Plan
 
-    length, options = (epochs, max_steps or -1, batch), _options(accumulate, log_steps, precision, by_length=by_length)
     settings = _settings(own) | {"batch": batch, "accumulate": accumulate, "seed": seed, "precision": precision}
     settings |= {"by length": by_length, "recipe": recipe}
-    plan = Plan(output, *length, save_steps, eval_steps, eval_tokens, seed, not restart, options, settings)
+    plan = Plan(
+        output,
+        epochs=epochs,
+        max_steps=max_steps or -1,
+        batch=batch,
+        save_steps=save_steps,
+        eval_steps=eval_steps,
+        eval_tokens=eval_tokens,
+        seed=seed,
+        resume=not restart,
+        options=_options(accumulate, log_steps, precision, by_length=by_length),
+        settings=settings,
+    )
     folder = parts.find_target(target)
     Output.of(output, "train", [folder, *data, *_file(prompts)], folder=True)
     held_out = _read(prompts, eval_limit)
@@ -189,8 +200,10 @@ def _left_to(recipe: str, specs: Sequence[MethodSpec]) -> list[MethodSpec]:
             if spec.options.get(name) != defaults.get(name):
                 given = f"{name} {spec.options[name]} for {spec.method}"
                 raise OptionError(f"expected no {name} with --recipe {SHORT}, which decides it; got {given}")
-    left = ({key: value for key, value in spec.options.items() if key not in OPTIMISING} for spec in specs)
-    return [evolve(spec, options=options) for spec, options in zip(specs, left, strict=True)]
+    return [
+        evolve(spec, options={key: value for key, value in spec.options.items() if key not in OPTIMISING})
+        for spec in specs
+    ]
 
 
 def _check_precision(precision: str) -> None:
