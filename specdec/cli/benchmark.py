@@ -202,7 +202,7 @@ def temperatures(text: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise OptionError(f"expected temperatures as 0,1, got {text!r}") from None
+        raise OptionError(f"expected temperatures such as 0,1, got {text!r}") from None
 
 
 def read_drafters(drafters: str | None, target: str | None) -> list[Spec]:

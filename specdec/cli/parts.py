@@ -156,7 +156,7 @@ def find_target(target: str | None) -> str:
     folder = str(plugins().folder(target or TARGET))
     if target is None and folder == TARGET:
         raise ModelError(
-            "expected --target, for the small models are not installed; "
+            "expected --target, because the small models are not installed; "
             "`pip install ./contrib/specdec_zoo` in specdec's repository installs them"
         )
     return folder

@@ -90,8 +90,6 @@ def _no_gpu() -> Finding:
         return Finding("GPU", Status.OK, "Apple's, which torch calls mps")
     drivers = [whose for whose, path in DRIVERS.items() if path.exists()]
     if drivers:
-        message = (
-            f"expected torch {torch.__version__} to see the GPU that a driver of {drivers[0]} is here for, got none"
-        )
+        message = f"expected torch {torch.__version__} to see a GPU, because {drivers[0]} driver is installed; got none"
         return Finding("GPU", Status.WARNING, f"{message}; {BUILDS}")
     return Finding("GPU", Status.INFO, f"none that torch {torch.__version__} sees; models run on the processor")

@@ -91,7 +91,7 @@ def test_an_interrupt_keeps_what_was_measured(bench, monkeypatch, tmp_path):
         assert result.exit_code == 130
         assert out.exists() == (kept is not None)
         if kept:
-            assert "interrupted: the figures are of what was measured by then" in result.stdout
+            assert "interrupted: the figures cover only what was measured before" in result.stdout
             read = json.loads(out.read_text())
             assert read["interrupted"]
             assert [(row["drafter"], len(row["runs"])) for row in read["rows"]] == [("none", kept), ("ngram", kept)]
@@ -145,7 +145,7 @@ def test_tuning_is_shown_and_used(bench, tmp_path, monkeypatch):
         (["--prompts", "poems"], "a file of questions or a set of prompts, got 'poems'"),
         (["--policy", "what"], "no policy is called 'what'"),
         (["--rule", "what"], "no rule is called 'what'"),
-        (["--temperature", "warm"], "temperatures as 0,1, got 'warm'"),
+        (["--temperature", "warm"], "temperatures such as 0,1, got 'warm'"),
         (["--temperature", "0,0"], "different temperatures"),
         (["--repeat", "0"], "repeats of at least 1, got 0"),
         (["--max-tokens", "1000"], "fit the target's 256 positions"),

@@ -75,7 +75,7 @@ def test_what_is_said_alone(bench, draft, tmp_path):
 def test_temperatures_are_read_before_anything_is_written(bench, tmp_path):
     result = bench("--disconnect", "--temperature", "warm", "--json", tmp_path / "out.json")
 
-    assert "temperatures as 0,1, got 'warm'" in result.stderr
+    assert "temperatures such as 0,1, got 'warm'" in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["mine.jsonl"]
 
 

@@ -66,7 +66,11 @@ def test_the_seed_makes_the_head(train, tmp_path):
 def test_a_run_goes_on(train, tmp_path):
     assert train("--save-steps", 1).exit_code == 0
     assert train("--max-steps", 3).stdout.splitlines()[1] == "training continuing after step 2, 3 steps in all"
-    assert train("--max-steps", 3).stdout.splitlines()[1].startswith("nothing left to train: all 3 steps")
+    assert (
+        train("--max-steps", 3)
+        .stdout.splitlines()[1]
+        .startswith("nothing left to train: the run has taken all 3 steps")
+    )
     assert train("--max-steps", 3, "--restart").stdout.splitlines()[1] == "training from the start, 3 steps in all"
 
 
