@@ -47,8 +47,9 @@ def generate(
 
     In a terminal accepted drafts are green, the target's own tokens plain, and unverified text is yellow.
 
-    The text goes to standard output, the figures to standard error. Sampling options that are not given are those of
-    the target's generation config.
+    The text goes to standard output, the figures to standard error.
+
+    Sampling options that are not given are those of the target's generation config.
     """
     text = _read(prompt)
     from specdec.cli import run

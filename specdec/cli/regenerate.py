@@ -12,12 +12,11 @@ from specdec.cli.train import Data, Skip
 
 File = Annotated[Path, Option(metavar="FILE", help="JSONL to write; a run that was stopped is continued.")]
 Drafter = Annotated[str, Option(metavar="NAME[:PATH]", help="What guesses; the answers are the same.")]
-Tokens = Annotated[int, Option(metavar="N", min=1, help="Most tokens of an answer.")]
+Tokens = Annotated[int, Option(metavar="N", min=1, help="Maximum number of tokens in an answer.")]
 PromptTokens = Annotated[
     int, Option(metavar="N", min=1, help="Tokens at the start of a plain text that serve as its prompt.")
 ]
 Batch = Annotated[int, Option(metavar="N", min=1, help="Answers at a time.")]
-Restart = Annotated[bool, Option("--restart", help="Begin again, and replace what this command wrote before.")]
 
 
 def regenerate(
@@ -35,7 +34,7 @@ def regenerate(
     batch: Batch = 8,
     device: options.Device = None,
     skip_malformed: Skip = False,
-    restart: Restart = False,
+    restart: options.Restart = False,
 ) -> None:
     """Replace the answers in training data by the target's own.
 
