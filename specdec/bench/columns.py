@@ -13,12 +13,12 @@ HEADINGS = (
 )
 DEFINITIONS = (
     "tokens/s: new tokens over seconds, prefill included; for each prompt, the repeat with the median time counts.",
-    "speed-up: seconds of plain decoding over seconds of the drafter, both in one process and in turn; in brackets the "
-    "95 % interval of what other such prompts would have given (bootstrap over the prompts).",
-    "tokens/step: the acceptance length, tokens decided per pass of the target, its own included, over all steps; per "
-    "prompt: the mean of each prompt's own.",
-    "draft, verify, other: milliseconds per step in the drafter, in the target's passes over trees, and in all else, "
-    "which is the target's reading of the prompt and the loop. They add up to the time of a step.",
+    "speed-up: seconds of plain decoding over seconds of the drafter, both in one process and in turn; in brackets its "
+    "95 % bootstrap interval over the prompts.",
+    "tokens/step: the acceptance length, tokens decided per pass of the target, bonus token included, over all steps; "
+    "per prompt: the mean of each prompt's own.",
+    "draft, verify, other: milliseconds per step in the drafter, in the target's passes over trees, and elsewhere: "
+    "prefill and the decoding loop. They add up to the time of a step.",
     "parameters: the weights that drafting needs besides the target's own.",
     "looping: fewer than half of the runs of eight tokens in a text are distinct. That is easy to draft; the figures "
     "without such texts stand below.",

@@ -89,7 +89,9 @@ def compare(
 
 def _check(drafters: Mapping[str, Drafter | Entry], policy: TreePolicy | str | None) -> None:
     if PLAIN in drafters:
-        raise OptionError(f"expected drafters only, for plain decoding is always measured; got one called {PLAIN!r}")
+        raise OptionError(
+            f"expected drafters only, because plain decoding is always measured; got one called {PLAIN!r}"
+        )
     sharing = [name for name, drafter in drafters.items() if not isinstance(drafter, Entry)]
     if isinstance(policy, TreePolicy) and learns(policy) and len(sharing) > 1:
         raise OptionError(

@@ -72,7 +72,7 @@ def speedup(row: Row, figures: Figures) -> str:
 
 def notes(rows: list[Row], interrupted: bool = False) -> list[str]:
     """Say why speed-ups are missing, where they are, and whether there are fewer prompts or runs than planned."""
-    reasons = ["interrupted: the figures are of what was measured by then."] if interrupted else []
+    reasons = ["interrupted: the figures cover only what was measured before."] if interrupted else []
     if any(row.equal is None for row in rows):
         reasons.append(
             f"{INCOMPARABLE}: transformers draws other random numbers, so its texts differ, and are not as long; "

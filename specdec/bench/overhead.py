@@ -1,4 +1,4 @@
-"""What a step costs beside the models' own passes: `python -m specdec.bench.overhead`.
+"""What a step costs outside the models' own passes: `python -m specdec.bench.overhead`.
 
 The time of each step less the time inside the forward passes of target and drafter, at 16 drafted nodes, on random
 models. The median over the steps counts. The drafter `free` costs nothing to ask, so that what is left is the
@@ -45,7 +45,7 @@ TEMPERATURES = (0.0, 1.0)
 
 @frozen
 class Cost:
-    """Medians per step, in milliseconds: beside the models, and inside them."""
+    """Medians per step, in milliseconds: outside the models, and inside them."""
 
     size: str
     drafter: str
@@ -84,7 +84,7 @@ def measure(size: str, drafter: str, policy: str, temperature: float, tokens: in
 
 
 def steps(decoder: Decoder, watch: Stopwatch, temperature: float, tokens: int) -> list[tuple[float, float]]:
-    """Give each step's seconds beside the models, and inside them."""
+    """Give each step's seconds outside the models, and inside them."""
     prompt = torch.randint(0, WORDS, (128,), generator=torch.Generator().manual_seed(0)).tolist()
     pairs, before = [], 0.0
     stream = decoder.stream(prompt, Sampling(temperature, seed=1), Stop(tokens, tokens=()))
@@ -116,8 +116,8 @@ def llama(hidden: int, layers: int, vocabulary: int = 4096) -> PreTrainedModel:
 
 
 def report(costs: list[Cost]) -> Table:
-    """Lay out the figures: the time of a step beside and inside the models."""
-    table = Table("target", "drafter", "policy", "T", "nodes", "beside, ms", "inside, ms", box=None)
+    """Lay out the figures: the time of a step outside and inside the models."""
+    table = Table("target", "drafter", "policy", "T", "nodes", "outside, ms", "inside, ms", box=None)
     for cost in costs:
         figures = (f"{cost.temperature:g}", f"{cost.nodes:.1f}", f"{cost.overhead:.2f}", f"{cost.models:.2f}")
         table.add_row(cost.size, cost.drafter, cost.policy, *figures)
@@ -130,7 +130,7 @@ def main(
     cpu: Annotated[bool, typer.Option("--cpu", help="Count processor time, for a machine that is busy.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list.")] = False,
 ) -> None:
-    """Print the time per step beside the models' own passes, at 16 nodes."""
+    """Print the time per step outside the models' own passes, at 16 nodes."""
     torch.set_num_threads(threads)
     cases = product(SIZES, DRAFTERS, POLICIES, TEMPERATURES)
     costs = [measure(*case, tokens, Stopwatch(thread_time if cpu else perf_counter)) for case in cases]

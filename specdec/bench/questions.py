@@ -76,7 +76,7 @@ def find(name: str) -> tuple[str, Path]:
     if name in sets:
         return name, Path(sets[name]())
     if not Path(name).is_file():
-        known = ", ".join(sorted(sets)) or "none, for no plugin brings any"
+        known = ", ".join(sorted(sets)) or "none, because no plugin brings any"
         raise PromptError(f"expected a file of questions or a set of prompts, got {name!r}; the sets are: {known}")
     path = Path(name)
     return Path(path.stem).stem if path.suffix.lower() == ".gz" else path.stem, path

@@ -1,4 +1,4 @@
-"""What a person sees of a benchmark: tables in a terminal, and one page that needs nothing beside itself."""
+"""What a person sees of a benchmark: tables in a terminal, and one page that needs nothing besides itself."""
 
 import os
 from base64 import b64encode

@@ -96,12 +96,14 @@ def report(gains: Sequence[Gain]) -> Table:
 def main(
     target: Annotated[str, typer.Option(metavar="NAME|PATH", help="The model that speaks.")] = "zoo",
     draft: Annotated[str, typer.Option(metavar="NAME|PATH", help="The model that guesses.")] = "zoo-draft",
-    count: Annotated[int, typer.Option("--prompts", metavar="N", help="Most prompts in the batch.")] = 12,
+    count: Annotated[int, typer.Option("--prompts", metavar="N", help="Maximum number of prompts in the batch.")] = 12,
     file: Annotated[
         Path | None,
         typer.Option("--prompts-file", metavar="FILE", help="Prompts as in question.jsonl; else twelve of Python."),
     ] = None,
-    tokens: Annotated[int, typer.Option("--max-tokens", metavar="N", help="Most tokens of each prompt.")] = 128,
+    tokens: Annotated[
+        int, typer.Option("--max-tokens", metavar="N", help="Maximum number of tokens for each prompt.")
+    ] = 128,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list.")] = False,
 ) -> None:
     """Print acceptance lengths with and without shared noise. Fails if a text depends on it."""

@@ -93,8 +93,10 @@ def main(
     target: Annotated[str, typer.Option(metavar="NAME|PATH", help="The target.")] = "zoo",
     drafters: Annotated[str, typer.Option(metavar="NAME:PATH,...", help="The drafters.")] = DRAFTERS,
     codecs: Annotated[str, typer.Option(metavar="NAME,...", help="The codecs of features.")] = ",".join(CODECS),
-    count: Annotated[int, typer.Option("--prompts", metavar="N", help="Most prompts.")] = 6,
-    tokens: Annotated[int, typer.Option("--max-tokens", metavar="N", help="Most tokens of each prompt.")] = 64,
+    count: Annotated[int, typer.Option("--prompts", metavar="N", help="Maximum number of prompts.")] = 6,
+    tokens: Annotated[
+        int, typer.Option("--max-tokens", metavar="N", help="Maximum number of tokens for each prompt.")
+    ] = 64,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list.")] = False,
 ) -> None:
     """Print bytes per token and tokens per step, by drafter and codec."""

@@ -1,4 +1,4 @@
-"""How much memory a step of training takes beside the models: `python -m specdec.bench.training_memory`.
+"""How much memory a step of training takes on top of the models: `python -m specdec.bench.training_memory`.
 
 On a random target of the sizes of Llama 3 8B; its layers share their weights, which leaves what is measured as it is.
 """

@@ -11,8 +11,10 @@ from attrs import asdict
 if TYPE_CHECKING:
     from specdec.testing.audit import Verdict
 
-Rule = Annotated[str | None, typer.Option(metavar="NAME[:k=v,...]", help="One rule; else all that are registered.")]
-Policy = Annotated[str | None, typer.Option(metavar="NAME[:k=v,...]", help="One policy; else all, drawn and placed.")]
+Rule = Annotated[str | None, typer.Option(metavar="NAME[:k=v,...]", help="One rule; default: all that are registered.")]
+Policy = Annotated[
+    str | None, typer.Option(metavar="NAME[:k=v,...]", help="One policy; default: all, drawn and placed.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON array and nothing else.")]
 
 

@@ -17,26 +17,30 @@ Drafters = Annotated[
     Option(
         metavar="D,D,...",
         help="What is compared, each as NAME[:PATH][:k=v,...]; also transformers' own hf, hf-assisted[:PATH] and "
-        "hf-lookup[:tokens=N]. Else ngram, and for the zoo moa and small_model. none is always measured.",
+        "hf-lookup[:tokens=N]; default: ngram, and for the zoo moa and small_model. none is always measured.",
     ),
 ]
 Prompts = Annotated[
     str | None,
-    Option(metavar="SET|FILE,...", help="Sets, or files as FastChat's question.jsonl; else functions,classes,tests."),
+    Option(
+        metavar="SET|FILE,...",
+        help="Sets, or files such as FastChat's question.jsonl; default: functions,classes,tests.",
+    ),
 ]
 Policy = Annotated[
     str, Option(metavar="NAME[:k=v,...]|tuned", help="One shape for all drafters; tuned: what suits each on two cores.")
 ]
 Temperature = Annotated[str, Option(metavar="T,T,...", help="0 is greedy.")]
 Repeat = Annotated[int, Option(metavar="R", help="Decode each prompt R times; the median time counts.")]
-Limit = Annotated[int | None, Option(metavar="N", min=1, help="The first N prompts of each set; else all.")]
-Tune = Annotated[bool, Option("--tune", help="First search the fastest shape for each drafter, on other prompts.")]
+Limit = Annotated[int | None, Option(metavar="N", min=1, help="The first N prompts of each set; default: all.")]
+Tune = Annotated[bool, Option("--tune", help="First find the fastest tree shape for each drafter, on other prompts.")]
 TuningPrompts = Annotated[str, Option(metavar="SET|FILE", help="The prompts for --tune.")]
 Json = Annotated[Path | None, Option("--json", metavar="OUT", help="Write all figures and runs as one JSON object.")]
-Plot = Annotated[Path | None, Option(metavar="OUT.png", help="Draw them; the ending says the kind: png, svg or pdf.")]
+Plot = Annotated[
+    Path | None, Option(metavar="OUT.png", help="Draw the figures; the suffix sets the format: png, svg or pdf.")
+]
 Html = Annotated[Path | None, Option(metavar="OUT.html", help="Write one page with tables and plot.")]
 Answers = Annotated[Path | None, Option(metavar="FOLDER", help="Write the texts as FastChat and Spec-Bench keep them.")]
-Restart = Annotated[bool, Option("--restart", help="Replace what this command wrote with other options or inputs.")]
 Cpu = Annotated[bool, Option("--cpu", help="Count the thread's processor time, for a machine busy with other things.")]
 
 COLUMNS = "\n\n".join(DEFINITIONS)
@@ -66,13 +70,14 @@ def bench(
     html: Html = None,
     answers: Answers = None,
     cpu: Cpu = False,
-    restart: Restart = False,
+    restart: options.Restart = False,
     experiment: SplitOptions = SplitOptions(),  # noqa: B008  (frozen)
 ) -> None:
     """Compare drafters on the same prompts, in one process, in turn.
 
-    Plain decoding is always measured too. A drafter whose text differs from it gets no speed-up,
-    is told where, and the exit code is 1.
+    Plain decoding is always measured too.
+
+    If a drafter's text differs, it gets no speed-up, the report says where, and the exit code is 1.
     """
     if given(context) & {one.name for one in fields(SplitOptions)}:
         from specdec.cli import split_bench

@@ -115,9 +115,14 @@ class Outputs:
         """Check that all can be written, before time is spent.
 
         Raises:
-            OptionError: as `Output.of` does; or two are one, a package is not installed, no such picture can be drawn.
+            OptionError: as `Output.of` does; or two are the same, a package is not installed, or no such picture can be
+                drawn.
         """
         named = [path for path in (json, plot, html, answers) if path is not None]
+        places = [path.resolve() for path in named]
+        double = next((path for path in named if places.count(path.resolve()) > 1), None)
+        if double is not None:
+            raise OptionError(f"expected a file of its own for each output, got {str(double)!r} twice")
         made = {
             path: Output.of(path, COMMAND, [*inputs, *named[:place]], folder=path is answers)
             for place, path in enumerate(named)
@@ -182,7 +187,10 @@ def progress(what: str, total: int, console: Console | None = None) -> Iterator[
 def estimate(runs: int, seconds: float) -> None:
     """Say how long it will take, on standard error, where it is not over at once."""
     if seconds >= SOON:
-        print(f"{runs} texts, in {duration(seconds)}; Ctrl-C ends it with what was measured by then", file=sys.stderr)
+        print(
+            f"{runs} texts, in at most {duration(seconds)}; Ctrl-C ends it with what was measured by then",
+            file=sys.stderr,
+        )
 
 
 def temperatures(text: str) -> tuple[float, ...]:
@@ -194,7 +202,7 @@ def temperatures(text: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise OptionError(f"expected temperatures as 0,1, got {text!r}") from None
+        raise OptionError(f"expected temperatures such as 0,1, got {text!r}") from None
 
 
 def read_drafters(drafters: str | None, target: str | None) -> list[Spec]:

@@ -47,8 +47,9 @@ def generate(
 
     In a terminal accepted drafts are green, the target's own tokens plain, and unverified text is yellow.
 
-    The text goes to standard output, the figures to standard error. Sampling options that are not given are those of
-    the target's generation config.
+    The text goes to standard output, the figures to standard error.
+
+    Sampling options that are not given are those of the target's generation config.
     """
     text = _read(prompt)
     from specdec.cli import run
@@ -56,6 +57,7 @@ def generate(
     from specdec.cli.sampling import read
     from specdec.cli.screen import Screen
     from specdec.options import Sampling, Stop
+    from specdec.processors import FILTERS
 
     filters = {"top_k": top_k, "top_p": top_p, "min_p": min_p}
     changes = read(sampling or (), temperature=temperature, **filters, repetition_penalty=repetition_penalty, seed=seed)
@@ -65,7 +67,8 @@ def generate(
     screen, keep = Screen(quiet=as_json), remote.offline is Offline.KEEP
     parts = load(target, drafter, policy, rule, device, verifier, weights, remote, screen.note)
     job = run.Job(text, Sampling.of(parts.decoder.verifier.generation_config, **changes), end)
-    options.check_sampled(job.sampling.temperature, **filters)
+    filtering = next((text for text in sampling or () if text.partition("=")[0] in FILTERS), None)
+    options.check_sampled(job.sampling.temperature, **filters, sampling=filtering)
     if compare:
         run.warm_up(job, parts.plain, parts.decoder)
     with screen.text(job.prompt, parts.decoder, parts.status):

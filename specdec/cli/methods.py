@@ -119,7 +119,7 @@ def _read(text: str, ctx: Any, *, several: bool) -> MethodSpec:
     own = {key: value for key, value in spec.options.items() if key != "name"}
     name = spec.options.get("name", "-".join([spec.name, *(f"{key}{value}" for key, value in own.items())]))
     if not NAME.fullmatch(name) or name.startswith(TAKEN):
-        raise OptionError(f"expected a name for a folder of a head, as METHOD:name=NAME, got {name!r}")
+        raise OptionError(f"expected a name that a head's folder can have in METHOD:name=NAME, got {name!r}")
     options = {key: param.process_value(ctx, own.get(key, param.default)) for key, param in params.items()}
     return MethodSpec(name if several else "", spec.name, options)
 

@@ -17,12 +17,12 @@ __all__ = [
     "Policy",
     "Prompt",
     "RepetitionPenalty",
+    "Restart",
     "Rule",
     "Sampled",
     "Seed",
     "StopAt",
     "Target",
-    "Temperature",
     "TopK",
     "TopP",
     "Verifier",
@@ -48,9 +48,8 @@ Policy = Annotated[
 ]
 Rule = Annotated[str, Option(metavar="NAME[:k=v,...]", help="Acceptance rule.")]
 Verifier = Annotated[str, Option(metavar="NAME[:k=v,...]", help="Verifier that runs the target.")]
-Temperature = Annotated[float, Option(metavar="T", help="0 is greedy.")]
 ModelTemperature = Annotated[
-    float | None, Option(metavar="T", help="0 is greedy; else as the model's generation config says.")
+    float | None, Option(metavar="T", help="0 is greedy; default: the model's generation config.")
 ]
 TopP = Annotated[float | None, Option(metavar="P", help="Sample among the likeliest tokens that reach P together.")]
 TopK = Annotated[int | None, Option(metavar="K", help="Sample among the K likeliest tokens.")]
@@ -60,21 +59,26 @@ MinP = Annotated[
 RepetitionPenalty = Annotated[float | None, Option(metavar="R", help="Above 1: repeat less.")]
 Sampled = Annotated[
     list[str] | None,
-    Option("--sampling", metavar="NAME=VALUE", help="Another option of generate's, as no_repeat_ngram_size=3."),
+    Option(
+        "--sampling",
+        metavar="NAME=VALUE",
+        help="Another option of transformers' generate, such as no_repeat_ngram_size=3.",
+    ),
 ]
 Seed = Annotated[int, Option(metavar="N", help="The same seed gives the same text.")]
 MaxTokens = Annotated[int, Option(metavar="N", help="Maximum number of tokens to generate.")]
 StopAt = Annotated[list[str] | None, Option("--stop", metavar="STRING", help="End after this text; may be repeated.")]
-Device = Annotated[str | None, Option(metavar="DEVICE", help="Where models run; else a GPU if there is one.")]
+Device = Annotated[str | None, Option(metavar="DEVICE", help="Where models run; default: a GPU if there is one.")]
 Weights = Annotated[
     str,
     Option(metavar="full|half|auto", help="Read weights in half precision on a CPU; auto: where that rounds nothing."),
 ]
+Restart = Annotated[bool, Option("--restart", help="Start again, and replace what an earlier run wrote.")]
 Compare = Annotated[bool, Option("--compare", help="Decode plainly too: the speed-up, and whether texts are equal.")]
 Json = Annotated[bool, Option("--json", help="Print one JSON object and nothing else.")]
 
 
-def check_sampled(temperature: int | float, **options: int | float | None) -> None:
+def check_sampled(temperature: int | float, **options: int | float | str | None) -> None:
     """Check that what only sampling reads is not there without a temperature.
 
     Raises:

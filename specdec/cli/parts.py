@@ -95,7 +95,8 @@ def load(
 
     Raises:
         ModelError: the zoo is needed and not installed.
-        OptionError: the address of `remote` has no known transport, or the server lacks the drafter's encoder.
+        OptionError: the address of `remote` has no known transport, the server lacks the drafter's encoder, or the
+            verifier does not take the device or the weights.
         TransportError: the server cannot be reached.
     """
     folder = find_target(target)
@@ -121,6 +122,12 @@ def load(
 def _load_verifier(verifier: str, folder: str, rule: str, device: str | None, weights: str) -> Verifier:
     if verifier == LOCAL:
         return load_target(folder, rule, device, weights)
+    for option, value, default in (("device", device, None), ("weights", weights, "auto")):
+        if value != default:
+            raise OptionError(
+                f"expected --{option} with the verifier {LOCAL} only, got --{option} {value} with {verifier}; "
+                "a verifier's own options are written after its name, as VERIFIER:key=value"
+            )
     return load_verifier(verifier, folder, load_rule(rule))
 
 
@@ -149,7 +156,7 @@ def find_target(target: str | None) -> str:
     folder = str(plugins().folder(target or TARGET))
     if target is None and folder == TARGET:
         raise ModelError(
-            "expected --target, for the small models are not installed; "
+            "expected --target, because the small models are not installed; "
             "`pip install ./contrib/specdec_zoo` in specdec's repository installs them"
         )
     return folder

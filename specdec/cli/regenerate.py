@@ -12,12 +12,11 @@ from specdec.cli.train import Data, Skip
 
 File = Annotated[Path, Option(metavar="FILE", help="JSONL to write; a run that was stopped is continued.")]
 Drafter = Annotated[str, Option(metavar="NAME[:PATH]", help="What guesses; the answers are the same.")]
-Tokens = Annotated[int, Option(metavar="N", min=1, help="Most tokens of an answer.")]
+Tokens = Annotated[int, Option(metavar="N", min=1, help="Maximum number of tokens in an answer.")]
 PromptTokens = Annotated[
     int, Option(metavar="N", min=1, help="Tokens at the start of a plain text that serve as its prompt.")
 ]
 Batch = Annotated[int, Option(metavar="N", min=1, help="Answers at a time.")]
-Restart = Annotated[bool, Option("--restart", help="Begin again, and replace what this command wrote before.")]
 
 
 def regenerate(
@@ -35,7 +34,7 @@ def regenerate(
     batch: Batch = 8,
     device: options.Device = None,
     skip_malformed: Skip = False,
-    restart: Restart = False,
+    restart: options.Restart = False,
 ) -> None:
     """Replace the answers in training data by the target's own.
 
@@ -47,6 +46,7 @@ def regenerate(
 
     from specdec.cli.parts import find_target, load, spec_paths, target_hash
     from specdec.cli.sampling import read
+    from specdec.cli.status import counted
     from specdec.options import Sampling
     from specdec.outputs import Output
     from specdec.training.regenerate import Lengths, fingerprint, jobs, write
@@ -60,8 +60,8 @@ def regenerate(
     options.check_sampled(sampling.temperature, top_p=top_p, top_k=top_k)
     lengths = Lengths(prompt_tokens, max_tokens, decoder.verifier.max_length)
     todo, skipped = jobs(data, decoder.tokenizer, lengths, skip_malformed=skip_malformed)
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(f"{len(todo)} prompts, {skipped} malformed lines skipped")
+    left_out = f", {counted(skipped, 'malformed line')} skipped" if skipped else ""
+    print(f"{counted(len(todo), 'prompt')}{left_out}")
     settings = {
         **asdict(sampling, filter=lambda attribute, _: attribute.name != "processors"),
         "max_tokens": max_tokens,
@@ -70,9 +70,10 @@ def regenerate(
         "target": target_hash(decoder.verifier),
     }
     if not made.begin(settings, restart=restart):
-        with bar("prompts", console) as progress:
+        with bar("prompts", Console()) as progress:
             task = progress.add_task("", total=len(todo))
             done = partial(progress.update, task)
             write(decoder, todo, made.partial, sampling, max_tokens, batch, lambda count: done(completed=count))
         made.install(made.partial)
-    console.print(f"the answers are in {output}: specdec train METHOD --data {output}")
+    own = f" --target {target}" if target else ""
+    print(f"the answers are in {output}; to train on them: specdec train METHOD --data {output} --output FOLDER{own}")

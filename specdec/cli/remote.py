@@ -31,7 +31,7 @@ WHERE = "Address of the server with the target, such as wss://HOST:PORT; local: 
 OFFLINE = "When the server is out of reach: continue alone and verify that text later, keep it unverified, or stop."
 Address = Annotated[str | None, _option(WHERE, "ADDRESS", "--remote")]
 TokenFile = Annotated[
-    Path | None, _option("File with the bearer token for the server; by default SPECDEC_TOKEN has it.", "FILE")
+    Path | None, _option("File with the bearer token for the server; default: the token in SPECDEC_TOKEN.", "FILE")
 ]
 WhenOffline = Annotated[Offline, _option(OFFLINE)]
 Patience = Annotated[float, _option("How long a step may take before the server counts as out of reach.", "SECONDS")]

@@ -77,13 +77,14 @@ class Screen:
         legend = f" ([green]drafted[/], the target's own{unverified})" if self._terminal else ""
         self._print(
             f"\n[bold]{timed.tokens_per_second:.1f} tokens/s[/], acceptance length {summary.acceptance_length:.2f}, "
-            f"{len(run.tokens)} tokens in {summary.steps} steps{legend}"
+            f"{counted(len(run.tokens), 'token')} in {counted(summary.steps, 'step')}{legend}"
         )
         if run.traffic:
             self._print(_line(run))
         if run.unverified:
             held = "" if self._terminal else ", and held back"
-            self._print(f"[{UNVERIFIED}]the last {counted(run.unverified, 'token')} were never verified{held}[/]")
+            were = "was" if run.unverified == 1 else "were"
+            self._print(f"[{UNVERIFIED}]the last {counted(run.unverified, 'token')} {were} never verified{held}[/]")
         if comparison:
             place, speed = comparison.difference, comparison.plain.tokens_per_second
             equal, differ = "[green]the texts are equal", f"[red]the texts differ from token {(place or 0) + 1} on"

@@ -105,6 +105,8 @@ class Inputs:
     def load(cls, asked: Shared, settings: Mapping[str, Any], plot: Path | None = None) -> "Inputs":
         """Load the inputs; `settings` are further options on which the results depend."""
         specs, names = read_drafters(asked.drafters, asked.target), (asked.prompts or SETS).split(",")
+        if not specs:
+            raise OptionError(f"expected a drafter besides plain decoding, got {asked.drafters!r}")
         if peer := next((spec.text for spec in specs if spec.name in peers.PEERS), None):
             raise OptionError(f"expected drafters that can run apart from their target, got {peer!r}")
         folder = find_target(asked.target)
@@ -125,7 +127,8 @@ class Inputs:
 
 
 def _disconnect(asked: Shared) -> None:
-    inputs, degrees = Inputs.load(asked, {"experiment": "disconnect"}), temperatures(asked.temperature)
+    degrees = temperatures(asked.temperature)
+    inputs = Inputs.load(asked, {"experiment": "disconnect"})
     with progress("alone", 2 * len(degrees) * len(inputs.drafters)) as advance:
         found = disconnect(
             inputs.target,

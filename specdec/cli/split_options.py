@@ -27,12 +27,12 @@ Split = Annotated[
 Links = Annotated[str, Option(metavar="NAME,...", rich_help_panel=PANEL, help="The links, from near to far.")]
 PassMs = Annotated[
     float | None,
-    Option(metavar="MS", rich_help_panel=PANEL, help="Milliseconds of a pass of the target; by default measured."),
+    Option(metavar="MS", rich_help_panel=PANEL, help="Milliseconds of a pass of the target; default: measured."),
 ]
 LevelMs = Annotated[
     float | None,
     Option(
-        metavar="MS", rich_help_panel=PANEL, help="Milliseconds of a level of a drafter; by default measured for each."
+        metavar="MS", rich_help_panel=PANEL, help="Milliseconds of a level of a drafter; default: measured for each."
     ),
 ]
 Real = Annotated[

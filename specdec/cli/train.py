@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from attrs import evolve
 from typer import Argument, Option
 
+from specdec.cli import options
 from specdec.cli.methods import MethodSpec, Own, options_of
 from specdec.errors import OptionError
 
@@ -26,25 +27,24 @@ Names = Annotated[
 ]
 Data = Annotated[list[str], Option(metavar="FILE", help="JSONL or plain text; may be repeated.")]
 Folder = Annotated[str, Option(metavar="FOLDER", help="Where heads go, and what is needed to continue.")]
-Model = Annotated[str | None, Option(metavar="NAME|PATH|HUB-ID", help="The model the head is for; else the zoo's.")]
+Model = Annotated[str | None, Option(metavar="NAME|PATH|HUB-ID", help="The model the head is for; default: the zoo's.")]
 Prompts = Annotated[str | None, Option(metavar="NAME|FILE", help="Held-out questions to measure acceptance length on.")]
 EvalSteps = Annotated[int | None, Option(metavar="N", min=1, help="Measure every N steps, not only at the end.")]
-EvalLimit = Annotated[int, Option(metavar="N", min=1, help="Most questions to measure on.")]
-EvalTokens = Annotated[int, Option(metavar="N", min=1, help="Most tokens of each answer measured.")]
-Epochs = Annotated[float | None, Option(metavar="N", help="Passes over the data; else the method's own.")]
-MaxSteps = Annotated[int | None, Option(metavar="N", min=1, help="End after N steps; else when the epochs end.")]
-Batch = Annotated[int | None, Option(metavar="N", min=1, help="Texts at a time and device; else the method's own.")]
+EvalLimit = Annotated[int, Option(metavar="N", min=1, help="Maximum number of questions to measure on.")]
+EvalTokens = Annotated[int, Option(metavar="N", min=1, help="Maximum number of tokens in each measured answer.")]
+Epochs = Annotated[float | None, Option(metavar="N", help="Passes over the data; default: the method's own.")]
+MaxSteps = Annotated[int | None, Option(metavar="N", min=1, help="End after N steps; default: the end of the epochs.")]
+Batch = Annotated[int | None, Option(metavar="N", min=1, help="Texts at a time and device; default: the method's own.")]
 Accumulate = Annotated[int, Option(metavar="N", min=1, help="Batches whose gradients make one step.")]
 ByLength = Annotated[bool, Option("--by-length", help="Read texts of about the same length together: less padding.")]
 MaxLength = Annotated[int, Option(metavar="N", help="Cut texts at N tokens.")]
 SaveSteps = Annotated[int, Option(metavar="N", min=1, help="Write a checkpoint every N steps.")]
 LogSteps = Annotated[int, Option(metavar="N", min=1, help="Log every N steps.")]
 RecipeName = Annotated[
-    str, Option(metavar="published|short", help="The method's own, or one for some thousand steps: Muon, high rates.")
+    str, Option(metavar="published|short", help="The method's own, or one for a few thousand steps: Muon, high rates.")
 ]
 Seed = Annotated[int, Option(metavar="N", min=0, help="The same seed gives the same run.")]
 Skip = Annotated[bool, Option("--skip-malformed", help="Skip and count lines that cannot be used.")]
-Restart = Annotated[bool, Option("--restart", help="Start over, and remove the checkpoints that there are.")]
 Precision = Annotated[
     str, Option(metavar="fp32|bf16|fp16", help="Of target and computation; the head's weights stay fp32.")
 ]
@@ -70,7 +70,7 @@ def train(
     log_steps: LogSteps = 10,
     seed: Seed = 0,
     skip_malformed: Skip = False,
-    restart: Restart = False,
+    restart: options.Restart = False,
     precision: Precision = "fp32",
     own: Own = None,
 ) -> None:
@@ -92,10 +92,21 @@ def train(
     from specdec.training import Examples
     from specdec.training.trainer import HeadTrainer, Plan
 
-    length, options = (epochs, max_steps or -1, batch), _options(accumulate, log_steps, precision, by_length=by_length)
     settings = _settings(own) | {"batch": batch, "accumulate": accumulate, "seed": seed, "precision": precision}
     settings |= {"by length": by_length, "recipe": recipe}
-    plan = Plan(output, *length, save_steps, eval_steps, eval_tokens, seed, not restart, options, settings)
+    plan = Plan(
+        output,
+        epochs=epochs,
+        max_steps=max_steps or -1,
+        batch=batch,
+        save_steps=save_steps,
+        eval_steps=eval_steps,
+        eval_tokens=eval_tokens,
+        seed=seed,
+        resume=not restart,
+        options=_options(accumulate, log_steps, precision, by_length=by_length),
+        settings=settings,
+    )
     folder = parts.find_target(target)
     Output.of(output, "train", [folder, *data, *_file(prompts)], folder=True)
     held_out = _read(prompts, eval_limit)
@@ -153,8 +164,10 @@ def _settings(specs: Sequence[MethodSpec]) -> dict[str, Any]:
 
 
 def _described(examples: "Examples") -> str:
+    from specdec.cli.status import counted
+
     tokens = sum(len(example.tokens) for example in examples.examples)
-    skipped = f", {examples.skipped} malformed lines skipped" if examples.skipped else ""
+    skipped = f", {counted(examples.skipped, 'malformed line')} skipped" if examples.skipped else ""
     return f"texts: {len(examples)}, of {tokens} tokens in all{skipped}"
 
 
@@ -166,7 +179,7 @@ def _check_installed() -> None:
     """
     if missing := [name for name in ("accelerate", "tensorboard") if find_spec(name) is None]:
         needed = "`pip install 'specdec-kit[train]'`"
-        raise OptionError(f"expected what training needs to be installed, by {needed}; there is no {missing[0]}")
+        raise OptionError(f"expected {missing[0]} for training, which is not installed; {needed} brings it")
 
 
 def _left_to(recipe: str, specs: Sequence[MethodSpec]) -> list[MethodSpec]:
@@ -187,8 +200,10 @@ def _left_to(recipe: str, specs: Sequence[MethodSpec]) -> list[MethodSpec]:
             if spec.options.get(name) != defaults.get(name):
                 given = f"{name} {spec.options[name]} for {spec.method}"
                 raise OptionError(f"expected no {name} with --recipe {SHORT}, which decides it; got {given}")
-    left = ({key: value for key, value in spec.options.items() if key not in OPTIMISING} for spec in specs)
-    return [evolve(spec, options=options) for spec, options in zip(specs, left, strict=True)]
+    return [
+        evolve(spec, options={key: value for key, value in spec.options.items() if key not in OPTIMISING})
+        for spec in specs
+    ]
 
 
 def _check_precision(precision: str) -> None:

@@ -64,7 +64,8 @@ def _memory() -> int:
 def _gpu(number: int) -> Finding:
     name = f"cuda:{number}"
     properties = torch.cuda.get_device_properties(number)
-    kind = f"{properties.name}, {(torch.version.hip and 'ROCm') or 'CUDA'} {properties.major}.{properties.minor}"
+    build = ", ROCm" if torch.version.hip else ""
+    kind = f"{properties.name}{build}, compute capability {properties.major}.{properties.minor}"
     try:
         ones = torch.ones(32, 32, device=name)
         right = bool((ones @ ones == 32).all())
@@ -89,8 +90,6 @@ def _no_gpu() -> Finding:
         return Finding("GPU", Status.OK, "Apple's, which torch calls mps")
     drivers = [whose for whose, path in DRIVERS.items() if path.exists()]
     if drivers:
-        message = (
-            f"expected torch {torch.__version__} to see the GPU that a driver of {drivers[0]} is here for, got none"
-        )
+        message = f"expected torch {torch.__version__} to see a GPU, because {drivers[0]} driver is installed; got none"
         return Finding("GPU", Status.WARNING, f"{message}; {BUILDS}")
     return Finding("GPU", Status.INFO, f"none that torch {torch.__version__} sees; models run on the processor")

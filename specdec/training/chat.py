@@ -41,7 +41,7 @@ def apply(messages: Sequence[Mapping[str, str]], tokenizer: PreTrainedTokenizerB
         DataError: there is none, or it does not take the messages.
     """
     if not tokenizer.chat_template:
-        raise DataError("expected a text, for the target's tokenizer has no chat template; got a conversation")
+        raise DataError("expected a text, because the target's tokenizer has no chat template; got a conversation")
     try:
         return tokenizer.apply_chat_template([dict(message) for message in messages], **options)
     except Exception as error:  # templates raise what they like

@@ -1,7 +1,5 @@
 """How a head is optimised."""
 
-from typing import Any
-
 from attrs import evolve, field, frozen
 
 from specdec.bounds import bounds
@@ -35,11 +33,11 @@ class Recipe:
 
         Published rates are for heads of a quarter of a billion parameters, and for a hundred times as many steps.
         """
-        changed: dict[str, Any] = {
-            "schedule": Schedule(rate, rate / 20, WARMUP, share=0.1, whole=True),
-            "weight_decay": 0.0,
-            "clip": 1.0,
-            "clip_value": 0.0,
-            "muon": MATRICES,
-        }
-        return evolve(self, **changed)
+        return evolve(
+            self,
+            schedule=Schedule(rate, rate / 20, WARMUP, share=0.1, whole=True),
+            weight_decay=0.0,
+            clip=1.0,
+            clip_value=0.0,
+            muon=MATRICES,
+        )

@@ -15,7 +15,7 @@ ROLES = {
 }
 """Who speaks, by the names of OpenAI, ShareGPT and others, as chat templates call them."""
 UNLEARNT = ("tool_calls", "function_call", "reasoning_content", "reasoning", "thinking")
-"""Parts of an assistant's turn beside its content, without which it would be learnt to say less than it did."""
+"""Parts of an assistant's turn besides its content, without which it would be learnt to say less than it did."""
 FORMS = "'messages', 'conversations', a 'prompt' with a 'response' or 'completion', or a 'text'"
 
 

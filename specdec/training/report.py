@@ -39,7 +39,9 @@ class Report(TrainerCallback):
 
     def nothing_left(self, steps: int) -> None:
         """Tell that the run in the output was at its end."""
-        self.console.print(f"nothing left to train: all {steps} steps were taken; more epochs or steps continue it")
+        self.console.print(
+            f"nothing left to train: the run has taken all {steps} steps; raise --epochs or --max-steps to train longer"
+        )
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Move the bar; after a few steps, say how long the others will take."""

@@ -24,13 +24,6 @@ def test_a_difference_is_the_end_of_what_is_common(one, other):
         assert one[place : place + 1] != other[place : place + 1]
 
 
-@given(TOKENS)
-def test_loops_are_those_of_the_zoo(tokens):
-    zoo = pytest.importorskip("specdec_zoo.loops")
-
-    assert loops(tokens) == zoo.loops(tokens)
-
-
 def test_a_text_that_repeats_itself_loops_and_one_that_does_not_does_not():
     assert loops([1, 2, 3] * 20)
     assert not loops(list(range(60)))

@@ -91,7 +91,7 @@ def test_an_interrupt_keeps_what_was_measured(bench, monkeypatch, tmp_path):
         assert result.exit_code == 130
         assert out.exists() == (kept is not None)
         if kept:
-            assert "interrupted: the figures are of what was measured by then" in result.stdout
+            assert "interrupted: the figures cover only what was measured before" in result.stdout
             read = json.loads(out.read_text())
             assert read["interrupted"]
             assert [(row["drafter"], len(row["runs"])) for row in read["rows"]] == [("none", kept), ("ngram", kept)]
@@ -102,8 +102,8 @@ def test_what_takes_long_says_so_first(capsys):
         benchmark.estimate(60, seconds)
 
     assert capsys.readouterr().err == (
-        "60 texts, in about 50 seconds; Ctrl-C ends it with what was measured by then\n"
-        "60 texts, in about 8 minutes; Ctrl-C ends it with what was measured by then\n"
+        "60 texts, in at most about 50 seconds; Ctrl-C ends it with what was measured by then\n"
+        "60 texts, in at most about 8 minutes; Ctrl-C ends it with what was measured by then\n"
     )
 
 
@@ -145,11 +145,12 @@ def test_tuning_is_shown_and_used(bench, tmp_path, monkeypatch):
         (["--prompts", "poems"], "a file of questions or a set of prompts, got 'poems'"),
         (["--policy", "what"], "no policy is called 'what'"),
         (["--rule", "what"], "no rule is called 'what'"),
-        (["--temperature", "warm"], "temperatures as 0,1, got 'warm'"),
+        (["--temperature", "warm"], "temperatures such as 0,1, got 'warm'"),
         (["--temperature", "0,0"], "different temperatures"),
         (["--repeat", "0"], "repeats of at least 1, got 0"),
         (["--max-tokens", "1000"], "fit the target's 256 positions"),
         (["--plot", "picture.gif"], "ends in .png, .svg, .pdf, got 'picture.gif'"),
+        (["--plot", "a.svg", "--html", "./a.svg"], "a file of its own for each output, got 'a.svg' twice"),
         (["--json", "/not/there/out.json"], "a file in a folder that exists, got '/not/there/out.json'"),
     ],
 )

@@ -215,7 +215,8 @@ class TestDevices:
 
         assert finding.status == Status.FAILED
         assert (
-            f"expected torch {torch.__version__} to compute on Old, CUDA 3.5, got no kernel image;" in finding.message
+            f"expected torch {torch.__version__} to compute on Old, compute capability 3.5, got no kernel image;"
+            in finding.message
         )
 
 

@@ -150,6 +150,14 @@ def test_the_prompt_may_come_from_standard_input(target):
         (["--stop", ""], "a value for --stop, got ''"),
         (["--device", "banana"], "a device that is here, cpu.*, got 'banana'"),
         (["--device", "cuda:99"], "a device that is here, cpu.*, got 'cuda:99'"),
+        (
+            ["--verifier", "local:depth=3", "--device", "cpu"],
+            "the verifier local only, got --device cpu with local:depth=3;",
+        ),
+        (
+            ["--verifier", "nothing", "--weights", "full"],
+            "own options are written after its name, as VERIFIER:key=value",
+        ),
         (["--verifier", "nothing"], "no verifier is called 'nothing'; there are: .*local"),
         (["--verifier", "local:depth=3"], "verifier 'local' has no option 'depth'"),
         (["--max-tokens", "many"], "'--max-tokens': .*, got 'many'"),

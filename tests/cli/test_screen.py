@@ -5,11 +5,12 @@ from io import StringIO
 from rich.console import Console
 
 from specdec import Decoder, Stop, Target
-from specdec.cli.run import Job, run
+from specdec.cli.run import Job, Run, run
 from specdec.cli.screen import Screen
 from specdec.cli.transcript import ALONE, DRAFTED, OWN, Change, Piece, Transcript
 from specdec.context import Step
 from specdec.drafters import Ngram
+from specdec.metrics import Summary
 from specdec.options import Sampling
 from specdec.text import TextStream
 from tests.toys import byte_tokenizer
@@ -56,6 +57,15 @@ def test_a_character_of_several_tokens_comes_whole_with_its_last():
     assert [(piece.text, piece.origin) for piece in pieces] == [
         *[("a", DRAFTED), ("", DRAFTED), ("é", OWN), ("b", OWN)],
     ]
+
+
+def test_one_token_is_no_plural():
+    figures = Console(file=StringIO(), highlight=False)
+    summary = Summary(1, 1, 1.0, 1.0, 0.0, ())
+    Screen(Console(quiet=True), figures).figures(Run((5,), "a", 1.0, summary, unverified=1), None)
+
+    assert "1 token in 1 step\n" in figures.file.getvalue()
+    assert "the last 1 token was never verified" in figures.file.getvalue()
 
 
 def test_pieces_make_the_text(target):

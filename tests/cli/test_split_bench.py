@@ -37,7 +37,7 @@ def test_the_same_command_prints_the_same_table_and_writes_it(bench, tmp_path):
     assert first.exit_code == 0, first.stderr
     read = json.loads(out.read_text())
     assert first.stdout == second.stdout
-    assert "a pass of the target: 35 ms, a level of a drafter: 5 ms" in first.stdout
+    assert "a pass of the target: 35 ms; a level of each drafter: ngram 5 ms" in first.stdout
     assert plot.read_bytes().startswith(b"\x89PNG")
     assert [(row["link"], row["role"]) for row in read["rows"]] == [
         (link, role)
@@ -72,6 +72,13 @@ def test_what_is_said_alone(bench, draft, tmp_path):
     assert [(lead["drafter"], lead["other"]) for lead in read["leads"]] == [(f"small_model:{draft}", "ngram")] * 2
 
 
+def test_temperatures_are_read_before_anything_is_written(bench, tmp_path):
+    result = bench("--disconnect", "--temperature", "warm", "--json", tmp_path / "out.json")
+
+    assert "temperatures such as 0,1, got 'warm'" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.jsonl"]
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
@@ -83,6 +90,8 @@ def test_what_is_said_alone(bench, draft, tmp_path):
         (["--split", "--links", "4g", "--real", "5g"], "--real to be one of the links 4g, got 5g"),
         (["--split", "--temperature", "0,1"], "one temperature with --split, got 0,1"),
         (["--split", "--drafters", "hf"], "drafters that can run apart from their target, got 'hf'"),
+        (["--split", "--drafters", "none"], "a drafter besides plain decoding, got 'none'"),
+        (["--disconnect", "--drafters", "none"], "a drafter besides plain decoding, got 'none'"),
         (["--split", "--pass-ms", "0"], "pass_ms above 0, got 0"),
     ],
 )

@@ -66,7 +66,11 @@ def test_the_seed_makes_the_head(train, tmp_path):
 def test_a_run_goes_on(train, tmp_path):
     assert train("--save-steps", 1).exit_code == 0
     assert train("--max-steps", 3).stdout.splitlines()[1] == "training continuing after step 2, 3 steps in all"
-    assert train("--max-steps", 3).stdout.splitlines()[1].startswith("nothing left to train: all 3 steps")
+    assert (
+        train("--max-steps", 3)
+        .stdout.splitlines()[1]
+        .startswith("nothing left to train: the run has taken all 3 steps")
+    )
     assert train("--max-steps", 3, "--restart").stdout.splitlines()[1] == "training from the start, 3 steps in all"
 
 
@@ -133,7 +137,7 @@ def test_a_malformed_line_stops_the_run_before_the_first_step(train, data, tmp_p
     assert re.fullmatch(r"specdec: .*data.jsonl:13: expected 'messages', .*, got the keys \['txt'\]\n", stopped.stderr)
     assert stopped.stdout == ""
     assert skipped.exit_code == 0
-    assert re.match(r"texts: 12, of \d+ tokens in all, 1 malformed lines skipped\n", skipped.stdout)
+    assert re.match(r"texts: 12, of \d+ tokens in all, 1 malformed line skipped\n", skipped.stdout)
 
 
 def test_bf16_without_a_gpu_is_warned_of(train, monkeypatch):
@@ -180,17 +184,21 @@ def test_the_page_lists_the_options_of_moa():
 
 
 def test_regenerated_answers_are_trained_on(train, data, target, tmp_path):
-    output = tmp_path / "own.jsonl"
+    output = tmp_path / "own[bold].jsonl"
     asked = ["regenerate", "--data", data, "--output", output, "--target", target]
     asked += ["--max-tokens", 6, "--prompt-tokens", 4]
     result = specdec(*asked, "--batch", 5)
     whole = output.read_bytes()
 
     assert result.exit_code == 0, result.stderr
-    assert result.stdout.splitlines()[0] == "12 prompts, 0 malformed lines skipped"
+    assert result.stdout.splitlines() == [
+        "12 prompts",
+        f"the answers are in {output}; to train on them: specdec train METHOD --data {output} --output FOLDER "
+        f"--target {target}",
+    ]
     assert [sorted(json.loads(line)) for line in whole.splitlines()] == [["prompt", "response"]] * 12
     output.unlink()
-    (tmp_path / "own.jsonl.partial").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / f"{output.name}.partial").write_bytes(whole[: len(whole) // 2])
     assert specdec(*asked, "--batch", 5, "--drafter", "ngram").exit_code == 0
     assert output.read_bytes() == whole
     assert specdec(*asked, "--restart", "--temperature", 1).exit_code == 0
@@ -205,4 +213,4 @@ def test_what_regenerate_refuses(data, target, tmp_path):
     assert re.search(r"data.jsonl:13: expected an object, got '\[\]'", specdec(*asked, "--max-tokens", 2).stderr)
     assert "leaves room for an answer of 256 tokens in the target's 256" in specdec(*asked).stderr
     skipped = specdec(*asked, "--max-tokens", 2, "--skip-malformed")
-    assert skipped.stdout.startswith("12 prompts, 1 malformed lines skipped")
+    assert skipped.stdout.startswith("12 prompts, 1 malformed line skipped\n")

@@ -53,6 +53,10 @@ def refused(args, target, message):
         (["--top-p", "0.9"], "a --temperature above 0 with --top-p, got --top-p 0.9 alone"),
         (["--top-k", "5"], "with --top-k"),
         (["--min-p", "0.1"], "with --min-p"),
+        (
+            ["--sampling", "no_repeat_ngram_size=3", "--sampling", "top_k=5"],
+            "above 0 with --sampling, got --sampling top_k=5",
+        ),
         (["--seed", "1", "--seed", "2"], "--seed once, got it 2 times"),
         (["--temperature", "1", "--temperature", "0"], "--temperature once"),
     ],

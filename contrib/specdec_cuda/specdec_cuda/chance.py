@@ -18,7 +18,7 @@ class KeyedOnDevice(Keyed):
     def noise_on(
         self, device: torch.device, keys: Sequence[Key], scales: Sequence[float], size: int
     ) -> Float[Tensor, "K V"] | None:
-        if not runs_kernels(device):  # a drafter beside the processor
+        if not runs_kernels(device):  # for a drafter on the CPU
             return None
         seeds, positions = [signed(key.seed) for key in keys], [key.position for key in keys]
         names, temperatures = upload(

@@ -54,7 +54,7 @@ class Listener:
             self.port = self._bind(address, credentials)
         except RuntimeError as error:
             raise OptionError(
-                f"expected an address to listen at, as 127.0.0.1:8000, got {address!r}: {error}"
+                f"expected an address to listen at, such as 127.0.0.1:8000, got {address!r}: {error}"
             ) from error
         self._server.start()
 
@@ -73,7 +73,7 @@ class Listener:
         tenant = self._admit(metadata.get("authorization"))
         if tenant is None:
             context.abort(grpc.StatusCode.UNAUTHENTICATED, "expected a bearer token that this server knows")
-            return
+            return  # for type checkers, which do not know that `abort` raises
         leaving = Box()
         connection = Connection(lambda data: _offer(leaving, data), tenant)
         context.send_initial_metadata(((ADMITTED, "1"),))

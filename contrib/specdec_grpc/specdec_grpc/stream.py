@@ -116,7 +116,7 @@ def _url(address: str) -> SplitResult:
             return url
     except ValueError:
         pass
-    raise OptionError(f"expected a URL, as grpcs://host:port, got {address!r}")
+    raise OptionError(f"expected a URL, such as grpcs://host:port, got {address!r}")
 
 
 def _arriving(call: Any, channel: Any, admit: Callable[[str], object]) -> Iterator[bytes]:

@@ -17,7 +17,7 @@ Drafters = Annotated[
         "--drafter",
         metavar="NAME[:PATH][:k=v,...]",
         help="A drafter that clients use, whose encoder then runs here; the first also drafts for /v1/completions. "
-        "May be repeated. By default the zoo's head for the zoo's target.",
+        "May be repeated; default: the zoo's head for the zoo's target.",
     ),
 ]
 Listen = Annotated[str, Option(metavar="HOST:PORT", help="Where to listen; port 0 is any free one.")]
@@ -25,12 +25,12 @@ Also = Annotated[
     list[str] | None,
     Option(metavar="KIND://HOST:PORT", help="Also listen there, in a way that a plugin adds, such as grpc."),
 ]
-Name = Annotated[str | None, Option(metavar="NAME", help="The model's name for clients; by default the target's.")]
+Name = Annotated[str | None, Option(metavar="NAME", help="The model's name for clients; default: the target's.")]
 Limit = Annotated[
     list[str] | None,
     Option(metavar="NAME=N", help="A limit of specdec.split.Limits, such as tenant_sessions=4. May be repeated."),
 ]
-AtOnce = Annotated[int, Option(metavar="N", min=1, help="Most completion requests that are answered at the same time.")]
+AtOnce = Annotated[int, Option(metavar="N", min=1, help="Maximum number of completion requests answered at once.")]
 Grace = Annotated[float, Option(metavar="SECONDS", min=0, help="How long answers may take to finish after SIGTERM.")]
 
 
@@ -51,8 +51,9 @@ def serve(
 ) -> None:
     """Serve a target to remote drafters (`specdec generate --remote`) and OpenAI clients.
 
-    One port has /v1/split, a WebSocket; /v1/models, /v1/completions and /v1/chat/completions; /healthz, /readyz and
-    /metrics. After SIGTERM answers may finish, and remote drafters continue with another server or alone.
+    One port has /v1/split, a WebSocket; /v1/models, /v1/completions, /v1/chat/completions; /healthz, /readyz, /metrics.
+
+    After SIGTERM answers may finish, and remote drafters continue with another server or alone.
     """
     from specdec.plugins import load_policy
     from specdec_serve.limits import read_limits

@@ -47,7 +47,7 @@ class WebSocket(Transport):
         try:
             connection = stack.enter_context(connect(url, additional_headers=headers, **limits))
         except InvalidURI as error:
-            raise OptionError(f"expected a URL, as wss://host:port, got {address!r}") from error
+            raise OptionError(f"expected a URL, such as wss://host:port, got {address!r}") from error
         except (OSError, WebSocketException) as error:
             if isinstance(error, InvalidStatus) and error.response.status_code in DENIED:
                 raise access_denied(url, token, f"HTTP {error.response.status_code}") from error
@@ -87,4 +87,4 @@ def _url(address: str) -> str:
             return parts._replace(path="/v1/split" if parts.path in ("", "/") else parts.path).geturl()
     except ValueError:
         pass
-    raise OptionError(f"expected a URL, as wss://host:port, got {address!r}")
+    raise OptionError(f"expected a URL, such as wss://host:port, got {address!r}")

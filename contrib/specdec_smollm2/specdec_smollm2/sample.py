@@ -25,12 +25,16 @@ OFTEN = 60.0
 
 Output = Annotated[Path, typer.Option(metavar="FILE", help="JSONL to write; what is there is continued.")]
 Model = Annotated[str, typer.Option(metavar="NAME|PATH|HUB-ID", help="A chat model.")]
-Tokens = Annotated[int, typer.Option(min=1, help="Tokens of answers, those that are there included.")]
-First = Annotated[int, typer.Option(min=0, help="Number of the first dialogue: two processes make parts of one set.")]
+Tokens = Annotated[
+    int, typer.Option(min=1, help="Stop at this many answer tokens, counting those already in the file.")
+]
+First = Annotated[
+    int, typer.Option(min=0, help="Number of the first dialogue, so that several processes can share one set.")
+]
 Width = Annotated[int, typer.Option(min=1, help="Dialogues at a time.")]
-Shortest = Annotated[int, typer.Option(min=1, help="Least tokens of a question.")]
-Question = Annotated[int, typer.Option(min=1, help="Most tokens of a question; longer ones are left out.")]
-Answer = Annotated[int, typer.Option(min=1, help="Most tokens of an answer; longer ones are cut.")]
+Shortest = Annotated[int, typer.Option(min=1, help="Minimum number of tokens in a question.")]
+Question = Annotated[int, typer.Option(min=1, help="Maximum number of tokens in a question; longer ones are left out.")]
+Answer = Annotated[int, typer.Option(min=1, help="Maximum number of tokens in an answer; longer ones are cut.")]
 
 
 def sample(

@@ -88,7 +88,7 @@ Hardware: {hardware()}. Made with the recipe in `specdec_zoo`.
 * Held-out loss: {quality.nats_per_token:.3f} nats per token, {quality.bits_per_byte:.3f} bits per byte, over
   {quality.tokens:,} tokens.
 * Looping: {quality.loop_share:.1%} of {quality.prompts} held-out prompts have a greedy continuation of
-  {loops.NEW_TOKENS} tokens that loops (fewer than half of its {loops.GRAM}-grams are distinct).
+  {loops.NEW_TOKENS} tokens that loops (fewer than half of its 8-grams are distinct).
 """
 
 

@@ -1,6 +1,6 @@
 """Heads: drafters that read what the target computes, all trained on the same tokens in the same batches.
 
-They need specdec itself, and `medusa` needs the package of that plugin.
+`medusa` needs the package of that plugin.
 """
 
 from pathlib import Path

@@ -4,17 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from specdec.bench import loops
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-GRAM = 8
 NEW_TOKENS = 128
 BATCH = 40
-
-
-def loops(tokens: Sequence[int]) -> bool:
-    """Fewer than half of the 8-grams are distinct."""
-    grams = [tuple(tokens[start : start + GRAM]) for start in range(len(tokens) - GRAM + 1)]
-    return 2 * len(set(grams)) < len(grams)
 
 
 def loop_share(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, prompts: Sequence[str]) -> float:

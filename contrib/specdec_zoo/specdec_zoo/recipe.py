@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from specdec_zoo import corpus, questions, tokenizer
+from specdec_zoo import corpus, heads, questions, tokenizer
 from specdec_zoo.export import export
 from specdec_zoo.shapes import SIZES
 from specdec_zoo.train import Plan, train
@@ -22,7 +22,7 @@ STAGES = ("tokenizer", "prompts", *MODELS, "export", "head")
 def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     workspace = Workspace(options.output)
-    workspace.check([*MODELS, *_head_names()])
+    workspace.check([*MODELS, *heads.HEADS, *heads.SEARCH])
     if options.stage == "tokenizer":
         prepare(workspace, corpus.load(cap=options.package_cap), options.package_cap)
     elif options.stage == "prompts":
@@ -39,15 +39,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _train(workspace, _plan(options), options)
 
 
-def _head_names() -> list[str]:
-    """Heads need specdec, which may not be there."""
-    try:
-        from specdec_zoo import heads
-    except ImportError:
-        return []
-    return [*heads.HEADS, *heads.SEARCH]
-
-
 def _train(workspace: Workspace, plan: Plan, options: argparse.Namespace) -> None:
     bpe = tokenizer.load(workspace.tokenizer)
     train(plan, bpe, workspace.data, workspace.run(plan.name))
@@ -61,8 +52,6 @@ def _train(workspace: Workspace, plan: Plan, options: argparse.Namespace) -> Non
 
 
 def _heads(workspace: Workspace, options: argparse.Namespace) -> None:
-    from specdec_zoo import heads  # needs specdec, as nothing else here does
-
     for name in [options.head] if options.head else heads.HEADS:
         stream = workspace.data / "train.bin"
         heads.ship(name, stream, workspace.run(name), workspace.model(name), options.tokens)
@@ -82,7 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m specdec_zoo.recipe", description=__doc__)
     parser.add_argument("--stage", choices=STAGES, required=True)
     parser.add_argument("--size", choices=SIZES, default="cpu")
-    parser.add_argument("--output", type=Path, default=Path("zoo"), help="what is made, and all in between")
+    parser.add_argument(
+        "--output", type=Path, default=Path("zoo"), help="folder for the results and intermediate files"
+    )
     parser.add_argument("--steps", type=int, help="train for this many steps")
     parser.add_argument("--tokens", type=int, help="train on this many tokens")
     parser.add_argument("--minutes", type=float, help="train for this long; the rate decays towards the end")

@@ -11,7 +11,6 @@ from conftest import small_roots
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from specdec_zoo import corpus, recipe, tokenizer
-from specdec_zoo.loops import loops
 from specdec_zoo.schedule import rate
 from specdec_zoo.train import Plan, ZooTrainer, train
 from specdec_zoo.unloop import repeats
@@ -74,9 +73,3 @@ def test_rate_warms_up_stays_and_decays() -> None:
 def test_repeats_mark_the_ends_of_known_grams() -> None:
     row = torch.tensor([[1, 2, 3, 4, 5, 1, 2, 3, 4, 9]])
     assert repeats(row).nonzero().tolist() == [[0, 8]]
-
-
-def test_loops_are_told_from_text() -> None:
-    assert loops([1, 2, 3] * 40)
-    assert not loops(range(128))
-    assert not loops([7, 7, 7])

@@ -37,14 +37,14 @@ class CutText:
 class Continuation:
     """The tokens `said` after the cut, which end early if the drafter has no guess.
 
-    `right` tells for each of the 50 positions whether it has the target's token; `surprise` is the negative
+    `right` tells for each of the 50 positions whether it has the target's token; `nll` is the negative
     log-likelihood of all tokens under the target at temperature 1, in nats; `python` tells whether the text is still a
     valid beginning of a Python module, None if it was not one at the cut.
     """
 
     said: tuple[int, ...]
     right: tuple[bool, ...]
-    surprise: float
+    nll: float
     python: bool | None
 
     @property
@@ -87,13 +87,11 @@ def continue_alone(
 
 def judge(target: Target, texts: Sequence[CutText], said: Sequence[Sequence[int]]) -> list[Continuation]:
     """Compare continuations with the target's own."""
-    surprises = (
-        surprise for part in _batches([*zip(texts, said, strict=True)]) for surprise in _surprises(target, part)
-    )
+    nlls = (nll for part in _batches([*zip(texts, said, strict=True)]) for nll in _nlls(target, part))
     judged = list[Continuation]()
-    for text, tokens, surprise in zip(texts, said, surprises, strict=True):
+    for text, tokens, nll in zip(texts, said, nlls, strict=True):
         right = tuple(one == other for one, other in zip_longest(tokens, text.wanted))
-        judged.append(Continuation(tuple(tokens), right, surprise, _python(target, text, tokens)))
+        judged.append(Continuation(tuple(tokens), right, nll, _python(target, text, tokens)))
     return judged
 
 
@@ -115,16 +113,16 @@ def _batches(rows: Sequence[T]) -> Iterator[Sequence[T]]:
 
 
 @torch.no_grad()
-def _surprises(target: Target, rows: Sequence[tuple[CutText, Sequence[int]]]) -> list[float]:
+def _nlls(target: Target, rows: Sequence[tuple[CutText, Sequence[int]]]) -> list[float]:
     whole = [[*text.tokens, *said] for text, said in rows]
     longest = max(map(len, whole))
     padded = torch.tensor([row + row[-1:] * (longest - len(row)) for row in whole], device=target.model.device)
-    probs = target.model(padded, use_cache=False).logits.float().log_softmax(-1)
-    surprises = list[float]()
+    log_probs = target.model(padded, use_cache=False).logits.float().log_softmax(-1)
+    nlls = list[float]()
     for row, (text, said) in enumerate(rows):
         places = torch.arange(len(text.tokens) - 1, len(whole[row]) - 1)
-        surprises.append(-float(probs[row, places, torch.tensor(said, dtype=torch.long)].sum()))
-    return surprises
+        nlls.append(-float(log_probs[row, places, torch.tensor(said, dtype=torch.long)].sum()))
+    return nlls
 
 
 def _python(target: Target, text: CutText, said: Sequence[int]) -> bool | None:

@@ -120,7 +120,7 @@ def _row(drafter: str, learnt: bool | None, temperature: float, found: Sequence[
         said=count / len(found),
         prefix=mean([each.prefix for each in found]),
         agreement={places: mean([each.agreement(places) for each in found]) for places in PLACES},
-        perplexity=exp(sum(each.surprise for each in found) / count) if count else None,
+        perplexity=exp(sum(each.nll for each in found) / count) if count else None,
         looping=mean([each.looping for each in found]),
         python=mean(python) if python else None,
     )

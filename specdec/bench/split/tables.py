@@ -31,8 +31,8 @@ def show_disconnected(found: Disconnected, screen: Console) -> None:
 
 def show_measured(found: Measured, screen: Console) -> None:
     """Print a table for each link."""
-    levels = ", ".join(sorted({f"{level:g}" for level in found.level_ms.values()}))
-    screen.print(f"a pass of the target: {found.pass_ms:g} ms, a level of a drafter: {levels} ms", "")
+    levels = ", ".join(f"{escape(name)} {_ms(level)}" for name, level in found.level_ms.items())
+    screen.print(f"a pass of the target: {_ms(found.pass_ms)}; a level of each drafter: {levels}", "")
     for name in dict.fromkeys(row.link for row in found.rows):
         link = LINKS[name]
         made = begin_table(f"{name}: {link.rate:g} Mbit/s, {link.delay:g} ± {link.jitter:g} ms each way", LINK_HEADINGS)
@@ -47,6 +47,11 @@ def show_measured(found: Measured, screen: Console) -> None:
             made.add_row(one.role, escape(one.drafter), *numbers, share)
         screen.print(made, "")
     screen.print("[dim]docs/bench.md says what the columns mean[/]")
+
+
+def _ms(number: float) -> str:
+    """Write milliseconds with three digits, and never with an exponent as `.3g` alone does from 1000 on."""
+    return f"{float(f'{number:.3g}'):g} ms"
 
 
 def _link_cells(row: Row) -> list[str]:

@@ -25,7 +25,7 @@ class Service:
         )
         self.machines: list[Machine] = []
         self.lines: list[Line] = []
-        self.slow, self.reachable, self.ordered = False, True, True
+        self.slow, self.reachable = False, True
         self._lines_made = 0
         self.start()
 
@@ -42,7 +42,6 @@ class Service:
             raise ConnectionLost("nobody answers")
         self._lines_made += 1
         line = Line(self.world, actor, machine, tenant, self._lines_made)
-        line.ordered = self.ordered
         self.lines = [one for one in self.lines if one.connected] + [line]
         self.world.note(line.name, "to", machine.name)
         return line

@@ -60,7 +60,7 @@ def test_perplexity_is_the_models_own(toy: Target) -> None:
     assert found.said == (5,) * ALONE
     whole = torch.tensor([text.tokens + [5] * ALONE])
     logits = toy.model(whole).logits[0, len(text.tokens) - 1 : -1].float()
-    assert found.surprise == pytest.approx(torch.nn.functional.cross_entropy(logits, whole[0, -ALONE:]) * ALONE)
+    assert found.nll == pytest.approx(torch.nn.functional.cross_entropy(logits, whole[0, -ALONE:]) * ALONE)
 
 
 def test_figures_of_a_text() -> None:

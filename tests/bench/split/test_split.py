@@ -10,14 +10,18 @@ from specdec.bench.run import Task
 from specdec.bench.split import LINKS, Experiment, Link, Times
 from specdec.bench.split.delivery import ServerSteps, deliver
 from specdec.bench.split.link import Lane
+from specdec.bench.split.pace import measure_times
 from specdec.bench.split.rows import BURST, SPLIT, STREAMING, Row
 from specdec.bench.split.shaped_line import ShapedLine
 from specdec.bench.split.shapes import Shape, choose
+from specdec.context import Context
 from specdec.drafters import NoDrafter, SmallModel
 from specdec.errors import ConnectionLost, OptionError, TimedOut
+from specdec.interfaces import TreePolicy
 from specdec.policies import Chain
 from specdec.split import Server
 from specdec.transports import pipe
+from specdec.tree import Tree
 from tests.remote.hosts import toy
 from tests.toys import perturbed, prompt
 
@@ -47,6 +51,32 @@ def test_a_perfect_drafter_takes_its_levels_too() -> None:
     assert found.first == pytest.approx(0.03 + 0.03 + 0.04 + 0.03 + max(0.04 - 0.03, 0))
     assert found.seconds == pytest.approx(found.first + 2 * (0.03 + 0.03 + 0.04 + 0.03))
     assert (found.calls, found.passes) == (3, 3)
+
+
+def test_the_measured_level_leaves_the_prompt_out() -> None:
+    seconds = 0.0
+
+    class Slow(SmallModel):
+        """Takes 100 seconds for a prompt, and one for each proposal, by `clock`."""
+
+        def begin(self, context: Context) -> None:
+            nonlocal seconds
+            seconds += 100
+            super().begin(context)
+
+        def propose(self, context: Context, policy: TreePolicy) -> list[Tree | None]:
+            nonlocal seconds
+            seconds += 1
+            return super().propose(context, policy)
+
+    def clock() -> float:
+        nonlocal seconds
+        seconds += 0.001
+        return seconds
+
+    times = measure_times(TARGET, Slow(TARGET.model), Chain(1), TASKS[0], 12, clock)
+
+    assert times.level == pytest.approx(1, rel=0.01)
 
 
 def test_bytes_take_their_time() -> None:
