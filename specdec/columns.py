@@ -11,7 +11,7 @@ from specdec.transfer import upload
 
 
 class Columns:
-    """The tokens of a drafter that knows a few only, in rising order; without any, columns are ids.
+    """The tokens of a drafter that knows a few only, in ascending order; without any, columns are ids.
 
     After those of the tokens there may be a column more, of all other tokens together.
     """

@@ -57,9 +57,9 @@ class Decoder:
     ) -> None:
         """Put the parts together; policy and tokenizer are the drafter's and the verifier's own unless given.
 
-        Each observer is told of this decoder's steps, by those methods `on_begin`, `on_step` and `on_end` it has. A
-        policy that learns is told what they take by the `clock`, in seconds. With a rule whose text depends on the
-        tree, texts would then depend on time: there the drafter's own policy takes its place, with a warning.
+        Each observer's methods `on_begin`, `on_step` and `on_end`, if it has them, are called for this decoder's steps.
+        A policy that learns also gets each step's duration by the `clock`, in seconds. With a rule whose text depends
+        on the tree, the text would then depend on timing, so the drafter's own policy is used instead, with a warning.
 
         Raises:
             VocabularyMismatch: the drafter is made for a vocabulary of another size.

@@ -31,7 +31,7 @@ def limits_of(
         raise PromptError("expected at least one prompt, got none")
     for number, (prompt, stop) in enumerate(zip(prompts, stops, strict=True)):
         if stop.max_tokens is None and max_length is None:
-            raise OptionError("expected max_tokens, for the target knows no longest sequence; got None")
+            raise OptionError("expected max_tokens, because the target has no maximum length; got None")
         if max_length is not None and len(prompt) + (stop.max_tokens or 1) > max_length:
             name = f"prompt {number}" if len(prompts) > 1 else "the prompt"
             raise PromptError(

@@ -31,7 +31,7 @@ def grow(
     position: what the target is about to pick is then likely among them. At temperature 0 that is the order of the
     logits. Policies that sample draw children from `softmax(logits / temperature)` instead, all or the first few; the
     likeliest of the others follow, and are left out of what is drawn from. A drafter that knows a few tokens only
-    gives scores of those, and their ids in rising order as the `vocabulary`; a last score more is that of all other
+    gives scores of those, and their ids in ascending order as the `vocabulary`; a last score more is that of all other
     tokens together.
     """
     sequences, trees = context.active, [Tree.root(context.tokens[i][-1]) for i in context.active]

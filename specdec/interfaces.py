@@ -30,10 +30,10 @@ class TreePolicy(ABC):
 
     The others are the likeliest: they come after, and are left out of what is drawn from."""
     sharpness: float = 1.0
-    """By what the drafter's logits are multiplied before placed nodes get their scores.
+    """Factor applied to the drafter's logits before placed nodes are scored.
 
-    The target's choice is certain once its noise is known, and at temperature 0 there is none: what is left to doubt
-    is how far the drafter's logits are from the target's, so its favourites are likelier than its logits say."""
+    The target's choice is deterministic once its noise is known, or at temperature 0. What remains uncertain is how far
+    the drafter's logits are from the target's, so its favourites are likelier than its softmax says."""
 
     @abstractmethod
     def widths(self, tree: Tree) -> Mapping[int, int]:
@@ -50,13 +50,13 @@ class TreePolicy(ABC):
         return range(len(tree))
 
     def begin(self) -> None:
-        """Hear that a batch begins, if its steps will be observed; not its first, which pays for the prompt too."""
+        """Called when a batch begins whose steps will be observed: all but the first, which reads the prompt too."""
 
     def observe(self, trees: Sequence[Tree | None], step: Step, drafting: float, verifying: float) -> None:
-        """Hear what was verified and decided in a step, and how many seconds the drafter and the verifier took.
+        """Called after a step with what was verified and decided, and the seconds that drafter and verifier took.
 
-        What is learnt from it may change the shape of later trees; a policy that is told nothing has one shape for
-        equal trees. It is called only where no text depends on its tree, for no two runs take the same time.
+        Later trees may depend on it; without calls, equal trees get equal shapes. It is called only where the text
+        does not depend on the tree, because no two runs take the same time.
         """
 
 
@@ -200,9 +200,9 @@ class Rule(ABC):
     """Whether the text is the same for every tree, so that a step may be repeated with another one."""
 
     in_order: bool = False
-    """Whether `walk` asks down one path from the root, once after each node, as plain decoding does.
+    """Whether `walk` calls `probs` along one path from the root, once per node, as plain decoding would.
 
-    Else processors that remember are copied for each answer, if the user brings any."""
+    Otherwise stateful processors of the user's own are copied for each call."""
 
     @abstractmethod
     def walk(self, tree: Tree, probs: TargetProbs, dice: Dice) -> Walk:

@@ -6,7 +6,7 @@ from specdec.errors import OptionError
 
 
 def check_kind(value: object, kind: type | UnionType, expected: str) -> None:
-    """Check it, for names are easily given in the place of what they name.
+    """Check an argument's type: it is easy to pass a name where the object itself is expected.
 
     Raises:
         OptionError: it is of another kind.

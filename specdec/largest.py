@@ -12,7 +12,7 @@ FEW = 8
 
 
 def largest(log_q: Float[Tensor, "R M V"], count: int) -> list[list[list[tuple[int, float]]]]:
-    """Find the places and the values of the largest numbers, in falling order; `log_q` is used up.
+    """Find the places and the values of the largest numbers, in descending order; `log_q` is used up.
 
     A few are found one by one on a CPU, which is faster. Of equal numbers the first then comes first, as the target
     decides too; `topk` puts them in any order.

@@ -92,11 +92,11 @@ class Sampling:
 
     @classmethod
     def of(cls, config: GenerationConfig | None, **changes: Any) -> "Sampling":
-        """Sample as `generate` does of itself with a model's generation config, but for some changes.
+        """Sample as `generate` would with this generation config, apart from `changes`.
 
-        Where the config samples, that is with a `top_k` of 50 unless it names another. A temperature among the
-        changes decides instead of `do_sample`; of a config that does not sample, the filters that it names then hold,
-        and no others. What decodes otherwise, such as beams, is left out.
+        A config that samples has a `top_k` of 50 unless it names another. A temperature among the changes overrides
+        `do_sample`; if the config itself does not sample, only the filters that it names apply. Other ways of decoding,
+        such as beams, are ignored.
         """
         names = {*PROCESSORS, *FILTERS, "temperature"}
         values = {name: getattr(config, name, None) for name in names}

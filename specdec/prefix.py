@@ -39,7 +39,7 @@ class Prefix:
     def scores_after_all(self, tree: Tree, logits: Float[Tensor, "N V"]) -> Float[Tensor, "N V"]:
         """Process the target's logits after all nodes of a tree: at once, or if they look back those of each depth.
 
-        It is not for processors of the user's, which may remember what they were asked.
+        It is not for processors of the user's own, which may be stateful.
         """
         processing, parts = self._processing(logits.device), list[Float[Tensor, "_ V"]]()
         if not uses_history(self.sampling):
@@ -62,9 +62,9 @@ class Prefix:
         return lambda node: probs(self.sampling, self.history(tree, node), logits[node], processing)
 
     def probs_in_any_order(self, tree: Tree, logits: Float[Tensor, "N V"]) -> Callable[[int], Probs]:
-        """Give the same, however often and in whatever order nodes are asked about.
+        """Give the same, however often and in whatever order it is called for nodes.
 
-        Processors of the user's that remember are not asked themselves, but copies, which are led down to the node.
+        Stateful processors of the user's own are copied first, and the copies are run along the path to the node.
         """
 
         def ask(node: int) -> Probs:

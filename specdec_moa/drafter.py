@@ -27,8 +27,8 @@ class MoADrafter(HeadDrafter):
     def __init__(self, model: MoAModel, parts: TargetParts, cut: str = "projected") -> None:
         """Use a loaded head with parts of its target; `cut` names what crosses over, see `MoAEncoder`.
 
-        Cut `raw` sends the target's own keys and values, and makes the memory here. Small weights are copied: what is
-        learnt later, a drafter made later shows.
+        Cut `raw` sends the target's own keys and values, and makes the memory here. Small weights are copied,
+        and copies do not follow later training.
         """
         super().__init__(model, parts)
         self.model, self.encoder = model, MoAEncoder(model, len(parts.layers), cut)

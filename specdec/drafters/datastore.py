@@ -30,7 +30,7 @@ class Datastore:
     """The tokens of all texts, `BETWEEN` after each."""
     longest: int
     vocabulary: Tokens = field(init=False, repr=False)
-    """The tokens that occur, in rising order."""
+    """The tokens that occur, in ascending order."""
     shares: np.ndarray = field(init=False, repr=False)
     """The share of each among all, [W]."""
     _before: np.ndarray = field(init=False, repr=False)

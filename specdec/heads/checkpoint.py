@@ -79,7 +79,7 @@ class Checkpoint:
             raise WrongCheckpoint(f"expected d2t in {self.path} for {drafted} tokens, got {shape}")
         tokens = torch.arange(drafted) + offsets
         if (tokens.diff() <= 0).any():
-            raise WrongCheckpoint(f"expected d2t in {self.path} to lead to tokens in rising order, got another")
+            raise WrongCheckpoint(f"expected d2t in {self.path} to lead to tokens in ascending order, got another")
         if chosen is None:
             if strange := [int(token) for token in (tokens[0], tokens[-1]) if not 0 <= token < whole]:
                 raise WrongCheckpoint(f"expected d2t in {self.path} to lead to tokens below {whole}, got {strange[0]}")

@@ -1,4 +1,4 @@
-"""Copies of weights in forms that a CPU computes faster with; what is learnt later, a later copy shows."""
+"""Copies of weights in forms that a CPU computes faster with; they do not follow later training."""
 
 from itertools import accumulate
 from typing import Any, overload

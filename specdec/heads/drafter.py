@@ -24,7 +24,7 @@ class HeadDrafter(Drafter):
 
     parts: TargetParts
     vocabulary: Int[Tensor, " W"] | None = None
-    """The tokens that are scored, in rising order, if these are not all."""
+    """The tokens that are scored, in ascending order, if these are not all."""
 
     def __init__(self, model: HeadModel, parts: TargetParts) -> None:
         """Use a head with parts of its target, whose small weights are copied."""

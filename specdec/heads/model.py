@@ -43,13 +43,13 @@ class HeadModel(PreTrainedModel):
         return bool(self.config.draft_vocab_size < self.config.vocab_size)
 
     def choose(self, tokens: Int[Tensor, " W"]) -> None:
-        """Make these tokens of the target, in rising order, the draft vocabulary."""
+        """Make these tokens of the target, in ascending order, the draft vocabulary."""
         self.d2t.copy_(tokens - torch.arange(len(tokens), device=tokens.device))
         self.t2d.zero_()
         self.t2d[tokens] = True
 
     def tokens(self) -> Int[Tensor, " W"]:
-        """List the target's ids of the tokens that it drafts, in rising order."""
+        """List the target's ids of the tokens that it drafts, in ascending order."""
         drafted = torch.arange(self.config.draft_vocab_size, device=self.device)
         return drafted + self.d2t if self.reduced else drafted
 

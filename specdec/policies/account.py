@@ -21,9 +21,9 @@ SAVINGS = 10.0
 RISK = 0.75
 """What one pass may lose beyond half of the credit, in steps of plain decoding."""
 FURTHER = 3
-"""A pass has at most so many times the nodes, and a tree the levels, of the largest that was measured."""
+"""Largest allowed pass, as a multiple of the largest one measured; the same for a tree's levels."""
 FEW = 9
-"""Nodes of a pass, its root included, that one more is compared with."""
+"""Nodes of a pass, its root included, at which the price of one more is measured."""
 MEMORY = 32
 """Steps over which gains are averaged."""
 CHECK = 200
@@ -35,7 +35,7 @@ OFTEN = 8
 
 
 class Account:
-    """Keeps count of costs and gains; all that happens to it is a function of what it is told.
+    """Keeps count of what drafting cost and gained. Its state depends only on what it observed.
 
     Drafting has a credit, in steps of plain decoding: what it gains is added and what it loses is taken away, and
     without any the target decodes plainly until the interest has made a new one. So decoding is never much slower than
@@ -115,6 +115,6 @@ class Account:
         return sum(1 for _ in takewhile(lambda node: self._hoped(rows * (1 + node)) <= limit, range(1, most + 1)))
 
     def _hoped(self, nodes: int) -> float:
-        """What a pass takes; one with more nodes than were ever read may be better than the others let expect."""
+        """Estimated time of a pass; optimistic for more nodes than were ever read."""
         known = min(nodes, self._verifying.largest)
         return (self._verifying(nodes) + self._verifying(known)) / 2

@@ -19,13 +19,13 @@ from specdec.tree import Tree
 
 @define(eq=False, slots=False)
 class Auto(TreePolicy):
-    """Draft what is worth its time: as deep and wide as makes the most tokens per second, or nothing.
+    """Draft as deep and wide as yields the most tokens per second, or not at all.
 
-    Each step tells what a pass costs by its nodes, what drafting costs by its levels, and how often guesses are right,
-    verified or not, by how sure the drafter was of them. A tree grows while a level promises more tokens than would be
-    made in the same time without it, and as many nodes are verified as are worth their pass. What drafting loses is
-    limited to 1.5 % of the time, so that decoding is never much slower than plain decoding. Where no times are
-    told, the shape depends on the drafter alone.
+    From each step it learns the cost of a pass by its number of nodes, the cost of drafting by the number of levels,
+    and how often a guess is right, verified or not, by the drafter's confidence. A tree grows while one more level is
+    worth its time, and as many nodes are verified as are worth their pass. Drafting may lose at most 1.5 % of the time,
+    so that decoding is never much slower than plain decoding. If steps are not observed, the shape depends on the
+    drafter alone.
 
     `depth` and `size` are limits, `width` is how many nodes of a level get children, and how many each.
     """

@@ -12,7 +12,7 @@ class Curve:
     """Seconds by a whole number: straight lines through the places that were measured.
 
     Places are powers of the square root of two, and 0: a measurement counts for the nearest. Beyond them the last line
-    is extended, level if there is but one place: what was never tried is cheap, until it was.
+    is extended, flat if only one place is known: what was never tried looks cheap until it is.
     """
 
     def __init__(self) -> None:
@@ -38,9 +38,9 @@ class Curve:
         return self._known[-1] if self._known else 0
 
     def measure(self, number: int, seconds: float) -> float:
-        """Take in what this number took, and give what it takes; a single slow one moves little.
+        """Record a measurement and return the new estimate; one slow measurement moves it little.
 
-        Others move half as far in proportion: a machine that is busy is slow at all.
+        All other estimates move half as far in proportion, because a busy machine is slow at everything.
         """
         place = _place(number)
         visits, before = self._visits.get(place, 0), self._seconds.get(place, seconds)

@@ -29,4 +29,4 @@ class Plan:
 PLAIN = Plan()
 """Drafts nothing."""
 FIRST = Plan(Odds().rates(), Odds().follows(), [0.0], [1.0, 1.1, 1.2, 1.3], 0.1)
-"""The first tree's, and those of whoever is told nothing."""
+"""The plan for the first tree, and for policies whose steps are not observed."""

@@ -45,10 +45,10 @@ class DenseMask(Attention):
 
 
 def use_grouped(model: PreTrainedModel) -> None:
-    """Let a model on a CPU that uses transformers' `sdpa` use this.
+    """Switch a model on a CPU from transformers' `sdpa` to grouped attention; outputs are equal.
 
-    What comes out is the same. Where it is given a mask, as for every tree, transformers copies the keys and values
-    of all decided tokens in each pass, for on most GPUs the fast kernels ask for it.
+    Given a mask, as trees need, transformers copies keys and values for each query head in every pass, because most
+    fast kernels of GPUs require it.
     """
     if model.device.type == "cpu" and model.config._attn_implementation == "sdpa":
         model.set_attn_implementation(GROUPED)

@@ -49,9 +49,9 @@ class Reading:
 
 @frozen
 class Plan:
-    """What the host knows of a pass: all that decides which operations there are, and on tensors of which shapes.
+    """The host's description of a pass: everything that determines its operations and their shapes.
 
-    Without `decided` it stands for every pass that reads as many columns: only numbers on the device tell these apart.
+    Without `decided` it covers every pass of that shape; only values on the device differ.
     """
 
     slots: tuple[int, ...]
@@ -62,7 +62,7 @@ class Plan:
 
 
 Run = Callable[["Engine", Plan, Tensor, Tensor, Tensor, Tensor], Reading]
-"""Makes a pass by `Engine.compute`, or does again on the device what that did."""
+"""Runs a pass: `Engine.compute`, or a replay of a captured one."""
 
 
 class Engine:

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from specdec.errors import OptionError
 
-LARGE = 2**18
-"""Numbers in weights from which on these do not stay in a core's cache, so that a product waits for them."""
-SMALL = 2**22
-"""Numbers in all of a model's linear layers up to which they stay there together."""
+LAYER_MIN = 2**18
+"""Least weights of a layer that is packed: fewer stay in a core's cache, and no product waits for them."""
+MODEL_MIN = 2**22
+"""Least weights, in all linear layers, of a model that is packed: fewer stay there together."""
 STEP = 2.0**-25
 """By how much rounding may move a weight: half a step of the smallest numbers that half precision has."""
 CHOICES = ("full", "half", "auto")
@@ -56,7 +56,7 @@ def pack_weights(model: nn.Module, weights: str) -> None:
     layers = {name: layer for name, layer in model.named_modules() if type(layer) is nn.Linear}
     if weights == "half" and (reason := _refusal(layers)):
         raise OptionError(f"expected weights that half precision rounds nothing of, got {reason}; weights='full' works")
-    small = sum(layer.weight.numel() for layer in layers.values()) < SMALL
+    small = sum(layer.weight.numel() for layer in layers.values()) < MODEL_MIN
     if weights == "full" or (weights == "auto" and small):
         return
     for name, layer in layers.items():
@@ -72,7 +72,7 @@ def is_packed(model: nn.Module) -> bool:
 
 def packs_exactly(layer: nn.Module) -> TypeGuard[nn.Linear]:
     """Whether a layer is large, and its weights came from 16 bits, so that half precision rounds none of them."""
-    if type(layer) is not nn.Linear or layer.weight.numel() < LARGE:
+    if type(layer) is not nn.Linear or layer.weight.numel() < LAYER_MIN:
         return False
     return _has_product(layer.weight) and _came_from_16_bits(layer.weight)
 
@@ -95,5 +95,5 @@ def _has_product(weight: Tensor) -> bool:
 
 
 def _came_from_16_bits(weight: Float[Tensor, "V E"]) -> bool:
-    parts = torch.split(weight.detach(), max(LARGE // weight.shape[1], 1))
+    parts = torch.split(weight.detach(), max(LAYER_MIN // weight.shape[1], 1))
     return all(bool(((part.half().float() - part).abs() <= STEP).all()) for part in parts)

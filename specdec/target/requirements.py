@@ -58,7 +58,7 @@ def refuse_unsupported(model: PreTrainedModel, attention: Attention) -> None:
     implementation, fit = getattr(config, "_attn_implementation", "eager"), attention.implementations
     if implementation not in fit:
         raise UnsupportedModel(
-            f"expected attn_implementation {' or '.join(fit)}, which can be told of trees, got {implementation}; "
+            f"expected attn_implementation {' or '.join(fit)}, which accepts a mask of a tree, got {implementation}; "
             f"load {name} with attn_implementation={fit[0]!r}"
         )
     masks = [buffer for buffer in model.buffers() if buffer.dtype == torch.bool and buffer.dim() == 4]

@@ -64,7 +64,7 @@ class Examples(Dataset[tuple[int, Example]]):
         return f"{total:08x}"
 
     def frequent(self, count: int, vocab_size: int) -> Int[Tensor, " W"]:
-        """List the tokens that are learnt from most often, in rising order; of equally frequent ones the lowest."""
+        """List the tokens that are learnt from most often, in ascending order; of equally frequent ones the lowest."""
         counts = np.zeros(vocab_size, np.int64)
         for example in self.examples:
             counts += np.bincount(example.tokens[example.response], minlength=vocab_size)

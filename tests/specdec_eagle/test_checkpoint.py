@@ -124,7 +124,7 @@ def test_wrong_tensors(name: str, folder: Path, golden_model: PreTrainedModel, c
         (lambda w: w.update(d2t=w["d2t"] + 1), "the same tokens"),
         (lambda w: (w.pop("t2d"), w.update(d2t=w["d2t"] + 1000)), "tokens below 97, got 10"),
         (lambda w: (w.pop("t2d"), w.update(d2t=w["d2t"] - 1000)), "tokens below 97, got -"),
-        (lambda w: w.update(d2t=turned(w["d2t"])), "tokens in rising order, got another"),
+        (lambda w: w.update(d2t=turned(w["d2t"])), "tokens in ascending order, got another"),
         (lambda w: w.update(t2d=w["t2d"][:-1]), "vocab_size 97 .* got 96"),
     ],
 )

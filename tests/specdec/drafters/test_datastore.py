@@ -15,7 +15,7 @@ TEXTS = st.lists(st.lists(st.integers(0, 3), max_size=12), min_size=1, max_size=
 
 
 def found(texts: list[list[int]], suffix: list[int], longest: int) -> list[list[int]]:
-    """What followed the last token, the last two, and so on, in rising order."""
+    """What followed the last token, the last two, and so on, in ascending order."""
     lists = list[list[int]]()
     for length in range(1, min(longest, len(suffix)) + 1):
         end = suffix[-length:]

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from specdec.heads import HalfPrecisionLinear, Projection, SplitLayer, copies, drafting_copy
 from specdec.heads.copies import JoinedProjection
-from specdec.target.half import LARGE, STEP
+from specdec.target.half import LAYER_MIN, STEP
 from tests.specdec_moa.heads import head, target
 
 WIDTH = 64
@@ -21,7 +21,7 @@ def layer(weight: Tensor, *, bias: bool = False) -> nn.Linear:
     return made
 
 
-def stored(dtype: torch.dtype, rows: int = LARGE // WIDTH, seed: int = 0, scale: float = 0.02) -> Tensor:
+def stored(dtype: torch.dtype, rows: int = LAYER_MIN // WIDTH, seed: int = 0, scale: float = 0.02) -> Tensor:
     """Draw weights as they come from a file in 16 bits."""
     generator = torch.Generator().manual_seed(seed)
     return (scale * torch.randn(rows, WIDTH, generator=generator)).to(dtype).float()
@@ -55,7 +55,7 @@ def test_weights_that_were_stored_in_16_bits_are_drafting_copy(dtype: torch.dtyp
     assert isinstance(drafting_copy(layer(stored(dtype))), HalfPrecisionLinear)
 
 
-@pytest.mark.parametrize("place", [0, LARGE - 1])
+@pytest.mark.parametrize("place", [0, LAYER_MIN - 1])
 @pytest.mark.parametrize("weight", [0.1, 70000.0, float("inf"), float("nan")])
 def test_weights_that_would_be_rounded_stay(weight: float, place: int) -> None:
     weights = stored(torch.float16)
