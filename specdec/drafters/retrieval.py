@@ -52,7 +52,7 @@ class Retrieval(Drafter):
 
     def propose(self, context: Context, policy: TreePolicy) -> list[Tree | None]:
         texts = {number: np.array(context.tokens[number], np.int32) for number in context.active}
-        vocabulary, shares = self.datastore.with_tokens(np.concatenate(list(texts.values())))
+        vocabulary, shares = self.datastore.with_tokens(np.concatenate([*texts.values(), NOTHING]))
         longest = self.datastore.longest
 
         def score(frontier: Frontier) -> Float[Tensor, "R M W"]:

@@ -53,6 +53,11 @@ def test_scores_are_what_witten_and_bell_say(texts: list[list[int]], own: list[l
             assert tree.scores[node] == pytest.approx(score, abs=1e-4)
 
 
+def test_a_text_that_ended_gets_no_tree() -> None:
+    drafter = Retrieval(Datastore.of([[1, 2]]))
+    assert drafter.propose(context_of([[1], [2]], done=(0, 1)), Static((1,))) == [None, None]
+
+
 def test_what_followed_elsewhere_is_drafted(tmp_path: Path) -> None:
     """A text that is in the datastore is accepted in full, the first time that it is said."""
     target = Target(tiny("llama"))
