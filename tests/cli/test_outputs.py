@@ -96,7 +96,7 @@ def test_inputs_stay_as_they_are(train, regenerate, bench, copy, data, tmp_path,
         refused(bench(*restart, output, questions), message)
         refused(bench(*restart, output, model / "config.json", target=model), message)
     refused(bench(*restart, "--answers", model, "--drafters", f"small_model:{model}"), message)
-    refused(bench(*restart, "--json", tmp_path / "one", "--html", tmp_path / "one"), message)
+    refused(bench(*restart, "--json", tmp_path / "one", "--html", tmp_path / "one"), "a file of its own for each")
     refused(regenerate(*restart, "--drafter", f"small_model:{model}", output=model / "out.jsonl"), message)
     assert everything(tmp_path) == before
 
