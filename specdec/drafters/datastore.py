@@ -6,7 +6,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 from attrs import field, frozen
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from specdec.errors import DataError, OptionError
 
@@ -15,7 +15,7 @@ BETWEEN = -1
 MOST = 4096
 """Followers of a match that are counted; of more, so many at even distances."""
 
-Tokens = Int[np.ndarray, " N"]
+Tokens = Int[np.ndarray, " _"]
 
 
 @frozen(eq=False)
@@ -26,16 +26,16 @@ class Datastore:
     He et al., arXiv 2311.08252, of prefixes and as deep as the longest match).
     """
 
-    tokens: Tokens = field(repr=False)
+    tokens: Int[np.ndarray, " N"] = field(repr=False)
     """The tokens of all texts, `BETWEEN` after each."""
     longest: int
-    vocabulary: Tokens = field(init=False, repr=False)
+    vocabulary: Int[np.ndarray, " W"] = field(init=False, repr=False)
     """The tokens that occur, in ascending order."""
-    shares: np.ndarray = field(init=False, repr=False)
-    """The share of each among all, [W]."""
-    _before: np.ndarray = field(init=False, repr=False)
-    """Row k: the token k + 1 places before each, sorted by all rows, the first first; [L, N]."""
-    _followers: Tokens = field(init=False, repr=False)
+    shares: Float[np.ndarray, " W"] = field(init=False, repr=False)
+    """The share of each among all."""
+    _before: Int[np.ndarray, "L M"] = field(init=False, repr=False)
+    """Row k: the token k + 1 places before each, sorted by all rows, the first first."""
+    _followers: Int[np.ndarray, " M"] = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         if self.longest < 1:
@@ -82,8 +82,8 @@ class Datastore:
             raise DataError(f"expected a datastore in {str(path)!r}, {made}: {error}") from error
         return cls(tokens, longest)
 
-    def with_tokens(self, tokens: Tokens) -> tuple[Tokens, np.ndarray]:
-        """Give the vocabulary and its shares with these tokens too; those that do not occur have none, [W]."""
+    def with_tokens(self, tokens: Tokens) -> tuple[Int[np.ndarray, " V"], Float[np.ndarray, " V"]]:
+        """Give the vocabulary and its shares with these tokens too; those that do not occur have none."""
         tokens = np.unique(tokens).astype(np.int32)
         places = self.vocabulary.searchsorted(tokens)
         new = self.vocabulary[np.minimum(places, len(self.vocabulary) - 1)] != tokens

@@ -6,7 +6,7 @@ from itertools import zip_longest
 import numpy as np
 import torch
 from attrs import frozen
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from specdec.context import Context
@@ -66,9 +66,11 @@ class Retrieval(Drafter):
 
         return grow(context, policy, score, torch.from_numpy(vocabulary.astype(np.int64)))
 
-    def _probs(self, text: Tokens, suffix: Sequence[int], vocabulary: Tokens, shares: np.ndarray) -> np.ndarray:
-        """Estimate the probability of each token of the vocabulary, [W]."""
-        probs: np.ndarray = shares.copy()
+    def _probs(
+        self, text: Tokens, suffix: Sequence[int], vocabulary: Int[np.ndarray, " W"], shares: Float[np.ndarray, " W"]
+    ) -> Float[np.ndarray, " W"]:
+        """Estimate the probability of each token of the vocabulary."""
+        probs = shares.copy()
         pairs = zip_longest(self.datastore.followers(suffix), followers(text, suffix), fillvalue=NOTHING)
         for found in (found for pair in pairs for found in pair if len(found)):
             tokens, counts = np.unique(found, return_counts=True)

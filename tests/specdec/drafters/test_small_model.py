@@ -181,9 +181,14 @@ def test_padding_is_recognised_by_the_tokenizers(tmp_path: Path) -> None:
         load_drafter("small_model", tmp_path, target=target)
 
 
-def test_it_is_loaded_to_the_device_that_is_asked_for_and_else_to_the_target_s(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_loaded_to_its_own_device_or_else_to_the_targets(monkeypatch: pytest.MonkeyPatch) -> None:
     asked, target = list[object](), Target(tiny())
-    monkeypatch.setattr(SmallModel, "from_pretrained", lambda path, target, device: asked.append(device))
+
+    def load(path: str, target: Target | None, device: object) -> SmallModel:
+        asked.append(device)
+        return SmallModel(tiny())
+
+    monkeypatch.setattr(SmallModel, "from_pretrained", load)
     for options in ({}, {"target": target}, {"target": target, "device": "meta"}):
         load_drafter("small_model", "somewhere", **options)
 
