@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(
 def folder(tmp_path, monkeypatch):
     """A model that was stored in half precision; the caches of processors are larger than it."""
     build("llama", seed=3, dtype=torch.float32).half().save_pretrained(tmp_path)
-    monkeypatch.setattr(half, "SMALL", 0)
+    monkeypatch.setattr(half, "MODEL_MIN", 0)
     return tmp_path
 
 
@@ -86,7 +86,7 @@ def test_its_weights_are_counted(folder):
 
 def test_a_small_model_and_full_weights_stay(folder, monkeypatch):
     assert packed(load_model(folder, weights="full")) == []
-    monkeypatch.setattr(half, "SMALL", 2**22)
+    monkeypatch.setattr(half, "MODEL_MIN", 2**22)
     assert packed(load_model(folder)) == []
     assert packed(load_model(folder, weights="half")) != []
 
