@@ -1,8 +1,9 @@
 """Texts in which to look up what followed some tokens."""
 
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
-from zipfile import BadZipFile
+from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 from attrs import field, frozen
@@ -13,7 +14,9 @@ from specdec.errors import DataError, OptionError
 BETWEEN = -1
 """Stands between two texts, and is no token: no match goes across."""
 MOST = 4096
-"""Followers of a match that are counted; of more, so many at even distances."""
+"""At most so many followers of a match are counted; of more, every second, every third and so on."""
+DEEPEST = 64
+"""Longest match; each token more takes four bytes for every token of the datastore."""
 
 Tokens = Int[np.ndarray, " _"]
 
@@ -38,8 +41,8 @@ class Datastore:
     _followers: Int[np.ndarray, " M"] = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        if self.longest < 1:
-            raise OptionError(f"expected matches of at least 1 token, got longest={self.longest}")
+        if not isinstance(self.longest, int) or not 1 <= self.longest <= DEEPEST:
+            raise OptionError(f"expected matches of 1 to {DEEPEST} tokens, got longest={self.longest!r}")
         vocabulary, counts = np.unique(self.tokens[self.tokens != BETWEEN], return_counts=True)
         if not len(vocabulary):
             raise DataError("expected a datastore with tokens, got none")
@@ -61,7 +64,7 @@ class Datastore:
 
         Raises:
             DataError: there are no tokens.
-            OptionError: `longest` is below 1.
+            OptionError: `longest` is below 1 or above 64.
         """
         return cls(np.array([token for text in texts for token in (*text, BETWEEN)], np.int32), longest)
 
@@ -71,13 +74,11 @@ class Datastore:
 
         Raises:
             DataError: it is not there, or no such file.
-            OptionError: `longest` is below 1.
+            OptionError: `longest` is below 1 or above 64.
         """
         try:
-            with open(path, "rb") as opened, np.load(opened) as file:
-                tokens, lengths = file["tokens"].astype(np.int32), file["lengths"]
-            tokens = np.insert(tokens, np.cumsum(lengths), BETWEEN)
-        except (OSError, ValueError, IndexError, KeyError, EOFError, BadZipFile, TypeError, AttributeError) as error:
+            tokens = _read(path)
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error, RuntimeError) as error:
             made = "which `python -m specdec.training.datastore` makes"
             raise DataError(f"expected a datastore in {str(path)!r}, {made}: {error}") from error
         return cls(tokens, longest)
@@ -100,11 +101,27 @@ class Datastore:
     def followers(self, suffix: Sequence[int]) -> Iterator[Tokens]:
         """Give what followed the last token, then the last two, and so on, while there is a match."""
         low, high = 0, len(self._followers)
-        for row, token in zip(
-            self._before, np.array(suffix[::-1], np.int32), strict=False
-        ):  # as int64, rows are copied
+        wanted = np.array(suffix[::-1], np.int32)  # of the rows' own type, or each row is converted for the search
+        for row, token in zip(self._before, wanted, strict=False):
             part = row[low:high]
             low, high = low + int(part.searchsorted(token)), low + int(part.searchsorted(token, "right"))
             if low == high:
                 return
             yield self._followers[low : high : -(-(high - low) // MOST)]
+
+
+def _read(path: str | PathLike[str]) -> Tokens:
+    """Read the texts of a file, with `BETWEEN` after each."""
+    with open(path, "rb") as opened:
+        if not is_zipfile(opened):
+            raise ValueError("it is no .npz file")
+        with np.load(opened) as file:
+            tokens, lengths = file["tokens"], file["lengths"]
+    if not all(part.ndim == 1 and part.dtype.kind in "iu" for part in (tokens, lengths)):
+        raise ValueError("expected rows of integers, tokens and lengths")
+    if len(tokens) and not 0 <= tokens.min() <= tokens.max() < 2**31:
+        raise ValueError(f"expected tokens of at least 0 and below 2**31, got {tokens.min()} to {tokens.max()}")
+    lengths = lengths.astype(np.int64)
+    if (lengths < 0).any() or lengths.sum() != len(tokens):
+        raise ValueError(f"expected lengths of {len(tokens)} tokens in all, got {lengths.sum()}")
+    return np.insert(tokens.astype(np.int32), np.cumsum(lengths), BETWEEN)

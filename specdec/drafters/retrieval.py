@@ -40,7 +40,7 @@ class Retrieval(Drafter):
 
         Raises:
             DataError: there is none in that file.
-            OptionError: `longest` is below 1.
+            OptionError: `longest` is below 1 or above 64.
             VocabularyMismatch: it has tokens that the target does not have.
         """
         store = Datastore.load(path, longest)

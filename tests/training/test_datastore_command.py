@@ -20,4 +20,15 @@ def test_texts_become_a_datastore(tmp_path: Path, capsys: pytest.CaptureFixture[
 
     encoded = [tokenizer(text)["input_ids"] for text in texts]
     assert Datastore.load(output).tokens.tolist() == Datastore.of(encoded).tokens.tolist()
-    assert f"2 texts of {sum(map(len, encoded))} tokens" in capsys.readouterr().out
+    assert f"{sum(map(len, encoded))} tokens, " in capsys.readouterr().out
+
+
+def test_bad_places_are_refused_before_anything_is_read(tmp_path: Path) -> None:
+    data = tmp_path / "own.txt"
+    data.write_text("a text")
+    for output in (data, tmp_path, tmp_path / "missing" / "store.npz"):
+        with pytest.raises(SystemExit, match=r"specdec: expected .*--output"):
+            make([data], "nowhere", output)
+    with pytest.raises(SystemExit, match=r"specdec: .*nowhere"):
+        make([data], str(tmp_path / "nowhere"), tmp_path / "store.npz")
+    assert data.read_text() == "a text"

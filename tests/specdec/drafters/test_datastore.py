@@ -1,6 +1,8 @@
 """A datastore against looking at every place of every text."""
 
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,8 +92,39 @@ def test_arrays_of_other_things_are_refused(tmp_path: Path) -> None:
         Datastore.load(tmp_path / "missing")
 
 
+@pytest.mark.parametrize(
+    ("tokens", "lengths"),
+    [
+        ([-5, 2], [2]),
+        ([2**31, 2], [2]),
+        ([1.5, 2.0], [2]),
+        ([[1, 2]], [2]),
+        ([1, 2], [1]),
+        ([1, 2, 3], [-1, 4]),
+        ([1, 2], []),
+        (["1"], [1]),
+    ],
+)
+def test_numbers_that_are_no_texts_are_refused(tmp_path: Path, tokens: list[Any], lengths: list[int]) -> None:
+    np.savez(tmp_path / "store.npz", tokens=np.array(tokens), lengths=np.array(lengths, np.int64))
+    with pytest.raises(DataError, match=r"expected a datastore in .*expected"):
+        Datastore.load(tmp_path / "store.npz")
+
+
+def test_damage_is_refused_or_changes_nothing(tmp_path: Path) -> None:
+    """Each byte of a file in turn; the archive notices those of its contents."""
+    file, store = tmp_path / "store", Datastore.of([[3, 1, 4, 1, 5, 9, 2, 6], [5, 3, 5]])
+    store.save(file)
+    whole = file.read_bytes()
+    for place in range(len(whole)):
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        with suppress(DataError):
+            assert Datastore.load(file).tokens.tolist() == store.tokens.tolist()
+
+
 def test_nothing_to_look_up_is_refused() -> None:
     with pytest.raises(DataError, match="with tokens, got none"):
         Datastore.of([[], []])
-    with pytest.raises(OptionError, match="longest=0"):
-        Datastore.of([[1]], longest=0)
+    for longest in (0, 65):
+        with pytest.raises(OptionError, match=f"of 1 to 64 tokens, got longest={longest}"):
+            Datastore.of([[1]], longest=longest)
