@@ -23,11 +23,11 @@ NOTHING: Tokens = np.empty(0, np.int32)
 
 @frozen
 class Retrieval(Drafter):
-    """Looks up what followed the last tokens in a datastore, best of the target's own texts, and in the sequence.
+    """Looks up what followed the last tokens in a datastore of texts, and in the sequence itself.
 
-    It needs no model (REST: He et al., arXiv 2311.08252). The probability of a token is its share among what followed
-    the longest match, smoothed by Witten and Bell's method with the shares for shorter matches. Of matches of the same
-    length, those in the sequence count more.
+    It needs no model; texts that the target wrote serve best (REST: He et al., arXiv 2311.08252). The probability of a
+    token is its share among what followed the longest match, smoothed by Witten and Bell's method with the shares for
+    shorter matches. Of matches of the same length, those in the sequence count more.
     """
 
     policy = "dynamic:depth=4,width=4,size=8"
