@@ -57,7 +57,6 @@ def generate(
     from specdec.cli.sampling import read
     from specdec.cli.screen import Screen
     from specdec.options import Sampling, Stop
-    from specdec.processors import FILTERS
 
     filters = {"top_k": top_k, "top_p": top_p, "min_p": min_p}
     changes = read(sampling or (), temperature=temperature, **filters, repetition_penalty=repetition_penalty, seed=seed)
@@ -67,8 +66,7 @@ def generate(
     screen, keep = Screen(quiet=as_json), remote.offline is Offline.KEEP
     parts = load(target, drafter, policy, rule, device, verifier, weights, remote, screen.note)
     job = run.Job(text, Sampling.of(parts.decoder.verifier.generation_config, **changes), end)
-    filtering = next((text for text in sampling or () if text.partition("=")[0] in FILTERS), None)
-    options.check_sampled(job.sampling.temperature, **filters, sampling=filtering)
+    options.check_sampled(job.sampling.temperature, sampling or (), **filters)
     if compare:
         run.warm_up(job, parts.plain, parts.decoder)
     with screen.text(job.prompt, parts.decoder, parts.status):

@@ -1,5 +1,6 @@
 """Options that commands share, and what they mean."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from typer import Argument, Option
@@ -78,13 +79,16 @@ Compare = Annotated[bool, Option("--compare", help="Decode plainly too: the spee
 Json = Annotated[bool, Option("--json", help="Print one JSON object and nothing else.")]
 
 
-def check_sampled(temperature: int | float, **options: int | float | str | None) -> None:
-    """Check that what only sampling reads is not there without a temperature.
+def check_sampled(temperature: int | float, sampling: Sequence[str] = (), **options: int | float | None) -> None:
+    """Check that what only sampling reads is not there without a temperature; `sampling` is as in `--sampling`.
 
     Raises:
         OptionError: it is.
     """
-    for name, value in options.items():
+    from specdec.processors import FILTERS
+
+    filters = [("sampling", text) for text in sampling if text.partition("=")[0] in FILTERS]
+    for name, value in (*options.items(), *filters):
         if temperature == 0 and value is not None:
             option = name.replace("_", "-")
             raise OptionError(f"expected a --temperature above 0 with --{option}, got --{option} {value} alone")

@@ -184,7 +184,7 @@ def is_zoo(target: str | None) -> bool:
 
 def usual_drafter(target: str | None) -> str:
     """Name what drafts for a target where no drafter is named: `moa` or `retrieval` if installed for it, or `ngram`."""
-    models = {entry.name for entry in plugins().entries if entry.kind == "model"}
+    models = _models()
     return next((name for name in USUAL if f"{target or TARGET}-{name}" in models), ANY)
 
 
@@ -198,7 +198,7 @@ def read_drafter(text: str, target: str | None) -> Spec:
         ModelError: the drafter needs a model, and none is installed for this target.
     """
     spec, target = Spec.parse(text), target or TARGET
-    return evolve(spec, path=_installed_model(spec, target)) if spec.path is None and _is_installed(target) else spec
+    return evolve(spec, path=_installed_model(spec, target)) if spec.path is None and target in _models() else spec
 
 
 def quiet() -> None:
@@ -208,16 +208,16 @@ def quiet() -> None:
     logging.disable_progress_bar()
 
 
-def _is_installed(target: str) -> bool:
-    return any((entry.kind, entry.name) == ("model", target) for entry in plugins().entries)
+def _models() -> set[str]:
+    return {entry.name for entry in plugins().entries if entry.kind == "model"}
 
 
 def _installed_model(spec: Spec, target: str) -> str | None:
-    factories = {(entry.kind, entry.name): entry.factory for entry in plugins().entries}
-    name = DRAFT if spec.name in ("small_model", ASSISTED) else spec.name
+    models, name = _models(), DRAFT if spec.name in ("small_model", ASSISTED) else spec.name
     names = [*(f"{target}-{name}-{key}{value}" for key, value in spec.options.items()), f"{target}-{name}"]
-    model = next((each for each in names if ("model", each) in factories), None)
-    factory = factories.get(("drafter", spec.name))
+    model = next((each for each in names if each in models), None)
+    factories = {entry.name: entry.factory for entry in plugins().entries if entry.kind == "drafter"}
+    factory = factories.get(spec.name)
     path = None if factory is None else inspect.signature(factory).parameters.get("path")
     if model is None and path is not None and path.default is path.empty:
         raise ModelError(f"expected a model for {spec.name!r}, as {spec.name}:PATH; none is installed as {names[-1]!r}")

@@ -6,9 +6,10 @@ from os import PathLike
 from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
-from attrs import field, frozen
+from attrs import define, field
 from jaxtyping import Float, Int
 
+from specdec.drafters.matches import Tokens
 from specdec.errors import DataError, OptionError
 
 BETWEEN = -1
@@ -18,10 +19,8 @@ MOST = 4096
 DEEPEST = 64
 """Longest match; each token more takes four bytes for every token of the datastore."""
 
-Tokens = Int[np.ndarray, " _"]
 
-
-@frozen(eq=False)
+@define(eq=False)
 class Datastore:
     """Every token of some texts, sorted by the tokens before it, the nearest first.
 
@@ -43,20 +42,15 @@ class Datastore:
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.longest, int) or not 1 <= self.longest <= DEEPEST:
             raise OptionError(f"expected matches of 1 to {DEEPEST} tokens, got longest={self.longest!r}")
-        vocabulary, counts = np.unique(self.tokens[self.tokens != BETWEEN], return_counts=True)
-        if not len(vocabulary):
+        self.vocabulary, counts = np.unique(self.tokens[self.tokens != BETWEEN], return_counts=True)
+        if not len(self.vocabulary):
             raise DataError("expected a datastore with tokens, got none")
+        self.shares = (counts / counts.sum()).astype(np.float32)
         padded = np.concatenate([np.full(self.longest, BETWEEN, np.int32), self.tokens])
         before = np.stack([padded[self.longest - k - 1 : -k - 1] for k in range(self.longest)])
         order = np.lexsort(before[::-1])
         order = order[self.tokens[order] != BETWEEN]
-        for name, value in (
-            ("vocabulary", vocabulary),
-            ("shares", (counts / counts.sum()).astype(np.float32)),
-            ("_before", before[:, order]),
-            ("_followers", self.tokens[order]),
-        ):
-            object.__setattr__(self, name, value)
+        self._before, self._followers = before[:, order], self.tokens[order]
 
     @classmethod
     def of(cls, texts: Iterable[Sequence[int]], longest: int = 4) -> "Datastore":

@@ -1,9 +1,9 @@
 """Prompt lookup: what followed the last few tokens when they occurred before."""
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import cache
-from itertools import chain
+from itertools import chain, islice
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from specdec.bounds import bounds
 from specdec.context import Context
+from specdec.drafters.matches import Tokens, matches
 from specdec.drafters.none import NoDrafter
 from specdec.errors import OptionError
 from specdec.frontier import Frontier
@@ -49,7 +50,8 @@ class Ngram(Drafter):
         if self.shortest and not any(context.tokens[i][-1] in context.tokens[i][:-1] for i in context.active):
             return NoDrafter().propose(context, policy)  # which takes no longer than plain decoding
         vocabulary = sorted(set(chain.from_iterable(context.tokens)))
-        shares = cache(lambda number: _shares(context.tokens[number]))
+        texts = cache(lambda number: np.array(context.tokens[number]))
+        shares = cache(lambda number: _shares(texts(number)))
 
         def score(frontier: Frontier) -> Float[Tensor, "R M C"]:
             probs = np.zeros((*frontier.tokens.shape, len(vocabulary) + 1), dtype=np.float32)
@@ -57,7 +59,7 @@ class Ngram(Drafter):
                 tokens = context.tokens[number]
                 for place, node in enumerate(frontier.nodes[row]):
                     suffix = [*tokens[-self.longest :], *(tree.tokens[above] for above in tree.path(node))]
-                    followers = self._followers(tokens, suffix, shares(number))
+                    followers = self._followers(texts(number), suffix, shares(number))
                     for token, prob in followers.items():
                         probs[row, place, bisect_left(vocabulary, token)] = prob
                     probs[row, place, -1] = max(1 - sum(followers.values()), 0.0)
@@ -65,39 +67,27 @@ class Ngram(Drafter):
 
         return grow(context, policy, score, vocabulary)
 
-    def _followers(self, tokens: list[int], suffix: list[int], shares: Followers) -> Followers:
+    def _followers(self, text: Tokens, suffix: Sequence[int], shares: Followers) -> Followers:
         """Find what followed the longest match, as often as it did; `shares` is what a match of no tokens gives."""
-        ends, matched, counts, probs = _ends(tokens, suffix[-1]), 0, shares, shares
-        for length in range(min(self.longest, len(suffix))):
-            ends = [end for end in ends if end >= length and tokens[end - length] == suffix[-1 - length]]
-            if not ends:
-                break
-            counts, matched = _counts(tokens, ends), length + 1
+        matched, counts, probs = 0, shares, shares
+        for matched, ends in enumerate(islice(matches(text, suffix), self.longest), 1):  # noqa: B007  (the last counts)
+            counts = _counts(text, ends)
             total, kinds = sum(counts.values()), len(counts)
             probs = {token: (count + kinds * probs[token]) / (total + kinds) for token, count in counts.items()}
         scale = sum(probs.values()) / sum(counts.values()) if matched >= self.shortest and counts else 0.0
         return {token: scale * count for token, count in counts.items() if scale}
 
 
-def _shares(tokens: list[int]) -> Followers:
+def _shares(text: Tokens) -> Followers:
     """Give the share of each token of those that follow another."""
-    counts = _counts(tokens, range(len(tokens) - 1))
+    counts = _counts(text, np.arange(len(text) - 1))
     total = sum(counts.values())
     return {token: count / total for token, count in counts.items()}
 
 
-def _counts(tokens: list[int], ends: Iterable[int]) -> Followers:
+def _counts(text: Tokens, ends: Tokens) -> Followers:
     """Count what follows these places, newer ones a little more."""
     counts: Followers = {}
-    for end in ends:
-        counts[tokens[end + 1]] = counts.get(tokens[end + 1], 0.0) + 1 + 0.01 * end / len(tokens)
+    for end, token in zip(ends.tolist(), text[ends + 1].tolist(), strict=True):
+        counts[token] = counts.get(token, 0.0) + 1 + 0.01 * end / len(text)
     return counts
-
-
-def _ends(tokens: list[int], token: int) -> list[int]:
-    """List the places of a token that another follows."""
-    places, place = list[int](), -1
-    for _ in range(tokens[:-1].count(token)):
-        place = tokens.index(token, place + 1)
-        places.append(place)
-    return places

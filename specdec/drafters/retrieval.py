@@ -1,6 +1,6 @@
 """Retrieval: what followed the last few tokens in other texts, and in this one."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import zip_longest
 
 import numpy as np
@@ -10,7 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from specdec.context import Context
-from specdec.drafters.datastore import Datastore, Tokens
+from specdec.drafters.datastore import Datastore
+from specdec.drafters.matches import Tokens, matches
 from specdec.errors import VocabularyMismatch
 from specdec.frontier import Frontier
 from specdec.grow import grow
@@ -71,20 +72,10 @@ class Retrieval(Drafter):
     ) -> Float[np.ndarray, " W"]:
         """Estimate the probability of each token of the vocabulary."""
         probs = shares.copy()
-        pairs = zip_longest(self.datastore.followers(suffix), followers(text, suffix), fillvalue=NOTHING)
+        there, here = self.datastore.followers(suffix), (text[ends + 1] for ends in matches(text, suffix))
+        pairs = zip_longest(there, here, fillvalue=NOTHING)
         for found in (found for pair in pairs for found in pair if len(found)):
             tokens, counts = np.unique(found, return_counts=True)
             probs *= len(tokens) / (len(found) + len(tokens))
             probs[vocabulary.searchsorted(tokens)] += counts / (len(found) + len(tokens))
         return probs
-
-
-def followers(text: Tokens, suffix: Sequence[int]) -> Iterator[Tokens]:
-    """Give what followed the last token of `suffix` in a text, then the last two, and so on, while there is a match."""
-    ends = np.arange(len(text) - 1)
-    for length, token in enumerate(reversed(suffix)):
-        ends = ends[ends >= length]
-        ends = ends[text[ends - length] == token]
-        if not len(ends):
-            return
-        yield text[ends + 1]
