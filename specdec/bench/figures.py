@@ -3,15 +3,13 @@
 from collections import Counter
 from collections.abc import Sequence
 
-import numpy as np
 from attrs import frozen
 
+from specdec.bench.interval import Interval
 from specdec.bench.run import Run, by_task
 
-SAMPLES = 2000
-"""Of the bootstrap."""
-INTERVAL = (2.5, 97.5)
 GRAM = 8
+"""Tokens of a run that is looked for again in a text that may loop."""
 
 
 @frozen
@@ -74,15 +72,9 @@ def typical(runs: Sequence[Run]) -> list[Run]:
 
 def speedups(runs: Sequence[Run], plain: Sequence[Run]) -> tuple[float, float | None, float | None]:
     """Work out the speed-up and its interval, of the same tasks in the same order."""
-    pairs = zip(plain, runs, strict=True)
-    seconds = np.array([(one.trace.seconds, other.trace.seconds) for one, other in pairs])  # [P, 2]
-    before, after = seconds.sum(0)
-    if len(seconds) < 2:
-        return float(before / after), None, None
-    samples = np.random.default_rng(0).integers(len(seconds), size=(SAMPLES, len(seconds)))
-    resampled = seconds[samples].sum(1)  # [SAMPLES, 2]
-    low, high = np.percentile(resampled[:, 0] / resampled[:, 1], INTERVAL)
-    return float(before / after), float(low), float(high)
+    before, after = ([run.trace.seconds for run in each] for each in (plain, runs))
+    found = Interval.ratio(before, after)
+    return (found.value, found.low, found.high) if len(runs) > 1 else (found.value, None, None)
 
 
 def by_position(accepted: Sequence[int]) -> tuple[float, ...]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from specdec.bench.entry import PLAIN
 from specdec.bench.figures import Figures
+from specdec.bench.lead import Lead
 from specdec.bench.rows import ALL, Row
 from specdec.bench.run import Plan
 
@@ -68,6 +69,11 @@ def speedup(row: Row, figures: Figures) -> str:
     if figures.speedup_low is None:
         return f"{figures.speedup:.2f}"
     return f"{figures.speedup:.2f} ({figures.speedup_low:.2f} to {figures.speedup_high:.2f})"
+
+
+def lead_cells(lead: Lead) -> list[str]:
+    """Write a lead, in the order of `columns.LEAD_HEADINGS`."""
+    return [lead.drafter, lead.other, f"{lead.acceptance_length:.2f}", f"{lead.speed:.2f}"]
 
 
 def notes(rows: list[Row], interrupted: bool = False) -> list[str]:

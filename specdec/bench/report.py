@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from specdec.bench import formatting
-from specdec.bench.columns import DEFINITIONS, HEADINGS
+from specdec.bench.columns import DEFINITIONS, HEADINGS, LEAD_HEADINGS
 from specdec.bench.compare import Trial
 from specdec.bench.plot import picture, require
 from specdec.bench.result import Result
@@ -45,6 +45,11 @@ def show(result: Result, screen: Console) -> None:
         if shown < len(HEADINGS):
             screen.print(f"[dim]in a wider terminal: {', '.join(HEADINGS[shown:])}[/]", soft_wrap=True)
         screen.print()
+    for title, leads in _leads(result):
+        table = begin_table(title, LEAD_HEADINGS)
+        for cells in leads:
+            table.add_row(*map(escape, cells))
+        screen.print(table, "")
     screen.print("[dim]specdec bench --help says what the columns mean[/]")
     for note in formatting.notes(list(result.rows), result.interrupted):
         screen.print(f"\n[red]{escape(note)}[/]")
@@ -78,6 +83,8 @@ def page(result: Result) -> str:
             for title, rows in _tables(result)
         ],
         headings=HEADINGS,
+        leads=list(_leads(result)),
+        lead_headings=LEAD_HEADINGS,
         policies={row.drafter: row.policy for row in result.rows if row.policy},
         definitions=DEFINITIONS,
         notes=formatting.notes(list(result.rows), result.interrupted),
@@ -90,6 +97,12 @@ def _tables(result: Result) -> Iterator[tuple[str, list[Row]]]:
     for _, group in groupby(result.rows, key=lambda row: (row.prompt_set, row.temperature)):
         rows = list(group)
         yield formatting.heading(rows[0], result.plan), rows
+
+
+def _leads(result: Result) -> Iterator[tuple[str, list[list[str]]]]:
+    """Give the leads at each temperature, if there are any, and what their table is about."""
+    for temperature, group in groupby(result.leads, key=lambda lead: lead.temperature):
+        yield f"lead, temperature {temperature:g}", [formatting.lead_cells(lead) for lead in group]
 
 
 def _lines(row: Row, refused: str, without: str) -> list[tuple[str, list[str]]]:

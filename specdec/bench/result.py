@@ -15,6 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from specdec.bench.compare import Trial
 from specdec.bench.entry import Clock
+from specdec.bench.lead import Lead, leads
 from specdec.bench.rows import ALL, Row
 from specdec.bench.run import Plan, Run
 from specdec.doctor.devices import processor_name
@@ -48,10 +49,16 @@ class Result:
         rows = [row for row in self.rows if row.temperature == temperature]
         return [row for row in rows if row.prompt_set == ALL] or rows
 
+    @property
+    def leads(self) -> list[Lead]:
+        """What the first drafter, and others of its kind, are over those of other kinds, at each temperature."""
+        return [lead for temperature in self.plan.temperatures for lead in leads(self.part(temperature))]
+
     def as_json(self) -> dict[str, Any]:
         """Lay out what a machine reads; the fields of a row's figures are its own."""
         own = asdict(self, filter=lambda attribute, _: attribute.name not in ("rows", "tokenizer"))
-        return own | {"rows": [_row(row) for row in self.rows]}
+        lists = {"rows": [_row(row) for row in self.rows], "leads": [asdict(lead) for lead in self.leads]}
+        return own | lists
 
     def write(self, file: Path) -> None:
         """Write one JSON object."""

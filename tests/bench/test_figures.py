@@ -6,8 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from specdec.bench.figures import by_position, figures, loops, speedups, typical
-from specdec.bench.rows import first_difference
-from tests.bench.runs import run, task
+from specdec.bench.interval import Interval
+from specdec.bench.lead import across, leads
+from specdec.bench.rows import first_difference, rows
+from tests.bench.runs import Scripted, run, task
 
 TOKENS = st.lists(st.integers(0, 5), max_size=40)
 SECONDS = st.floats(0.01, 100.0)
@@ -100,3 +102,43 @@ def test_the_median_repeat_counts():
 
     assert [each.trace.seconds for each in typical(runs)] == [3.0]
     assert figures(runs, None).tokens_per_second == pytest.approx(4 / 3)
+
+
+@given(st.lists(st.tuples(STEPS, STEPS, SECONDS, SECONDS), min_size=2, max_size=6))
+def test_a_lead_is_the_ratio_of_lengths_and_speeds(cases):
+    tasks, runs = [task(number) for number in range(len(cases))], []
+    for one, (steps, others, seconds, longer) in zip(tasks, cases, strict=True):
+        count = min(sum(steps), sum(others))
+        for name, lengths, taken in (("none", [1] * count, 9.0), ("moa", steps, seconds), ("eagle", others, longer)):
+            cut = [length for length, done in zip(lengths, np.cumsum(lengths), strict=True) if done <= count]
+            cut += [count - sum(cut)] if sum(cut) < count else []
+            runs.append(run(name, one, taken, range(count), tuple(cut)))
+    table = rows([Scripted(name) for name in ("none", "moa", "eagle")], runs)
+    own, other = (row.figures for row in table if row.drafter in ("moa", "eagle"))
+    [lead] = leads(table)
+
+    assert (lead.drafter, lead.other) == ("moa", "eagle")
+    assert lead.acceptance_length.value == pytest.approx(own.acceptance_length / other.acceptance_length)
+    assert lead.speed.value == pytest.approx(own.tokens_per_second / other.tokens_per_second)
+    assert lead.speed.low <= lead.speed.value * (1 + 1e-9)
+    assert lead.speed.value <= lead.speed.high * (1 + 1e-9)
+
+
+def test_there_is_no_lead_over_other_texts():
+    one = task()
+    texts = {"none": (5, 6, 7, 8), "moa": (5, 6, 7, 8), "liar": (8, 7, 6, 5), "eagle": (5, 6, 7, 8)}
+    runs = [run(name, one, 1.0, tokens) for name, tokens in texts.items()]
+
+    assert [lead.other for lead in leads(rows([Scripted(name) for name in texts], runs))] == ["eagle"]
+
+
+def test_drafters_lead_those_of_other_kinds():
+    names = ["moa:a", "eagle", "moa:b", "hf"]
+
+    assert list(across(names)) == [("moa:a", "eagle"), ("moa:a", "hf"), ("moa:b", "eagle"), ("moa:b", "hf")]
+    assert list(across(["ngram"])) == []
+
+
+def test_an_interval_is_written_with_one_format_for_all():
+    assert f"{Interval.mean([1.0, 1.0]):+.1f}" == "+1.0 (+1.0 to +1.0)"
+    assert f"{Interval.ratio([1.0, 3.0], [1.0, 1.0]):.2f}" == "2.00 (1.00 to 3.00)"

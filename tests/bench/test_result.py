@@ -115,6 +115,26 @@ def test_a_terminal_shows_the_figures_and_why_some_are_missing(result):
     assert "liar: question 2 of one, temperature 0.5, seed 0: from new token 1 on" in shown.replace("\n", " ")
 
 
+def test_leads_are_in_json_in_the_terminal_and_on_the_page(tmp_path):
+    names, runs = ("none", "moa", "eagle"), []
+    for number, temperature in ((1, 0.0), (2, 0.0), (1, 1.0), (2, 1.0)):
+        one = task(number, temperature)
+        runs += [run("none", one, 4.0), run("moa", one, 1.0, lengths=(4,)), run("eagle", one, 1.5, lengths=(2, 2))]
+    found = tuple(rows([Scripted(name) for name in names], runs))
+    result = Result("toy", "chain", "match", {"processor": "a"}, Plan((0, 1), 40, 1), found)
+    result.write(tmp_path / "out.json")
+    screen = Console(width=report.WIDTH, record=True, file=StringIO())
+    report.show(result, screen)
+    shown, html = screen.export_text(), page(result)
+
+    for lead in json.loads((tmp_path / "out.json").read_text())["leads"]:
+        assert (lead["drafter"], lead["other"]) == ("moa", "eagle")
+        assert (lead["acceptance_length"]["value"], lead["speed"]["low"]) == (2.0, 1.5)
+    for text in ("lead, temperature 0", "lead, temperature 1", "2.00 (2.00 to 2.00)", "1.50 (1.50 to 1.50)"):
+        assert text in shown
+        assert text in html
+
+
 def test_answers_are_those_of_spec_bench(result, tmp_path):
     written = answers.write_result(result, tmp_path / "answers")
     file = next(path for path in written if path.name == "_fast_-one-0.5.jsonl")

@@ -1,17 +1,17 @@
 """What drafters generate alone once the line is cut, compared with the target."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import product
 from math import exp
 from typing import Any
 
 from attrs import asdict, frozen
 
 from specdec.bench.entry import PLAIN
+from specdec.bench.interval import Interval
+from specdec.bench.lead import across
 from specdec.bench.questions import Question
 from specdec.bench.run import Plan, tasks
 from specdec.bench.split.continuation import ALONE, ONLINE, Continuation, continue_alone, cut_texts, judge
-from specdec.bench.split.interval import Interval
 from specdec.errors import PromptError
 from specdec.interfaces import Drafter
 from specdec.policies import Chain
@@ -127,11 +127,8 @@ def _row(drafter: str, learnt: bool | None, temperature: float, found: Sequence[
 
 
 def _leads(said: Mapping[str, Sequence[Continuation]], learnt: bool, temperature: float) -> Iterator[Lead]:
-    kinds = {drafter: drafter.partition(":")[0] for drafter in said}
-    own = next(iter(kinds.values()))
-    for drafter, other in product(said, said):
-        if kinds[drafter] == own != kinds[other]:
-            pairs = list(zip(said[drafter], said[other], strict=True))
-            prefix = Interval.of([one.prefix - two.prefix for one, two in pairs])
-            agreement = Interval.of([one.agreement(ALONE) - two.agreement(ALONE) for one, two in pairs])
-            yield Lead(drafter, other, learnt, temperature, prefix, agreement)
+    for drafter, other in across(list(said)):
+        pairs = list(zip(said[drafter], said[other], strict=True))
+        prefix = Interval.mean([one.prefix - two.prefix for one, two in pairs])
+        agreement = Interval.mean([one.agreement(ALONE) - two.agreement(ALONE) for one, two in pairs])
+        yield Lead(drafter, other, learnt, temperature, prefix, agreement)

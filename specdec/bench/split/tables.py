@@ -88,5 +88,5 @@ def _number(number: float | None) -> str:
 def _leads(title: str, leads: Sequence[Lead]) -> Table:
     made = begin_table(title, LEAD_HEADINGS)
     for lead in leads:
-        made.add_row(escape(lead.drafter), escape(lead.other), str(lead.prefix), str(lead.agreement))
+        made.add_row(escape(lead.drafter), escape(lead.other), f"{lead.prefix:+.2f}", f"{lead.agreement:+.2f}")
     return made

@@ -9,10 +9,10 @@ import torch
 
 from specdec import Decoder, Sampling, Stop, Target
 from specdec.bench import Question
+from specdec.bench.interval import Interval
 from specdec.bench.split import disconnect
 from specdec.bench.split.continuation import ALONE, ONLINE, Continuation, CutText, continue_alone
 from specdec.bench.split.disconnect import POLICY
-from specdec.bench.split.interval import Interval
 from specdec.bench.split.python_text import parses
 from specdec.drafters import Ngram, NoDrafter, SmallModel
 from specdec.remote import Failover, Remote
@@ -41,8 +41,8 @@ def test_who_is_the_target_says_what_it_would_have_said(toy: Target) -> None:
     same = {row.temperature: row for row in found.rows if row.drafter == "same" and row.learnt}
     for lead in found.leads:
         assert (lead.drafter, lead.other) == ("twin", "same")
-        assert lead.prefix.mean == pytest.approx(50 - same[lead.temperature].prefix)
-        assert lead.agreement.mean == pytest.approx(1 - same[lead.temperature].agreement[50])
+        assert lead.prefix.value == pytest.approx(50 - same[lead.temperature].prefix)
+        assert lead.agreement.value == pytest.approx(1 - same[lead.temperature].agreement[50])
 
 
 def test_it_finds_the_same_again_and_a_silent_drafter_ends(toy: Target) -> None:
@@ -73,12 +73,12 @@ def test_figures_of_a_text() -> None:
 
 def test_intervals_are_those_of_the_normal_distribution_for_many_values() -> None:
     values = np.random.default_rng(3).normal(2.0, 5.0, size=900)
-    found, half = Interval.of(values.tolist()), 1.96 * values.std() / math.sqrt(900)
+    found, half = Interval.mean(values.tolist()), 1.96 * values.std() / math.sqrt(900)
 
-    assert found.mean == pytest.approx(values.mean())
-    assert found.low == pytest.approx(found.mean - half, abs=0.1 * half)
-    assert found.high == pytest.approx(found.mean + half, abs=0.1 * half)
-    assert Interval.of([0.5] * 7) == Interval(0.5, 0.5, 0.5)
+    assert found.value == pytest.approx(values.mean())
+    assert found.low == pytest.approx(found.value - half, abs=0.1 * half)
+    assert found.high == pytest.approx(found.value + half, abs=0.1 * half)
+    assert Interval.mean([0.5] * 7) == Interval(0.5, 0.5, 0.5)
 
 
 @pytest.mark.parametrize(
