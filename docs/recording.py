@@ -1,29 +1,49 @@
-"""Record a run of `specdec generate` as a picture: `python docs/recording.py`."""
+"""Record runs of `specdec generate` as pictures: `python docs/recording.py zoo smollm2`."""
 
+import sys
 from io import StringIO
 from pathlib import Path
 
+from attrs import frozen
 from rich.console import Console
 
 from specdec import Sampling, Stop
 from specdec.cli import parts, run
 from specdec.cli.screen import Screen
 
-PROMPT = "def quicksort(items):"
+
+@frozen
+class Recording:
+    """A picture, and the command that it is of; `target` is None for the zoo's."""
+
+    file: str
+    prompt: str
+    target: str | None = None
+    max_tokens: int = 160
+
+    def command(self) -> str:
+        """Give the command as a user types it."""
+        target = f" --target {self.target}" if self.target else ""
+        return f'specdec generate "{self.prompt}"{target} --compare'
+
+    def record(self, folder: Path) -> None:
+        """Decode as the command does, and keep what was shown."""
+        console = Console(record=True, width=100, force_terminal=True, highlight=False, file=StringIO())
+        console.print(f"[bold]$[/] {self.command()}", soft_wrap=True)
+        loaded = parts.load(self.target, None, None, "match", "cpu")
+        job, screen = run.Job(self.prompt, Sampling(), Stop(max_tokens=self.max_tokens)), Screen(console, console)
+        run.warm_up(job, loaded.plain, loaded.decoder)
+        with screen.text(job.prompt, loaded.decoder):
+            once = run.run(job, loaded.decoder, screen.show)
+        screen.figures(once, run.compare(job, loaded.plain, loaded.decoder))
+        (folder / self.file).write_text(console.export_svg(title="specdec generate"), encoding="utf-8")
 
 
-def record(path: Path) -> None:
-    """Decode with the zoo's models, as the command without options does, and keep what was shown."""
-    console = Console(record=True, width=100, force_terminal=True, highlight=False, file=StringIO())
-    console.print(f'[bold]$[/] specdec generate "{PROMPT}" --compare', soft_wrap=True)
-    loaded = parts.load(None, None, None, "match", "cpu")
-    job, screen = run.Job(PROMPT, Sampling(), Stop(max_tokens=160)), Screen(console, console)
-    run.warm_up(job, loaded.plain, loaded.decoder)
-    with screen.text(job.prompt, loaded.decoder):
-        once = run.run(job, loaded.decoder, screen.show)
-    screen.figures(once, run.compare(job, loaded.plain, loaded.decoder))
-    path.write_text(console.export_svg(title="specdec generate"), encoding="utf-8")
-
+RECORDINGS = {
+    "zoo": Recording("generate.svg", "def quicksort(items):"),
+    "smollm2": Recording("smollm2.svg", "Give me five tips for a good night's sleep.", "smollm2"),
+}
 
 if __name__ == "__main__":
-    record(Path(__file__).parent / "generate.svg")
+    for name in sys.argv[1:] or RECORDINGS:
+        RECORDINGS[name].record(Path(__file__).parent)
