@@ -8,9 +8,21 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from specdec import Needs
+from specdec import Needs, find_model
 from specdec.heads import TargetParts, feature_loss, fingerprint, keyed_generator, soft_cross_entropy
-from specdec.training import Progress, Recipe, Schedule, TeacherBatch, TrainingMethod, chosen_sizes, option, takes
+from specdec.training import (
+    START,
+    Progress,
+    Recipe,
+    Schedule,
+    TeacherBatch,
+    TrainingMethod,
+    check_start,
+    chosen_sizes,
+    option,
+    takes,
+)
+from specdec_eagle.checkpoint import load
 from specdec_eagle.config import EagleConfig
 from specdec_eagle.drafter import EagleDrafter
 from specdec_eagle.model import EagleModel
@@ -51,9 +63,11 @@ class EagleMethod(TrainingMethod):
 
     head: EagleModel
 
-    def __init__(self, head: EagleModel, parts: TargetParts, options: Options | None = None) -> None:
+    def __init__(
+        self, head: EagleModel, parts: TargetParts, options: Options | None = None, *, trained: bool = False
+    ) -> None:
         super().__init__()
-        self.head, self.parts, self.options = head.train(), parts, options or Options()
+        self.head, self.parts, self.options, self.trained = head.train(), parts, options or Options(), trained
         self.needs, self.recipe = Needs(), self.options.recipe
 
     def forward(self, batch: TeacherBatch, progress: Progress) -> dict[str, Float[Tensor, ""]]:
@@ -127,15 +141,21 @@ def method(
     bias: Annotated[bool, "Whether fc has a bias; MoA's version and heads for Llama 3: not."] = True,
     draft_vocab: Annotated[int, "Size of the draft vocabulary: the tokens that answers use most; 0: all."] = 0,
     sizes: Annotated[str, "Sizes of the head other than the target's layer: field=value+field=value."] = "",
+    start: Annotated[str, START] = "",
     **options: Any,
 ) -> EagleMethod:
-    """Begin a head for a target; `options` are those of `Options`.
+    """Begin a head for a target, or `start` from one; `options` are those of `Options`.
 
     Raises:
         OptionError: a value means nothing.
         UnsupportedModel: heads are not for targets of its family.
+        WrongCheckpoint: the head to start from is damaged, or made for another target.
     """
-    config, parts = model.config.get_text_config(), TargetParts.of(model)
+    new = {"input_layernorm": input_layernorm, "bias": not bias, "draft_vocab": draft_vocab > 0, "sizes": bool(sizes)}
+    check_start(start, **new)
+    config, parts, own = model.config.get_text_config(), TargetParts.of(model), Options(seed=seed, **options)
+    if start:
+        return EagleMethod(load(EagleModel, find_model(start), parts, tokenizer).float(), parts, own, trained=True)
     head = EagleModel(
         EagleConfig.for_target(
             config,
@@ -146,4 +166,4 @@ def method(
             **chosen_sizes(sizes, EagleConfig),
         )
     )
-    return EagleMethod(head, parts, Options(seed=seed, **options))
+    return EagleMethod(head, parts, own)

@@ -9,19 +9,22 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
-from specdec import Needs, OptionError
+from specdec import Needs, OptionError, find_model
 from specdec.heads import TargetParts, fingerprint, soft_cross_entropies
 from specdec.training import (
+    START,
     Examples,
     Progress,
     Recipe,
     Schedule,
     TeacherBatch,
     TrainingMethod,
+    check_start,
     chosen_sizes,
     option,
     takes,
 )
+from specdec_eagle.checkpoint import load
 from specdec_eagle.config import Eagle3Config
 from specdec_eagle.drafter import Eagle3Drafter
 from specdec_eagle.model3 import Eagle3Model
@@ -67,11 +70,18 @@ class Eagle3Method(TrainingMethod):
     head: Eagle3Model
 
     def __init__(
-        self, head: Eagle3Model, parts: TargetParts, options: Options | None = None, *, copied: bool = False
+        self,
+        head: Eagle3Model,
+        parts: TargetParts,
+        options: Options | None = None,
+        *,
+        copied: bool = False,
+        trained: bool = False,
     ) -> None:
         """Train a head; with `copied`, its output head begins as the target's."""
         super().__init__()
-        self.head, self.parts, self.options, self._copied = head.train(), parts, options or Options(), copied
+        self.head, self.parts, self.options = head.train(), parts, options or Options()
+        self.trained, self._copied = trained, copied
         self.needs = Needs(head.config.eagle_aux_hidden_state_layer_ids or ())
         self.recipe = self.options.recipe
         self._copy()
@@ -117,15 +127,20 @@ def method(
     copied: Annotated[bool, "Begin with the target's norm and output head; EAGLE-3: not."] = False,
     layers: Annotated[str, "Layers of the target whose inputs are read, as 2+6+9; the published rule if empty."] = "",
     sizes: Annotated[str, "Sizes of the head other than the target's layer: field=value+field=value."] = "",
+    start: Annotated[str, START] = "",
     **options: Any,
 ) -> Eagle3Method:
-    """Begin a head for a target; `options` are those of `Options`.
+    """Begin a head for a target, or `start` from one; `options` are those of `Options`.
 
     Raises:
         OptionError: a value means nothing.
         UnsupportedModel: heads are not for targets of its family.
+        WrongCheckpoint: the head to start from is damaged, or made for another target.
     """
-    config, parts = model.config.get_text_config(), TargetParts.of(model)
+    check_start(start, draft_vocab=draft_vocab > 0, copied=copied, layers=bool(layers), sizes=bool(sizes))
+    config, parts, own = model.config.get_text_config(), TargetParts.of(model), Options(seed=seed, **options)
+    if start:
+        return Eagle3Method(load(Eagle3Model, find_model(start), parts, tokenizer).float(), parts, own, trained=True)
     head = Eagle3Model(
         Eagle3Config.for_target(
             config,
@@ -137,7 +152,7 @@ def method(
     )
     if copied:
         head.norm.load_state_dict(parts.norm.state_dict())
-    return Eagle3Method(head, parts, Options(seed=seed, **options), copied=copied)
+    return Eagle3Method(head, parts, own, copied=copied)
 
 
 def _shifted(output: Float[Tensor, "B P E"], step: int) -> Float[Tensor, "B P E"]:

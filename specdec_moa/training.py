@@ -9,10 +9,22 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
-from specdec import Needs, OptionError
+from specdec import Needs, OptionError, find_model
 from specdec.heads import TargetParts, causal, feature_loss, fingerprint, keyed_generator, soft_cross_entropy
-from specdec.training import Progress, Recipe, Schedule, TeacherBatch, TrainingMethod, chosen_sizes, option, takes
+from specdec.training import (
+    START,
+    Progress,
+    Recipe,
+    Schedule,
+    TeacherBatch,
+    TrainingMethod,
+    check_start,
+    chosen_sizes,
+    option,
+    takes,
+)
 from specdec_moa.blocks import Blocks, blocks
+from specdec_moa.checkpoint import load
 from specdec_moa.config import MoAConfig
 from specdec_moa.drafter import MoADrafter
 from specdec_moa.last import LastLayers
@@ -69,14 +81,16 @@ class MoAMethod(TrainingMethod):
 
     head: MoAModel
 
-    def __init__(self, head: MoAModel, parts: TargetParts, options: Options | None = None) -> None:
+    def __init__(
+        self, head: MoAModel, parts: TargetParts, options: Options | None = None, *, trained: bool = False
+    ) -> None:
         """Train a head with parts of its target.
 
         Raises:
             OptionError: nothing would be learnt: with `tli` a verified token teaches nothing, and all are.
         """
         super().__init__()
-        self.head, self.parts, self.options = head.train(), parts, options or Options()
+        self.head, self.parts, self.options, self.trained = head.train(), parts, options or Options(), trained
         if parts.layers and self.options.strict and self.options.block == "none":
             raise OptionError("expected blocks that hide something with tli, got block none and strict")
         self.recipe = self.options.recipe
@@ -175,15 +189,29 @@ def method(
     draft_vocab: Annotated[int, "Size of the draft vocabulary: the tokens that answers use most; 0: all."] = 0,
     sizes: Annotated[str, "Sizes of the head other than the published proportions: field=value+field=value."] = "",
     scale: Annotated[float, "Size of features before the final norm, with tli; 0: measured; released: 1."] = 0.0,
+    start: Annotated[str, START] = "",
     **options: Any,
 ) -> MoAMethod:
     """Begin a head for a target: `tli` layers of target layer inference, `lsa` for layer self-attention.
 
-    `sizes` replaces sizes of the head, as `field=value` joined by `+`; `options` are those of `Options`.
+    `sizes` replaces sizes of the head, as `field=value` joined by `+`; `options` are those of `Options`. A head that
+    training starts from keeps its own sizes, and its layers of target layer inference.
+
+    Raises:
+        OptionError: a value means nothing.
+        UnsupportedModel: heads are not for targets of its family.
+        WrongCheckpoint: the head to start from is damaged, or made for another target.
     """
     if scale < 0:
         raise OptionError(f"expected a scale of at least 0, got {scale}")
-    config, parts = model.config.get_text_config(), TargetParts.of(model, tli)
+    new = {"tli": tli > 0, "lsa": not lsa, "draft_vocab": draft_vocab > 0, "sizes": bool(sizes), "scale": scale > 0}
+    check_start(start, **new)
+    config, own = model.config.get_text_config(), Options(seed=seed, **options)
+    if start:
+        trained = load(find_model(start), config, tokenizer).float()
+        parts = TargetParts.of(model, trained.config.target_layer_inference)
+        return MoAMethod(trained, parts, own, trained=True)
+    parts = TargetParts.of(model, tli)
     head = MoAModel(
         MoAConfig.for_target(
             config,
@@ -195,7 +223,7 @@ def method(
             **chosen_sizes(sizes, MoAConfig),
         )
     )
-    return MoAMethod(head, parts, Options(seed=seed, **options))
+    return MoAMethod(head, parts, own)
 
 
 @torch.no_grad()

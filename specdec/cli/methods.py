@@ -117,7 +117,8 @@ def _read(text: str, ctx: Any, *, several: bool) -> MethodSpec:
         wrong = unknown[0] if spec.path is None else spec.path
         raise OptionError(f"expected options as {spec.name}:key=value,..., of {', '.join(known)}; got {wrong!r}")
     own = {key: value for key, value in spec.options.items() if key != "name"}
-    name = spec.options.get("name", "-".join([spec.name, *(f"{key}{value}" for key, value in own.items())]))
+    shape = [f"{key}{value}" for key, value in own.items() if key != "start"]
+    name = spec.options.get("name", "-".join([spec.name, *shape]))
     if not NAME.fullmatch(name) or name.startswith(TAKEN):
         raise OptionError(f"expected a name that a head's folder can have in METHOD:name=NAME, got {name!r}")
     options = {key: param.process_value(ctx, own.get(key, param.default)) for key, param in params.items()}

@@ -108,7 +108,8 @@ def train(
         settings=settings,
     )
     folder = parts.find_target(target)
-    Output.of(output, "train", [folder, *data, *_file(prompts)], folder=True)
+    begun = [parts.find_target(spec.options["start"]) for spec in own if spec.options.get("start")]
+    Output.of(output, "train", [folder, *data, *_file(prompts), *begun], folder=True)
     held_out = _read(prompts, eval_limit)
     parts.quiet()
     tokenizer = load_tokenizer(folder)

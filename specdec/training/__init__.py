@@ -10,7 +10,16 @@ from transformers import PreTrainedModel
 from specdec.plugins import plugins
 from specdec.training.checkpoints import STATE, last_whole
 from specdec.training.dataset import Example, Examples, collate
-from specdec.training.method import Progress, TrainingMethod, chosen_sizes, option, takes, written_sizes
+from specdec.training.method import (
+    START,
+    Progress,
+    TrainingMethod,
+    check_start,
+    chosen_sizes,
+    option,
+    takes,
+    written_sizes,
+)
 from specdec.training.muon import MuonAdamW
 from specdec.training.recipe import MATRICES, Recipe
 from specdec.training.schedule import Schedule
@@ -30,6 +39,7 @@ def load_method(
 
 __all__ = [
     "MATRICES",
+    "START",
     "STATE",
     "Batch",
     "Example",
@@ -42,6 +52,7 @@ __all__ = [
     "TeacherBatch",
     "Together",
     "TrainingMethod",
+    "check_start",
     "chosen_sizes",
     "collate",
     "last_whole",

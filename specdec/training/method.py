@@ -21,6 +21,7 @@ from specdec.training.dataset import Examples
 from specdec.training.recipe import Recipe
 from specdec.training.teacher import TeacherBatch
 
+START = "A trained head to begin with: a folder, or a name on the hub. It has its own sizes."
 Factory = TypeVar("Factory", bound=Callable[..., Any])
 
 
@@ -40,13 +41,15 @@ class TrainingMethod(nn.Module):
     recipe: Recipe
     """How it is optimised by default."""
     head: PreTrainedModel
+    trained: bool = False
+    """Whether the head had been trained before this run. Then it keeps its draft vocabulary."""
 
     def prepare(self, examples: Examples) -> None:
         """Look at all texts before the first step; a run that is continued looks at them again.
 
-        The tokens that their answers use most become the draft vocabulary of a head that has one.
+        The tokens that their answers use most become the draft vocabulary of a new head that has one.
         """
-        if isinstance(self.head, HeadModel) and self.head.reduced:
+        if isinstance(self.head, HeadModel) and self.head.reduced and not self.trained:
             config: Any = self.head.config
             tokens = examples.frequent(config.draft_vocab_size, config.vocab_size)
             self.head.choose(tokens.to(self.head.device))
@@ -93,6 +96,16 @@ def takes(kind: type[Any]) -> Callable[[Factory], Factory]:
         return factory
 
     return spell_out
+
+
+def check_start(start: str, **given: bool) -> None:
+    """Check that a head that exists is not to be of another shape; `given` are options of new heads that are set.
+
+    Raises:
+        OptionError: one is.
+    """
+    if start and (clash := [name for name, is_set in given.items() if is_set]):
+        raise OptionError(f"expected no {' and no '.join(clash)} with start, for {start} has its own")
 
 
 def chosen_sizes(sizes: str, kind: type[PreTrainedConfig]) -> dict[str, int]:

@@ -53,6 +53,20 @@ def test_heads_are_those_that_were_trained_alone(train, tmp_path, recipe):
         assert same(weights(tmp_path / "heads" / name), weights(tmp_path / name))
 
 
+def test_heads_start_from_heads(train, tmp_path):
+    assert train("moa:tli=1", "eagle").exit_code == 0
+    heads = tmp_path / "heads"
+    again = train(f"moa:start={heads / 'moa-tli1'}", f"eagle:start={heads / 'eagle'}", output=tmp_path / "again")
+    assert again.exit_code == 0, again.stderr
+    for old, new in (("moa-tli1", "moa"), ("eagle", "eagle")):
+        assert not same(weights(heads / old), weights(tmp_path / "again" / new))
+        assert weights(heads / old).keys() == weights(tmp_path / "again" / new).keys()
+
+    over = train(f"moa:start={heads / 'moa-tli1'}", "eagle", output=heads / "moa-tli1")
+    assert over.exit_code == 2
+    assert "moa-tli1" in over.stderr
+
+
 def test_options_are_those_of_the_command_line(train, tmp_path):
     assert train("moa:tli=1,staircase=0", output=tmp_path / "spec").exit_code == 0
     assert train("moa", options=["--tli", 1, "--staircase", 0], output=tmp_path / "flags").exit_code == 0
