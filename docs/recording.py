@@ -11,6 +11,9 @@ from specdec import Sampling, Stop
 from specdec.cli import parts, run
 from specdec.cli.screen import Screen
 
+MAX_TOKENS = 200
+"""The default of the command."""
+
 
 @frozen
 class Recording:
@@ -19,7 +22,6 @@ class Recording:
     file: str
     prompt: str
     target: str | None = None
-    max_tokens: int = 160
 
     def command(self) -> str:
         """Give the command as a user types it."""
@@ -31,7 +33,8 @@ class Recording:
         console = Console(record=True, width=100, force_terminal=True, highlight=False, file=StringIO())
         console.print(f"[bold]$[/] {self.command()}", soft_wrap=True)
         loaded = parts.load(self.target, None, None, "match", "cpu")
-        job, screen = run.Job(self.prompt, Sampling(), Stop(max_tokens=self.max_tokens)), Screen(console, console)
+        sampling = Sampling.of(loaded.decoder.verifier.generation_config)
+        job, screen = run.Job(self.prompt, sampling, Stop(MAX_TOKENS)), Screen(console, console)
         run.warm_up(job, loaded.plain, loaded.decoder)
         with screen.text(job.prompt, loaded.decoder):
             once = run.run(job, loaded.decoder, screen.show)
@@ -45,5 +48,7 @@ RECORDINGS = {
 }
 
 if __name__ == "__main__":
+    if unknown := set(sys.argv[1:]) - RECORDINGS.keys():
+        raise SystemExit(f"expected {' or '.join(RECORDINGS)}, got {', '.join(unknown)}")
     for name in sys.argv[1:] or RECORDINGS:
         RECORDINGS[name].record(Path(__file__).parent)

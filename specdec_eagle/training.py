@@ -21,6 +21,7 @@ from specdec.training import (
     chosen_sizes,
     option,
     takes,
+    to_train,
 )
 from specdec_eagle.checkpoint import load
 from specdec_eagle.config import EagleConfig
@@ -63,11 +64,9 @@ class EagleMethod(TrainingMethod):
 
     head: EagleModel
 
-    def __init__(
-        self, head: EagleModel, parts: TargetParts, options: Options | None = None, *, trained: bool = False
-    ) -> None:
+    def __init__(self, head: EagleModel, parts: TargetParts, options: Options | None = None) -> None:
         super().__init__()
-        self.head, self.parts, self.options, self.trained = head.train(), parts, options or Options(), trained
+        self.head, self.parts, self.options = head.train(), parts, options or Options()
         self.needs, self.recipe = Needs(), self.options.recipe
 
     def forward(self, batch: TeacherBatch, progress: Progress) -> dict[str, Float[Tensor, ""]]:
@@ -151,11 +150,13 @@ def method(
         UnsupportedModel: heads are not for targets of its family.
         WrongCheckpoint: the head to start from is damaged, or made for another target.
     """
-    new = {"input_layernorm": input_layernorm, "bias": not bias, "draft_vocab": draft_vocab > 0, "sizes": bool(sizes)}
-    check_start(start, **new)
-    config, parts, own = model.config.get_text_config(), TargetParts.of(model), Options(seed=seed, **options)
+    check_start(start, input_layernorm=input_layernorm, bias=not bias, draft_vocab=draft_vocab != 0, sizes=bool(sizes))
+    config, parts, chosen = model.config.get_text_config(), TargetParts.of(model), Options(seed=seed, **options)
     if start:
-        return EagleMethod(load(EagleModel, find_model(start), parts, tokenizer).float(), parts, own, trained=True)
+        head = to_train(load(EagleModel, find_model(start), parts, tokenizer), fingerprint(config, tokenizer))
+        made = EagleMethod(head, parts, chosen)
+        made.keeps_vocabulary = True
+        return made
     head = EagleModel(
         EagleConfig.for_target(
             config,
@@ -166,4 +167,4 @@ def method(
             **chosen_sizes(sizes, EagleConfig),
         )
     )
-    return EagleMethod(head, parts, own)
+    return EagleMethod(head, parts, chosen)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import torch
 from attrs import frozen
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
@@ -23,6 +23,7 @@ from specdec.training import (
     chosen_sizes,
     option,
     takes,
+    to_train,
 )
 from specdec_eagle.checkpoint import load
 from specdec_eagle.config import Eagle3Config
@@ -76,12 +77,14 @@ class Eagle3Method(TrainingMethod):
         options: Options | None = None,
         *,
         copied: bool = False,
-        trained: bool = False,
     ) -> None:
-        """Train a head; with `copied`, its output head begins as the target's."""
+        """Train a head; with `copied`, its output head begins as the target's. An embedding of its own stays."""
         super().__init__()
-        self.head, self.parts, self.options = head.train(), parts, options or Options()
-        self.trained, self._copied = trained, copied
+        self.head, self.parts, self.options, self._copied = head.train(), parts, options or Options(), copied
+        own = getattr(head, "embed_tokens", None)
+        if own is not None:
+            own.requires_grad_(False)
+        self._embed: tuple[nn.Module] = (own or parts.embed,)  # in a tuple, so that the target's is no submodule
         self.needs = Needs(head.config.eagle_aux_hidden_state_layer_ids or ())
         self.recipe = self.options.recipe
         self._copy()
@@ -95,7 +98,7 @@ class Eagle3Method(TrainingMethod):
         texts, options, hidden = batch.texts, self.options, batch.features.hidden
         if hidden is None:
             raise OptionError("expected the target's hidden states, got none")
-        embedded = self.parts.embed(texts.tokens[:, 1:]).to(self.head.dtype)
+        embedded = self._embed[0](texts.tokens[:, 1:]).to(self.head.dtype)
         outputs = unroll(self.head, embedded, self.head.mix(hidden[:, :-1]), texts.positions[:, :-1], options.steps)
         counted = texts.response[:, :-1] & texts.real[:, 1:]
         states = torch.stack([_shifted(self.head.norm(output), step)[counted] for step, output in enumerate(outputs)])
@@ -137,10 +140,13 @@ def method(
         UnsupportedModel: heads are not for targets of its family.
         WrongCheckpoint: the head to start from is damaged, or made for another target.
     """
-    check_start(start, draft_vocab=draft_vocab > 0, copied=copied, layers=bool(layers), sizes=bool(sizes))
-    config, parts, own = model.config.get_text_config(), TargetParts.of(model), Options(seed=seed, **options)
+    check_start(start, draft_vocab=draft_vocab != 0, copied=copied, layers=bool(layers), sizes=bool(sizes))
+    config, parts, chosen = model.config.get_text_config(), TargetParts.of(model), Options(seed=seed, **options)
     if start:
-        return Eagle3Method(load(Eagle3Model, find_model(start), parts, tokenizer).float(), parts, own, trained=True)
+        head = to_train(load(Eagle3Model, find_model(start), parts, tokenizer), fingerprint(config, tokenizer))
+        made = Eagle3Method(head, parts, chosen)
+        made.keeps_vocabulary = True
+        return made
     head = Eagle3Model(
         Eagle3Config.for_target(
             config,
@@ -152,7 +158,7 @@ def method(
     )
     if copied:
         head.norm.load_state_dict(parts.norm.state_dict())
-    return Eagle3Method(head, parts, own, copied=copied)
+    return Eagle3Method(head, parts, chosen, copied=copied)
 
 
 def _shifted(output: Float[Tensor, "B P E"], step: int) -> Float[Tensor, "B P E"]:

@@ -22,6 +22,7 @@ from specdec.training import (
     chosen_sizes,
     option,
     takes,
+    to_train,
 )
 from specdec_moa.blocks import Blocks, blocks
 from specdec_moa.checkpoint import load
@@ -81,16 +82,14 @@ class MoAMethod(TrainingMethod):
 
     head: MoAModel
 
-    def __init__(
-        self, head: MoAModel, parts: TargetParts, options: Options | None = None, *, trained: bool = False
-    ) -> None:
+    def __init__(self, head: MoAModel, parts: TargetParts, options: Options | None = None) -> None:
         """Train a head with parts of its target.
 
         Raises:
             OptionError: nothing would be learnt: with `tli` a verified token teaches nothing, and all are.
         """
         super().__init__()
-        self.head, self.parts, self.options, self.trained = head.train(), parts, options or Options(), trained
+        self.head, self.parts, self.options = head.train(), parts, options or Options()
         if parts.layers and self.options.strict and self.options.block == "none":
             raise OptionError("expected blocks that hide something with tli, got block none and strict")
         self.recipe = self.options.recipe
@@ -194,8 +193,9 @@ def method(
 ) -> MoAMethod:
     """Begin a head for a target: `tli` layers of target layer inference, `lsa` for layer self-attention.
 
-    `sizes` replaces sizes of the head, as `field=value` joined by `+`; `options` are those of `Options`. A head that
-    training starts from keeps its own sizes, and its layers of target layer inference.
+    `sizes` replaces sizes of the head, as `field=value` joined by `+`; `options` are those of `Options`. A head to
+    `start` from keeps its sizes, and its layers of target layer inference unless `tli` is given: the published format
+    does not say how many it had.
 
     Raises:
         OptionError: a value means nothing.
@@ -204,13 +204,14 @@ def method(
     """
     if scale < 0:
         raise OptionError(f"expected a scale of at least 0, got {scale}")
-    new = {"tli": tli > 0, "lsa": not lsa, "draft_vocab": draft_vocab > 0, "sizes": bool(sizes), "scale": scale > 0}
-    check_start(start, **new)
-    config, own = model.config.get_text_config(), Options(seed=seed, **options)
+    check_start(start, lsa=not lsa, draft_vocab=draft_vocab != 0, sizes=bool(sizes), scale=scale > 0)
+    config, chosen = model.config.get_text_config(), Options(seed=seed, **options)
     if start:
-        trained = load(find_model(start), config, tokenizer).float()
-        parts = TargetParts.of(model, trained.config.target_layer_inference)
-        return MoAMethod(trained, parts, own, trained=True)
+        head = to_train(load(find_model(start), config, tokenizer), fingerprint(config, tokenizer))
+        head.config.target_layer_inference = tli or head.config.target_layer_inference
+        made = MoAMethod(head, TargetParts.of(model, head.config.target_layer_inference), chosen)
+        made.keeps_vocabulary = True
+        return made
     parts = TargetParts.of(model, tli)
     head = MoAModel(
         MoAConfig.for_target(
@@ -223,7 +224,7 @@ def method(
             **chosen_sizes(sizes, MoAConfig),
         )
     )
-    return MoAMethod(head, parts, own)
+    return MoAMethod(head, parts, chosen)
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ from specdec.bench.interval import Interval
 from specdec.bench.run import Run, by_task
 
 GRAM = 8
-"""Tokens of a run that is looked for again in a text that may loop."""
+"""Length of the pieces of a text that are compared to find loops."""
 
 
 @frozen
@@ -74,7 +74,7 @@ def speedups(runs: Sequence[Run], plain: Sequence[Run]) -> tuple[float, float | 
     """Work out the speed-up and its interval, of the same tasks in the same order."""
     before, after = ([run.trace.seconds for run in each] for each in (plain, runs))
     found = Interval.ratio(before, after)
-    return (found.value, found.low, found.high) if len(runs) > 1 else (found.value, None, None)
+    return found.value, found.low, found.high
 
 
 def by_position(accepted: Sequence[int]) -> tuple[float, ...]:

@@ -13,9 +13,10 @@ from specdec.bench.rows import Row
 
 @frozen
 class Lead:
-    """What one drafter is over another: a ratio of acceptance lengths and one of speeds, above 1 if it leads.
+    """By how much a drafter leads another: the ratio of their acceptance lengths and that of their speeds.
 
-    Both gave plain decoding's texts, so the lengths are as the steps that they took, and the speeds as the seconds.
+    Both gave the same tokens, so the first is the other's steps over its own, the second the other's seconds over its
+    own.
     """
 
     drafter: str
@@ -25,7 +26,7 @@ class Lead:
     speed: Interval
 
 
-def across(drafters: Sequence[str]) -> Iterator[tuple[str, str]]:
+def pairs_of_kinds(drafters: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Pair the first drafter, and others of its kind as `moa:tli=1` is of `moa`'s, with each of another kind."""
     kinds = {drafter: drafter.partition(":")[0] for drafter in drafters}
     for drafter, other in product(drafters, drafters):
@@ -34,17 +35,19 @@ def across(drafters: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def leads(rows: Sequence[Row]) -> Iterator[Lead]:
-    """Compare drafters on the same prompts, those whose texts were plain decoding's."""
+    """Compare the drafters whose texts were plain decoding's; the rows are of one set and one temperature."""
     by_name = {row.drafter: row for row in rows if row.drafter != PLAIN}
-    for drafter, other in across(list(by_name)):
+    for drafter, other in pairs_of_kinds(list(by_name)):
         if by_name[drafter].equal and by_name[other].equal:
             yield _lead(by_name[drafter], by_name[other])
 
 
 def _lead(row: Row, other: Row) -> Lead:
-    steps, seconds = [], []
-    for one, two in zip(typical(row.runs), typical(other.runs), strict=True):
-        steps.append((len(two.trace.lengths), len(one.trace.lengths)))
-        seconds.append((two.trace.seconds, one.trace.seconds))
-    ratios = (Interval.ratio(*zip(*pairs, strict=True)) for pairs in (steps, seconds))
-    return Lead(row.drafter, other.drafter, row.temperature, *ratios)
+    own, others = ([run.trace for run in typical(each.runs)] for each in (row, other))
+    return Lead(
+        row.drafter,
+        other.drafter,
+        row.temperature,
+        Interval.ratio([len(trace.lengths) for trace in others], [len(trace.lengths) for trace in own]),
+        Interval.ratio([trace.seconds for trace in others], [trace.seconds for trace in own]),
+    )

@@ -46,7 +46,7 @@ def show(result: Result, screen: Console) -> None:
             screen.print(f"[dim]in a wider terminal: {', '.join(HEADINGS[shown:])}[/]", soft_wrap=True)
         screen.print()
     for title, leads in _leads(result):
-        table = begin_table(title, LEAD_HEADINGS)
+        table = begin_table(title, LEAD_HEADINGS, names=2)
         for cells in leads:
             table.add_row(*map(escape, cells))
         screen.print(table, "")
@@ -119,9 +119,10 @@ def _fitting(lines: Sequence[Sequence[str]], width: int) -> int:
     return max(1, sum(end <= width for end in ends))
 
 
-def begin_table(title: str, headings: Sequence[str]) -> Table:
-    """Begin a table; all columns but the first, and those without a name, hold numbers."""
+def begin_table(title: str, headings: Sequence[str], names: int = 1) -> Table:
+    """Begin a table; the first `names` columns, and those without a heading, hold text, and all others numbers."""
     table = Table(title=title, title_justify="left", title_style="bold", box=None)
-    for number, name in enumerate(headings):
-        table.add_column(name, justify="right" if number and name else "left", no_wrap=number > 0, overflow="fold")
+    for number, heading in enumerate(headings):
+        text = number < names
+        table.add_column(heading, justify="left" if text or not heading else "right", no_wrap=not text, overflow="fold")
     return table

@@ -51,7 +51,7 @@ class Result:
 
     @property
     def leads(self) -> list[Lead]:
-        """What the first drafter, and others of its kind, are over those of other kinds, at each temperature."""
+        """By how much the first drafter, and others of its kind, lead those of other kinds, at each temperature."""
         return [lead for temperature in self.plan.temperatures for lead in leads(self.part(temperature))]
 
     def as_json(self) -> dict[str, Any]:

@@ -54,10 +54,11 @@ class Benchmark:
         report.show_trials(trials, screen)
         shapes = {trial.drafter: trial.policy for trial in trials if trial.chosen}
         policy = None if self.policy == TUNED else self.policy
-        entries: dict[str, Entry] = {
+        made: dict[str, Entry] = {
             name: Speculative(name, drafter, self.target, shapes.get(name, policy), self.clock)
             for name, drafter in own.items()
         } | others
+        entries = {spec.text: made[spec.text] for spec in self.drafters}
         runs = (1 + len(entries)) * _decodings(plan, self.sets)
         with bar("comparing", runs) as on_run:
             rows = compare(

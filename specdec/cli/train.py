@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -87,6 +87,7 @@ def train(
         raise OptionError(f"expected --prompts with --eval-steps, got --eval-steps {eval_steps} alone")
     from specdec.cli import parts
     from specdec.outputs import Output
+    from specdec.plugins import find_model
     from specdec.target import Target
     from specdec.target.loading import load_model, load_tokenizer
     from specdec.training import Examples
@@ -108,8 +109,8 @@ def train(
         settings=settings,
     )
     folder = parts.find_target(target)
-    begun = [parts.find_target(spec.options["start"]) for spec in own if spec.options.get("start")]
-    Output.of(output, "train", [folder, *data, *_file(prompts), *begun], folder=True)
+    starts = [find_model(spec.options["start"]) for spec in own if spec.options.get("start")]
+    Output.of(output, "train", [folder, *data, *_file(prompts), *starts], folder=True)
     held_out = _read(prompts, eval_limit)
     parts.quiet()
     tokenizer = load_tokenizer(folder)
@@ -157,11 +158,20 @@ def _say_where(specs: Sequence[MethodSpec], output: str, target: str | None) -> 
 
 
 def _settings(specs: Sequence[MethodSpec]) -> dict[str, Any]:
-    """List what decides which heads are trained, for the record."""
+    """List what decides which heads are trained, for the record; a head to start from goes by its hash."""
     if len(specs) == 1:
-        return {"method": specs[0].method, **specs[0].options}
-    options = {f"option {key} of {each.name}": value for each in specs for key, value in each.options.items()}
+        return {"method": specs[0].method, **_hashed(specs[0].options)}
+    options = {f"option {key} of {each.name}": value for each in specs for key, value in _hashed(each.options).items()}
     return {"heads": sorted(f"{each.name} ({each.method})" for each in specs), **options}
+
+
+def _hashed(own: Mapping[str, Any]) -> dict[str, Any]:
+    from specdec.outputs import input_hash
+    from specdec.plugins import find_model
+
+    start = own.get("start")
+    others = {key: value for key, value in own.items() if key != "start"}
+    return others | {"start": input_hash(find_model(start)) or start} if start else others
 
 
 def _described(examples: "Examples") -> str:

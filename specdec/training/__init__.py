@@ -10,19 +10,11 @@ from transformers import PreTrainedModel
 from specdec.plugins import plugins
 from specdec.training.checkpoints import STATE, last_whole
 from specdec.training.dataset import Example, Examples, collate
-from specdec.training.method import (
-    START,
-    Progress,
-    TrainingMethod,
-    check_start,
-    chosen_sizes,
-    option,
-    takes,
-    written_sizes,
-)
+from specdec.training.method import Progress, TrainingMethod, chosen_sizes, option, takes, written_sizes
 from specdec.training.muon import MuonAdamW
 from specdec.training.recipe import MATRICES, Recipe
 from specdec.training.schedule import Schedule
+from specdec.training.start import START, check_start, to_train
 from specdec.training.teacher import Batch, Teacher, TeacherBatch
 from specdec.training.together import Together, shorten
 
@@ -60,5 +52,6 @@ __all__ = [
     "option",
     "shorten",
     "takes",
+    "to_train",
     "written_sizes",
 ]

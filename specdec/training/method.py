@@ -21,7 +21,6 @@ from specdec.training.dataset import Examples
 from specdec.training.recipe import Recipe
 from specdec.training.teacher import TeacherBatch
 
-START = "A trained head to begin with: a folder, or a name on the hub. It has its own sizes."
 Factory = TypeVar("Factory", bound=Callable[..., Any])
 
 
@@ -41,15 +40,15 @@ class TrainingMethod(nn.Module):
     recipe: Recipe
     """How it is optimised by default."""
     head: PreTrainedModel
-    trained: bool = False
-    """Whether the head had been trained before this run. Then it keeps its draft vocabulary."""
+    keeps_vocabulary: bool = False
+    """Whether the head has the draft vocabulary that it is to have, because training starts from it."""
 
     def prepare(self, examples: Examples) -> None:
         """Look at all texts before the first step; a run that is continued looks at them again.
 
         The tokens that their answers use most become the draft vocabulary of a new head that has one.
         """
-        if isinstance(self.head, HeadModel) and self.head.reduced and not self.trained:
+        if isinstance(self.head, HeadModel) and self.head.reduced and not self.keeps_vocabulary:
             config: Any = self.head.config
             tokens = examples.frequent(config.draft_vocab_size, config.vocab_size)
             self.head.choose(tokens.to(self.head.device))
@@ -96,16 +95,6 @@ def takes(kind: type[Any]) -> Callable[[Factory], Factory]:
         return factory
 
     return spell_out
-
-
-def check_start(start: str, **given: bool) -> None:
-    """Check that a head that exists is not to be of another shape; `given` are options of new heads that are set.
-
-    Raises:
-        OptionError: one is.
-    """
-    if start and (clash := [name for name, is_set in given.items() if is_set]):
-        raise OptionError(f"expected no {' and no '.join(clash)} with start, for {start} has its own")
 
 
 def chosen_sizes(sizes: str, kind: type[PreTrainedConfig]) -> dict[str, int]:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from specdec.bench.figures import by_position, figures, loops, speedups, typical
 from specdec.bench.interval import Interval
-from specdec.bench.lead import across, leads
+from specdec.bench.lead import leads, pairs_of_kinds
 from specdec.bench.rows import first_difference, rows
 from tests.bench.runs import Scripted, run, task
 
@@ -135,10 +135,11 @@ def test_there_is_no_lead_over_other_texts():
 def test_drafters_lead_those_of_other_kinds():
     names = ["moa:a", "eagle", "moa:b", "hf"]
 
-    assert list(across(names)) == [("moa:a", "eagle"), ("moa:a", "hf"), ("moa:b", "eagle"), ("moa:b", "hf")]
-    assert list(across(["ngram"])) == []
+    assert list(pairs_of_kinds(names)) == [("moa:a", "eagle"), ("moa:a", "hf"), ("moa:b", "eagle"), ("moa:b", "hf")]
+    assert list(pairs_of_kinds(["ngram"])) == []
 
 
 def test_an_interval_is_written_with_one_format_for_all():
     assert f"{Interval.mean([1.0, 1.0]):+.1f}" == "+1.0 (+1.0 to +1.0)"
     assert f"{Interval.ratio([1.0, 3.0], [1.0, 1.0]):.2f}" == "2.00 (1.00 to 3.00)"
+    assert f"{Interval.ratio([3.0], [2.0]):.2f}" == "1.50"  # one prompt does not tell how others would be

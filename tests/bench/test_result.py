@@ -116,18 +116,21 @@ def test_a_terminal_shows_the_figures_and_why_some_are_missing(result):
 
 
 def test_leads_are_in_json_in_the_terminal_and_on_the_page(tmp_path):
-    names, runs = ("none", "moa", "eagle"), []
-    for number, temperature in ((1, 0.0), (2, 0.0), (1, 1.0), (2, 1.0)):
-        one = task(number, temperature)
+    runs = []
+    for prompt_set, temperature in (("one", 0.0), ("two", 0.0), ("one", 1.0), ("two", 1.0)):
+        one = task(1, temperature, prompt_set)
         runs += [run("none", one, 4.0), run("moa", one, 1.0, lengths=(4,)), run("eagle", one, 1.5, lengths=(2, 2))]
-    found = tuple(rows([Scripted(name) for name in names], runs))
+        runs += [run("hf", one, 9.0, (9, 9))]
+    found = tuple(rows([*map(Scripted, ("none", "moa", "eagle")), Other("hf")], runs))
     result = Result("toy", "chain", "match", {"processor": "a"}, Plan((0, 1), 40, 1), found)
     result.write(tmp_path / "out.json")
     screen = Console(width=report.WIDTH, record=True, file=StringIO())
     report.show(result, screen)
     shown, html = screen.export_text(), page(result)
 
-    for lead in json.loads((tmp_path / "out.json").read_text())["leads"]:
+    leads = json.loads((tmp_path / "out.json").read_text())["leads"]
+    assert [lead["temperature"] for lead in leads] == [0, 1]  # over all sets together
+    for lead in leads:
         assert (lead["drafter"], lead["other"]) == ("moa", "eagle")
         assert (lead["acceptance_length"]["value"], lead["speed"]["low"]) == (2.0, 1.5)
     for text in ("lead, temperature 0", "lead, temperature 1", "2.00 (2.00 to 2.00)", "1.50 (1.50 to 1.50)"):

@@ -66,7 +66,10 @@ def test_a_narrow_terminal_shows_whole_columns_and_every_drafters_name(bench, dr
     names = "".join(line.split("  ")[0].strip() for line in lines[start + 1 : end] if not line.startswith("   "))
     left = [line for line in lines if line.startswith("in a wider terminal: ")]
 
-    assert all(len(line.rstrip()) <= width for line in lines[start:end])
+    leads = next(number for number, line in enumerate(lines) if line.startswith("lead, "))
+
+    assert all(len(line.rstrip()) <= width for line in [*lines[start:end], *lines[leads : leads + 4]])
+    assert re.search(r"\d\.\d\d( \(.* to .*\))? +\d\.\d\d( \(.* to .*\))?$", lines[leads + 2].rstrip())
     assert names.replace(" ", "").startswith("nonengram:longest=2")
     assert shown == list(HEADINGS[: len(shown)])
     assert left == ([] if shown == list(HEADINGS) else ["in a wider terminal: " + ", ".join(HEADINGS[len(shown) :])])

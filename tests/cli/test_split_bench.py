@@ -70,6 +70,7 @@ def test_what_is_said_alone(bench, draft, tmp_path):
     assert ("Python" in result.stdout) is any(row["python"] is not None for row in read["rows"])
     assert [row["learnt"] for row in read["rows"]] == [None, True, True, False, False]
     assert [(lead["drafter"], lead["other"]) for lead in read["leads"]] == [(f"small_model:{draft}", "ngram")] * 2
+    assert all(set(lead["prefix"]) == {"value", "low", "high"} for lead in read["leads"])
 
 
 def test_temperatures_are_read_before_anything_is_written(bench, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 from safetensors.torch import load_file
@@ -64,7 +65,18 @@ def test_heads_start_from_heads(train, tmp_path):
 
     over = train(f"moa:start={heads / 'moa-tli1'}", "eagle", output=heads / "moa-tli1")
     assert over.exit_code == 2
-    assert "moa-tli1" in over.stderr
+    assert "apart from the inputs" in over.stderr
+
+
+def test_a_run_continues_only_with_the_same_head_to_start_from(train, tmp_path):
+    first, other = (tmp_path / name for name in ("first", "other"))
+    assert train("eagle", output=first).exit_code == train("eagle", options=["--seed", 1], output=other).exit_code == 0
+    shutil.copytree(first, tmp_path / "copy")
+    assert train("eagle", options=["--start", first]).exit_code == 0
+    assert train("eagle", options=["--start", tmp_path / "copy", "--max-steps", 6]).exit_code == 0
+    changed = train("eagle", options=["--start", other])
+    assert changed.exit_code == 2
+    assert "start" in changed.stderr
 
 
 def test_options_are_those_of_the_command_line(train, tmp_path):

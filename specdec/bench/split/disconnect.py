@@ -8,7 +8,7 @@ from attrs import asdict, frozen
 
 from specdec.bench.entry import PLAIN
 from specdec.bench.interval import Interval
-from specdec.bench.lead import across
+from specdec.bench.lead import pairs_of_kinds
 from specdec.bench.questions import Question
 from specdec.bench.run import Plan, tasks
 from specdec.bench.split.continuation import ALONE, ONLINE, Continuation, continue_alone, cut_texts, judge
@@ -45,7 +45,7 @@ class Alone:
 
 
 @frozen
-class Lead:
+class LeadAlone:
     """One drafter's lead over another on the same texts: in tokens of prefix, and in share of agreement."""
 
     drafter: str
@@ -62,7 +62,7 @@ class Disconnected:
 
     target: str
     rows: tuple[Alone, ...]
-    leads: tuple[Lead, ...]
+    leads: tuple[LeadAlone, ...]
 
     def as_json(self) -> dict[str, Any]:
         """The results as JSON has them."""
@@ -89,7 +89,7 @@ def disconnect(
     """
     plan = Plan(temperatures, ONLINE + ALONE, seed=seed)
     todo = tasks(sets, plan, target.tokenizer, target.max_length, target.generation_config)
-    rows, leads = list[Alone](), list[Lead]()
+    rows, leads = list[Alone](), list[LeadAlone]()
     for temperature in plan.temperatures:
         texts = cut_texts(target, [task for task in todo if task.sampling.temperature == temperature])
         if not texts:
@@ -126,9 +126,9 @@ def _row(drafter: str, learnt: bool | None, temperature: float, found: Sequence[
     )
 
 
-def _leads(said: Mapping[str, Sequence[Continuation]], learnt: bool, temperature: float) -> Iterator[Lead]:
-    for drafter, other in across(list(said)):
+def _leads(said: Mapping[str, Sequence[Continuation]], learnt: bool, temperature: float) -> Iterator[LeadAlone]:
+    for drafter, other in pairs_of_kinds(list(said)):
         pairs = list(zip(said[drafter], said[other], strict=True))
         prefix = Interval.mean([one.prefix - two.prefix for one, two in pairs])
         agreement = Interval.mean([one.agreement(ALONE) - two.agreement(ALONE) for one, two in pairs])
-        yield Lead(drafter, other, learnt, temperature, prefix, agreement)
+        yield LeadAlone(drafter, other, learnt, temperature, prefix, agreement)

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from specdec.bench.entry import PLAIN
 from specdec.bench.report import begin_table
-from specdec.bench.split.disconnect import PLACES, Alone, Disconnected, Lead
+from specdec.bench.split.disconnect import PLACES, Alone, Disconnected, LeadAlone
 from specdec.bench.split.link import LINKS
 from specdec.bench.split.rows import Row
 from specdec.bench.split.split import Measured
@@ -85,8 +85,8 @@ def _number(number: float | None) -> str:
     return "-" if number is None else f"{number:.{1 if number >= 10 else 2}f}"
 
 
-def _leads(title: str, leads: Sequence[Lead]) -> Table:
-    made = begin_table(title, LEAD_HEADINGS)
+def _leads(title: str, leads: Sequence[LeadAlone]) -> Table:
+    made = begin_table(title, LEAD_HEADINGS, names=2)
     for lead in leads:
         made.add_row(escape(lead.drafter), escape(lead.other), f"{lead.prefix:+.2f}", f"{lead.agreement:+.2f}")
     return made
