@@ -37,7 +37,7 @@ Drafter = Annotated[
     str | None,
     Option(
         metavar="NAME[:PATH][:k=v,...]",
-        help="Drafter; default: moa or retrieval if installed for the target, else ngram.",
+        help="Drafter; default: retrieval or moa if installed for the target, else ngram.",
     ),
 ]
 Policy = Annotated[

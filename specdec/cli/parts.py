@@ -40,7 +40,7 @@ __all__ = [
 
 TARGET, DRAFT = "zoo", "draft"
 """The default target, of `contrib/specdec_zoo`, and the small model of the target T, which is called `T-draft`."""
-USUAL, ANY = ("moa", "retrieval"), "ngram"
+USUAL, ANY = ("retrieval", "moa"), "ngram"
 """What drafts where no drafter is named: the first that has a model for the target, or one that needs none."""
 AUTO = "auto"
 """The policy where none is named: never much slower than plain decoding."""
@@ -183,7 +183,7 @@ def is_zoo(target: str | None) -> bool:
 
 
 def usual_drafter(target: str | None) -> str:
-    """Name what drafts for a target where no drafter is named: `moa` or `retrieval` if installed for it, or `ngram`."""
+    """Name what drafts for a target where no drafter is named: `retrieval` or `moa` if installed for it, or `ngram`."""
     models = _models()
     return next((name for name in USUAL if f"{target or TARGET}-{name}" in models), ANY)
 

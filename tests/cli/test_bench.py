@@ -191,7 +191,7 @@ class TestModelsInstalledForTheTarget:
         assert parts.read_drafter("ngram", None).path is None
 
     def test_they_say_what_drafts_where_nothing_is_named(self, installed):
-        installed += ["zoo", "zoo-retrieval", "zoo-moa", "other", "other-retrieval", "third"]
+        installed += ["zoo", "zoo-moa", "other", "other-moa", "other-retrieval", "third"]
         assert [parts.usual_drafter(target) for target in (None, "other", "third")] == ["moa", "retrieval", "ngram"]
 
     @pytest.mark.parametrize("target", ["zoo", "other"])

@@ -17,7 +17,7 @@ Drafters = Annotated[
         "--drafter",
         metavar="NAME[:PATH][:k=v,...]",
         help="A drafter that clients use, whose encoder then runs here; the first also drafts for /v1/completions. "
-        "May be repeated; default: moa or retrieval if installed for the target, else ngram.",
+        "May be repeated; default: retrieval or moa if installed for the target, else ngram.",
     ),
 ]
 Listen = Annotated[str, Option(metavar="HOST:PORT", help="Where to listen; port 0 is any free one.")]

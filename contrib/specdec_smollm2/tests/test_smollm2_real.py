@@ -5,12 +5,13 @@ from importlib.util import find_spec
 
 import pytest
 import torch
-from specdec_smollm2 import datastore, prompts
+from specdec_smollm2 import datastore, heads, prompts
 from typer.testing import CliRunner
 
 from specdec import Decoder, Sampling, Stop, Target, find_model, load_drafter
 from specdec.bench import questions
 from specdec.cli.main import app
+from specdec.policies import Chain
 from specdec.target import load_model
 from specdec.target.half import is_packed
 
@@ -57,6 +58,17 @@ def test_drafts_change_nothing(target: Target, chats: list[list[int]], temperatu
 
     for drafter in (load_drafter("ngram"), load_drafter("retrieval", datastore(), target=target)):
         assert Decoder(drafter, target).generate(chats, sampling, stop).tokens == plain.tokens
+
+
+@pytest.mark.parametrize("name", heads())
+def test_heads_draft_what_is_accepted_and_change_nothing(target: Target, chats: list[list[int]], name: str) -> None:
+    drafter = load_drafter(name.partition("-")[0], heads()[name], target=target)
+    stop, policy = Stop(TOKENS), Chain(2)
+    plain = Decoder(load_drafter("none"), target).generate(chats, stop=stop)
+    drafted = Decoder(drafter, target, policy).generate(chats, stop=stop)
+
+    assert drafted.tokens == plain.tokens
+    assert drafted.metrics.acceptance_length > 1.1
 
 
 def test_the_command_of_the_readme_gives_equal_texts() -> None:

@@ -63,6 +63,11 @@ def test_heads_are_registered_by_their_names(loaded: Plugins, tmp_path: Path, mo
     assert again.folder("smollm2-unfinished") == "smollm2-unfinished"
 
 
+def test_heads_are_small() -> None:
+    sizes = [file.stat().st_size for folder in heads().values() for file in folder.iterdir()]
+    assert sum(sizes) < 40e6
+
+
 def test_dialogues_are_complete_and_none_is_twice_there() -> None:
     lines = gzip.decompress(training_data().read_bytes()).decode().splitlines()
     dialogues = [json.loads(line) for line in lines]
