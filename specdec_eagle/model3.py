@@ -38,7 +38,7 @@ class Eagle3Model(EagleHead):
         layer: LlamaDecoderLayer = self.midlayer
         return layer
 
-    def mix(self, states: Float[Tensor, "*M L E"]) -> Float[Tensor, "*M E"]:
+    def mix(self, states: Float[Tensor, "*M L T"]) -> Float[Tensor, "*M E"]:
         """Mix the target's states of a token, at the depths that are read, into its feature."""
         flat = states.flatten(-2).to(self.dtype)
         if self.config.norm_before_fc:

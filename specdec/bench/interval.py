@@ -20,12 +20,12 @@ class Interval:
     high: float | None
 
     @classmethod
-    def mean(cls, values: Sequence[float]) -> "Interval":
+    def mean(cls, values: Sequence[int | float]) -> "Interval":
         """Give the mean of values."""
         return cls.ratio(values, [1.0] * len(values))
 
     @classmethod
-    def ratio(cls, numerators: Sequence[float], denominators: Sequence[float]) -> "Interval":
+    def ratio(cls, numerators: Sequence[int | float], denominators: Sequence[int | float]) -> "Interval":
         """Give the ratio of two sums, whose summands are drawn again in pairs."""
         pairs = np.array([numerators, denominators], float)
         whole, count = pairs.sum(1), pairs.shape[1]

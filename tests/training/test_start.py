@@ -20,7 +20,7 @@ from tests.training.test_trainer import examples, plan
 
 SPECS = (
     "moa:lsa=no",
-    "moa:tli=1,scale=3",
+    "moa:tli=1,scale=3.0",
     "eagle:input_layernorm=yes,draft_vocab=20",
     "eagle3:layers=1+3,draft_vocab=30",
 )
@@ -68,7 +68,7 @@ def test_a_head_in_half_precision_is_trained_in_full(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "spec",
     [
-        *("moa:lsa=no", "moa:scale=2", "moa:draft_vocab=9", "moa:sizes=self_attention_intermediate_size=8"),
+        *("moa:lsa=no", "moa:scale=2.0", "moa:draft_vocab=9", "moa:sizes=self_attention_intermediate_size=8"),
         *("eagle:bias=no", "eagle:input_layernorm=yes", "eagle:draft_vocab=-1", "eagle:sizes=intermediate_size=8"),
         *("eagle3:copied=yes", "eagle3:layers=1+2", "eagle3:draft_vocab=9", "eagle3:sizes=intermediate_size=8"),
     ],
