@@ -19,9 +19,9 @@ from specdec.training import (
     TrainingMethod,
     check_start,
     chosen_sizes,
+    continued,
     option,
     takes,
-    to_train,
 )
 from specdec_eagle.checkpoint import load
 from specdec_eagle.config import EagleConfig
@@ -153,10 +153,8 @@ def method(
     check_start(start, input_layernorm=input_layernorm, bias=not bias, draft_vocab=draft_vocab != 0, sizes=bool(sizes))
     config, parts, chosen = model.config.get_text_config(), TargetParts.of(model), Options(seed=seed, **options)
     if start:
-        head = to_train(load(EagleModel, find_model(start), parts, tokenizer), fingerprint(config, tokenizer))
-        made = EagleMethod(head, parts, chosen)
-        made.keeps_vocabulary = True
-        return made
+        head = load(EagleModel, find_model(start), parts, tokenizer)
+        return continued(EagleMethod(head, parts, chosen), fingerprint(config, tokenizer))
     head = EagleModel(
         EagleConfig.for_target(
             config,

@@ -21,9 +21,9 @@ from specdec.training import (
     TrainingMethod,
     check_start,
     chosen_sizes,
+    continued,
     option,
     takes,
-    to_train,
 )
 from specdec_eagle.checkpoint import load
 from specdec_eagle.config import Eagle3Config
@@ -71,12 +71,7 @@ class Eagle3Method(TrainingMethod):
     head: Eagle3Model
 
     def __init__(
-        self,
-        head: Eagle3Model,
-        parts: TargetParts,
-        options: Options | None = None,
-        *,
-        copied: bool = False,
+        self, head: Eagle3Model, parts: TargetParts, options: Options | None = None, *, copied: bool = False
     ) -> None:
         """Train a head; with `copied`, its output head begins as the target's. An embedding of its own stays."""
         super().__init__()
@@ -143,10 +138,8 @@ def method(
     check_start(start, draft_vocab=draft_vocab != 0, copied=copied, layers=bool(layers), sizes=bool(sizes))
     config, parts, chosen = model.config.get_text_config(), TargetParts.of(model), Options(seed=seed, **options)
     if start:
-        head = to_train(load(Eagle3Model, find_model(start), parts, tokenizer), fingerprint(config, tokenizer))
-        made = Eagle3Method(head, parts, chosen)
-        made.keeps_vocabulary = True
-        return made
+        head = load(Eagle3Model, find_model(start), parts, tokenizer)
+        return continued(Eagle3Method(head, parts, chosen), fingerprint(config, tokenizer))
     head = Eagle3Model(
         Eagle3Config.for_target(
             config,

@@ -20,9 +20,9 @@ from specdec.training import (
     TrainingMethod,
     check_start,
     chosen_sizes,
+    continued,
     option,
     takes,
-    to_train,
 )
 from specdec_moa.blocks import Blocks, blocks
 from specdec_moa.checkpoint import load
@@ -207,11 +207,9 @@ def method(
     check_start(start, lsa=not lsa, draft_vocab=draft_vocab != 0, sizes=bool(sizes), scale=scale > 0)
     config, chosen = model.config.get_text_config(), Options(seed=seed, **options)
     if start:
-        head = to_train(load(find_model(start), config, tokenizer), fingerprint(config, tokenizer))
-        head.config.target_layer_inference = tli or head.config.target_layer_inference
-        made = MoAMethod(head, TargetParts.of(model, head.config.target_layer_inference), chosen)
-        made.keeps_vocabulary = True
-        return made
+        head = load(find_model(start), config, tokenizer)
+        layers = head.config.target_layer_inference = tli or head.config.target_layer_inference
+        return continued(MoAMethod(head, TargetParts.of(model, layers), chosen), fingerprint(config, tokenizer))
     parts = TargetParts.of(model, tli)
     head = MoAModel(
         MoAConfig.for_target(

@@ -14,7 +14,7 @@ from specdec.training.method import Progress, TrainingMethod, chosen_sizes, opti
 from specdec.training.muon import MuonAdamW
 from specdec.training.recipe import MATRICES, Recipe
 from specdec.training.schedule import Schedule
-from specdec.training.start import START, check_start, to_train
+from specdec.training.start import START, check_start, continued
 from specdec.training.teacher import Batch, Teacher, TeacherBatch
 from specdec.training.together import Together, shorten
 
@@ -47,11 +47,11 @@ __all__ = [
     "check_start",
     "chosen_sizes",
     "collate",
+    "continued",
     "last_whole",
     "load_method",
     "option",
     "shorten",
     "takes",
-    "to_train",
     "written_sizes",
 ]

@@ -2,12 +2,11 @@
 
 from typing import Any, TypeVar
 
-from transformers import PreTrainedModel
-
 from specdec.errors import OptionError
+from specdec.training.method import TrainingMethod
 
 START = "A head to continue from, which keeps its sizes: a folder, the name of an installed model, or one on the hub."
-Head = TypeVar("Head", bound=PreTrainedModel)
+Method = TypeVar("Method", bound=TrainingMethod)
 
 
 def check_start(start: str, **shaping: bool) -> None:
@@ -22,9 +21,9 @@ def check_start(start: str, **shaping: bool) -> None:
         raise OptionError(f"expected {' and '.join(clash)} to be left out with start, because {start} decides it")
 
 
-def to_train(head: Head, target: dict[str, Any]) -> Head:
-    """Make a loaded head one that is trained: in float32, for the target of this fingerprint."""
-    config: Any = head.config
-    config.target = target
-    head.float()
-    return head
+def continued(method: Method, target: dict[str, Any]) -> Method:
+    """Have a method train a loaded head further: in float32, with its draft vocabulary, for a target's fingerprint."""
+    config: Any = method.head.config
+    config.target, method.keeps_vocabulary = target, True
+    method.float()
+    return method
