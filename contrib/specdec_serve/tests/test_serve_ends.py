@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from itertools import count
 from signal import SIGTERM
+from threading import Event
 from typing import Any
 
 import httpx
@@ -86,6 +88,13 @@ def test_overload_is_said_and_who_was_let_in_finishes(service: Service) -> None:
 
 def test_a_server_that_stops_lets_answers_finish(service: Service) -> None:
     expected, _ = plain(target(), BODY["prompt"], Sampling(temperature=1.0, seed=3), Stop(400))
+    passes, refused_all = count(), Event()
+
+    def hold(*_: object) -> None:
+        if next(passes) > 3:
+            refused_all.wait(60)
+
+    service.target.model.register_forward_pre_hook(hold)
     with listening(service, grace=60.0) as server, httpx.Client(base_url=f"http://{server.address}") as client:
         remote = Remote(partial(WebSocket.to, f"ws://{server.address}"), patience=2.0)
         with client.stream("POST", "/v1/completions", json={**BODY, "stream": True}) as reply:
@@ -97,6 +106,7 @@ def test_a_server_that_stops_lets_answers_finish(service: Service) -> None:
             refused = httpx.post(f"http://{server.address}/v1/completions", json=BODY)
             with pytest.raises(ConnectionLost, match="503"):
                 WebSocket.to(f"ws://{server.address}")
+            refused_all.set()
             text += list(lines)
 
         assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
