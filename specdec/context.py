@@ -5,25 +5,16 @@ from functools import cached_property
 from attrs import evolve, field, frozen
 
 from specdec.chance import Dice, Keyed, Noise
-from specdec.features import Features
 from specdec.options import Sampling
-
-
-@frozen(eq=False)
-class FeaturesAt:
-    """Features of `lengths` tokens of each sequence, from the positions `starts` on."""
-
-    features: Features
-    starts: list[int]
-    lengths: list[int]
+from specdec.unread import FeaturesAt
 
 
 @frozen(eq=False)
 class Step:
     """What one pass of the target decided: tokens for each sequence, none for those that are done.
 
-    The first `accepted` of a sequence's tokens were drafted, the rest is the target's own. Features belong to the
-    token before: `features[:, k]` predicted token k; those in `late` say themselves whose they are.
+    The first `accepted` of a sequence's tokens were drafted, the rest is the target's own. Features say themselves
+    whose they are: those of the token before predicted a token, so there are none of the last one yet.
 
     Unverified tokens are a drafter's alone, and may be taken back: `starts`, if given, are the lengths that sequences
     are cut to before their tokens are appended, which may begin with what was there.
@@ -34,9 +25,8 @@ class Step:
 
     tokens: list[list[int]]
     accepted: list[int]
-    features: Features | None = None
+    features: tuple[FeaturesAt, ...] = ()
     verified: bool = True
-    late: tuple[FeaturesAt, ...] = ()
     starts: list[int] | None = None
     retracted: tuple[int, ...] = ()
     retracted_text: tuple[int, ...] = ()
@@ -88,18 +78,9 @@ class Context:
     @property
     def features(self) -> list[FeaturesAt]:
         """All that is new of what the target computed, for drafters to learn from; each says of which tokens it is."""
-        step = self.step
-        late = [part for part in map(self._within, step.late) if any(part.lengths)]
-        if step.features is None or not any(step.tokens):
-            return late
-        lengths = [min(len(new), step.features.count) for new in step.tokens]
-        starts = [len(tokens) - 1 - length for tokens, length in zip(self.tokens, lengths, strict=True)]
-        return [*late, FeaturesAt(step.features, starts, lengths)]
-
-    def _within(self, part: FeaturesAt) -> FeaturesAt:
-        """Leave out features of tokens that a text's end has cut off."""
-        rows = zip(self.tokens, part.starts, part.lengths, strict=True)
-        return evolve(part, lengths=[max(min(length, len(tokens) - 1 - start), 0) for tokens, start, length in rows])
+        ends = [len(tokens) - 1 for tokens in self.tokens]  # a text's end may have cut off some
+        parts = (part.before(ends) for part in self.step.features)
+        return [part for part in parts if part.count]
 
     def extend(self, step: Step, done: list[bool]) -> "Context":
         """Append what a step decided, in place of what it takes back; `done` says which sequences have ended."""

@@ -104,9 +104,8 @@ class Ends:
             tokens.append(new[: room if count is None else count])
             done.append((context.done[number] and not new) or count is not None or len(new) >= room)
         accepted = [min(pair) for pair in zip(step.accepted, map(len, tokens), strict=True)]
-        features = None if step.features is None else step.features.part(0, max(map(len, tokens)))
         retracted = tuple(len(text) - start for text, start in zip(context.tokens, starts, strict=True))
-        return evolve(step, tokens=tokens, accepted=accepted, features=features, retracted=retracted), done
+        return evolve(step, tokens=tokens, accepted=accepted, retracted=retracted), done
 
 
 _criteria = WeakKeyDictionary[PreTrainedTokenizerBase, dict[tuple[int, tuple[str, ...]], StopStringCriteria]]()

@@ -28,20 +28,12 @@ class Features:
     encoded: Float[Tensor, "B K ..."] | None = None
 
     @staticmethod
-    def joined(parts: Sequence["Features"]) -> "Features | None":
+    def joined(parts: Sequence["Features"]) -> "Features":
         """Put the features of successive tokens together, along K."""
-        if len(parts) <= 1:
-            return parts[0] if parts else None
+        if len(parts) == 1:
+            return parts[0]
         names = [part.name for part in fields(Features) if getattr(parts[0], part.name) is not None]
         return Features(**{name: torch.cat([getattr(part, name) for part in parts], 1) for name in names})
-
-    def with_rows(self, rows: Sequence[int], other: "Features") -> "Features":
-        """Put other features in the place of some sequences'."""
-        parts = {part.name: getattr(self, part.name) for part in fields(Features)}
-        mine = {name: part.clone() for name, part in parts.items() if part is not None}
-        for name, part in mine.items():
-            part[list(rows)] = getattr(other, name)[list(rows)]
-        return Features(**mine)
 
     def part(self, start: int, end: int) -> "Features":
         """Take those of each sequence's tokens from one place to another."""

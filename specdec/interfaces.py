@@ -88,6 +88,13 @@ class Drafter(ABC):
         output stays the target's. `context.features` is empty while the target is out of reach.
         """
 
+    def unread(self, context: Context) -> int:
+        """Count the tokens of all sequences that have to be read before the next tree can be drafted.
+
+        Policies that learn take into account what that costs. Zero for a drafter that reads as it is told.
+        """
+        return 0
+
     def cut(self, lengths: Sequence[int]) -> None:
         """Forget what was read of each sequence after this many tokens, for they were taken back."""
 

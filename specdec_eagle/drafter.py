@@ -38,7 +38,7 @@ class EagleDrafter(HeadDrafter):
     def learn(self, features: Features, starts: Sequence[int], lengths: Sequence[int]) -> None:
         self._cache.learn(self.feature(features), starts, lengths)
 
-    def cut(self, lengths: Sequence[int]) -> None:
+    def forget(self, lengths: Sequence[int]) -> None:
         self._cache.cut(lengths)
 
     def score(self, context: Context, frontier: Frontier) -> Float[Tensor, "R M W"]:

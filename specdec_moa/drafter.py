@@ -43,7 +43,7 @@ class MoADrafter(HeadDrafter):
         decoded = self.encoder.decode(features, config.num_key_value_heads, self.model.config.head_dim)
         self._cache.learn(decoded, starts, lengths)
 
-    def cut(self, lengths: Sequence[int]) -> None:
+    def forget(self, lengths: Sequence[int]) -> None:
         self._cache.cut(lengths)
 
     def score(self, context: Context, frontier: Frontier) -> Float[Tensor, "R M W"]:

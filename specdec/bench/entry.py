@@ -146,6 +146,9 @@ class TimedDrafter(Drafter):
         with self._watch:
             return self._drafter.propose(context, policy)
 
+    def unread(self, context: Context) -> int:
+        return self._drafter.unread(context)
+
     def cut(self, lengths: Sequence[int]) -> None:
         with self._watch:
             self._drafter.cut(lengths)

@@ -82,6 +82,9 @@ class SmallModel(Drafter):
 
         return grow(context, policy, score)
 
+    def unread(self, context: Context) -> int:
+        return sum(len(context.tokens[number]) - slot.length for number, slot in self._slots.items())
+
     def cut(self, lengths: Sequence[int]) -> None:
         for number, slot in self._slots.items():
             slot.length = min(slot.length, lengths[number])

@@ -17,6 +17,7 @@ from specdec.heads.model import HeadModel
 from specdec.heads.parts import TargetParts
 from specdec.interfaces import Drafter, TreePolicy
 from specdec.tree import Tree
+from specdec.unread import Unread
 
 
 class HeadDrafter(Drafter):
@@ -31,6 +32,7 @@ class HeadDrafter(Drafter):
         self.parts = evolve(parts, head=drafting_copy(model.output(parts)))
         self.vocab_size = int(parts.config.vocab_size)
         self.vocabulary = model.tokens().cpu() if model.reduced else None
+        self._unread = Unread()
 
     @property
     def max_length(self) -> int:  # type: ignore[override]
@@ -46,20 +48,35 @@ class HeadDrafter(Drafter):
         """Take in what the target computed for `lengths` tokens of each sequence, from position `starts` on."""
 
     @abstractmethod
-    def cut(self, lengths: Sequence[int]) -> None: ...
+    def forget(self, lengths: Sequence[int]) -> None:
+        """Forget what was learnt of each sequence after this many tokens."""
 
     @abstractmethod
     def score(self, context: Context, frontier: Frontier) -> Float[Tensor, "R M W"]:
         """Score what follows each node of a frontier; the first frontier of a step is the roots alone."""
 
     def begin(self, context: Context) -> None:
+        self.close()
         self.open(len(context.tokens))
 
+    def unread(self, context: Context) -> int:
+        return self._unread.count + sum(part.count for part in context.features)
+
     def propose(self, context: Context, policy: TreePolicy) -> list[Tree | None]:
+        self._unread.add(context.features)
+
+        def score(frontier: Frontier) -> Float[Tensor, "R M W"]:
+            for part in self._unread.take():  # which costs nothing as long as nothing is drafted
+                self.learn(part.features, part.starts, part.lengths)
+            return self.score(context, frontier)
+
         with torch.inference_mode():
-            for new in context.features:
-                self.learn(new.features, new.starts, new.lengths)
-            return grow(context, policy, lambda frontier: self.score(context, frontier), self.vocabulary)
+            return grow(context, policy, score, self.vocabulary)
+
+    def cut(self, lengths: Sequence[int]) -> None:
+        self._unread.cut(lengths)
+        self.forget(lengths)
 
     def close(self) -> None:
+        self._unread = Unread()
         self.open(0)

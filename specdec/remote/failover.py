@@ -5,7 +5,7 @@ from sys import maxsize
 
 from attrs import define, field
 
-from specdec.context import FeaturesAt, Step
+from specdec.context import Step
 from specdec.errors import ConnectionLost, TimedOut
 from specdec.features import Needs
 from specdec.interfaces import Verifier
@@ -13,6 +13,7 @@ from specdec.options import Sampling
 from specdec.remote.verifier import Remote
 from specdec.text import in_common
 from specdec.tree import Tree
+from specdec.unread import FeaturesAt
 
 
 class DraftOnly(Verifier):
@@ -61,7 +62,7 @@ class Outage:
     def step(self) -> Step:
         """Replace the drafter's tokens by the target's."""
         accepted = [in_common(*pair) for pair in zip(self.drafted, self.decided, strict=True)]
-        return Step(self.decided, accepted, late=tuple(self.late), starts=self.starts)
+        return Step(self.decided, accepted, features=tuple(self.late), starts=self.starts)
 
 
 class Failover(Verifier):

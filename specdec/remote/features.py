@@ -6,9 +6,9 @@ from attrs import fields
 from jaxtyping import Shaped
 from torch import Tensor
 
-from specdec.context import FeaturesAt
 from specdec.features import Features
 from specdec.split.text import Part
+from specdec.unread import FeaturesAt
 
 
 def together(parts: Sequence[Sequence[Part]]) -> tuple[FeaturesAt, ...]:

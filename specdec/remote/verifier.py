@@ -9,7 +9,7 @@ from weakref import finalize
 
 from transformers import PreTrainedTokenizerBase
 
-from specdec.context import FeaturesAt, Step
+from specdec.context import Step
 from specdec.errors import OptionError, TreeError, VocabularyMismatch
 from specdec.features import Needs
 from specdec.interfaces import Verifier
@@ -26,6 +26,7 @@ from specdec.split.text import Part, RemoteText
 from specdec.target.checks import check_prompts, check_trees
 from specdec.target.loading import Name, load_generation_config, load_tokenizer
 from specdec.tree import Tree
+from specdec.unread import FeaturesAt
 from specdec.vocabulary import vocabulary_hash
 
 
@@ -140,7 +141,7 @@ class Remote(Verifier):
             self.link.poll()
         tokens, late = self.take()
         accepted = [0 if tree is None else len(tree.follow(row[:-1])) for tree, row in zip(trees, tokens, strict=True)]
-        return Step(tokens, accepted, late=late)
+        return Step(tokens, accepted, features=late)
 
     def close(self) -> None:
         self._end_batch()
@@ -253,7 +254,7 @@ class Remote(Verifier):
         lengths = [0 if text is None else len(text.tokens) for text in self.texts]
         starts = [length - len(row) for length, row in zip(lengths, tokens, strict=True)]  # no pass of the target's
         accepted = [max(len(row) - 1, 0) for row in tokens]
-        return Step(tokens, accepted, late=self.take(restored=True)[1], starts=starts)
+        return Step(tokens, accepted, features=self.take(restored=True)[1], starts=starts)
 
     def _end_batch(self) -> None:
         for number in range(len(self.texts)):

@@ -15,8 +15,9 @@ from specdec.pack import Packed, pack, pack_chains
 from specdec.prefix import Prefix
 from specdec.rules import Match
 from specdec.target.checks import check_needs, check_prompt, check_tree
-from specdec.target.decisions import Decision, Session, gather_features
+from specdec.target.decisions import Decision, Session
 from specdec.target.engine import Engine, Reading
+from specdec.target.kept import kept
 from specdec.tree import Tree
 
 CHUNK = 512
@@ -35,7 +36,8 @@ class Sessions:
     chance: Chance = field(factory=Keyed)
     _open: dict[Session, None] = field(factory=dict, init=False)  # in the order in which they were opened
     _abandoned: deque[Session] = field(factory=deque, init=False)
-    _lock: RLock = field(factory=RLock, init=False)
+    lock: RLock = field(factory=RLock, init=False)
+    """Held by whoever reads or changes what the engine holds."""
 
     def check(self, tokens: Sequence[int], needs: Needs) -> None:
         """Check that a sequence may join; raises the same errors as `open`."""
@@ -50,7 +52,7 @@ class Sessions:
             OptionError: the model has no such layers as it needs.
         """
         self.check(tokens, needs)
-        with self._lock:
+        with self.lock:
             self.close()
             prefix = Prefix(list(tokens), sampling, Noise(self.chance, sampling.seed))
             session = Session(self.engine.open(len(tokens)), prefix, needs)
@@ -59,7 +61,7 @@ class Sessions:
 
     def close(self, *sessions: Session) -> None:
         """Let sequences leave, and those that were abandoned; one that has left already stays so."""
-        with self._lock:
+        with self.lock:
             abandoned = [self._abandoned.popleft() for _ in range(len(self._abandoned))]
             leaving = [session for session in dict.fromkeys([*sessions, *abandoned]) if session in self._open]
             for session in leaving:
@@ -78,7 +80,7 @@ class Sessions:
 
         So no tree waits for more than one chunk of other sessions' prompts, and no prompt for more than one pass.
         """
-        with self._lock:
+        with self.lock:
             decisions = self.verify([*trees], [*trees.values()]) if trees else []
             self.read([session for session in self._open if session.unread], budget)
             return dict(zip(trees, decisions, strict=True))
@@ -88,7 +90,7 @@ class Sessions:
 
         The first sessions come first; the budget is shared evenly between as many as it has tokens for.
         """
-        with self._lock:
+        with self.lock:
             unread = [session for session in dict.fromkeys(sessions) if session in self._open and session.unread]
             sessions = unread[: max(budget, 1)]
             if not sessions:
@@ -106,7 +108,7 @@ class Sessions:
         A session that fails gets its error, stays as it was, and hurts no other: its tree does not fit it, its logits
         are not finite, or one of its processors raised.
         """
-        with self._lock:
+        with self.lock:
             refused, valid = dict[int, Exception](), dict[Session, Tree]()
             for place, (session, tree) in enumerate(zip(sessions, trees, strict=True)):
                 try:
@@ -128,7 +130,7 @@ class Sessions:
             TreeError: a tree does not fit its session.
             NonFiniteLogits: the target gave no usable probabilities.
         """
-        with self._lock:
+        with self.lock:
             valid = dict[Session, Tree]()
             for session, tree in zip(sessions, trees, strict=True):
                 self._check(session, tree, valid)
@@ -143,17 +145,20 @@ class Sessions:
     def features(self, decisions: Sequence[Decision]) -> Features | None:
         """Gather what a drafter reads of the tokens that one pass kept, for sessions of the same needs, [B, K, ...].
 
-        They are to be gathered before the sessions' next pass.
-
         Raises:
             OptionError: the decisions are of several passes, or of a session that has left.
         """
-        with self._lock:
-            if any(decision.session not in self._open for decision in decisions):
+        with self.lock:
+            if not all(self.holds(decision.session) for decision in decisions):
                 raise OptionError("expected decisions of sessions that are open, got one of a session that has left")
             if len({id(decision.reading) for decision in decisions}) > 1:
                 raise OptionError(f"expected decisions of one pass, got {len(decisions)} of several")
-            return gather_features(self.engine, decisions)
+            read = kept(self, [decision.session for decision in decisions], decisions)
+            return None if read is None else read.features
+
+    def holds(self, session: Session) -> bool:
+        """Whether a session is open."""
+        return session in self._open
 
     def _check(self, session: Session, tree: Tree, others: Container[Session]) -> None:
         if session not in self._open:

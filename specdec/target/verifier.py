@@ -5,14 +5,12 @@ from collections.abc import Sequence
 from copy import copy
 from typing import Any
 
-import torch
-from jaxtyping import Shaped
-from torch import Tensor, nn
+from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from specdec.chance import Chance, Keyed
 from specdec.context import Step
-from specdec.features import Features, Needs
+from specdec.features import Needs
 from specdec.interfaces import Rule, Verifier
 from specdec.kinds import check_kind
 from specdec.options import Sampling
@@ -21,10 +19,11 @@ from specdec.target.attention import Attention
 from specdec.target.checks import check_needs, check_prompts, check_trees
 from specdec.target.decisions import Decision, Session
 from specdec.target.engine import Engine
+from specdec.target.kept import kept
 from specdec.target.loading import Name, load_model, load_tokenizer
 from specdec.target.sessions import CHUNK, Sessions
-from specdec.transfer import upload
 from specdec.tree import Tree
+from specdec.unread import FeaturesAt, Unread
 
 
 class Target(Verifier):
@@ -124,7 +123,7 @@ class Target(Verifier):
         for number, decision in zip(numbers, decisions, strict=True):
             tokens[number] = decision.tokens
         accepted = [max(len(row) - 1, 0) for row in tokens]
-        return Step(tokens, accepted, self._features(decisions, numbers))
+        return Step(tokens, accepted, self._kept(decisions))
 
     def close(self) -> None:
         self.sessions.close(*[session for session in self._batch if session is not None])
@@ -137,28 +136,17 @@ class Target(Verifier):
         rows = enumerate(zip(self._batch, trees, strict=True))
         return [(number, session, tree) for number, (session, tree) in rows if session and tree]
 
-    def _read_prompts(self) -> Features | None:
-        """Read the prompts in chunks, and join what the drafter reads of them."""
-        parts = list[Features]()
-        while unread := [number for number, session in enumerate(self._batch) if session and session.unread]:
-            sessions = [session for session in self._batch if session and session.unread]
-            features = self._features(self.sessions.read(sessions, CHUNK * len(sessions)), unread)
-            if features is not None and parts and sessions[0].needs.only_last:
-                features = parts.pop().with_rows(unread, features)
-            parts += [] if features is None else [features]
-        return Features.joined(parts)
+    def _read_prompts(self) -> tuple[FeaturesAt, ...]:
+        """Read the prompts in chunks; what the drafter may read of them is joined."""
+        parts = Unread()
+        while sessions := [session for session in self._batch if session and session.unread]:
+            parts.add(self._kept(self.sessions.read(sessions, CHUNK * len(sessions))))
+        return tuple(parts.take())
 
-    def _features(self, decisions: Sequence[Decision], numbers: Sequence[int]) -> Features | None:
-        """Gather features, each sequence's where it is in the batch; zero for those that took no part."""
-        features, count = self.sessions.features(decisions), len(self._batch)
-        if features is None or list(numbers) == list(range(count)):
-            return features
-
-        def scatter(part: Shaped[Tensor, "R ..."]) -> Shaped[Tensor, "B ..."]:
-            (index,) = upload(part.device, torch.tensor(numbers))
-            return part.new_zeros(count, *part.shape[1:]).index_copy(0, index, part)
-
-        return features.map(scatter)
+    def _kept(self, decisions: Sequence[Decision]) -> tuple[FeaturesAt, ...]:
+        """Say what a drafter may read of one pass."""
+        part = kept(self.sessions, self._batch, decisions)
+        return () if part is None else (part,)
 
 
 def _end_tokens(model: PreTrainedModel) -> tuple[int, ...]:

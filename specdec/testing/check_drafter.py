@@ -75,7 +75,7 @@ class _Watched(Drafter):
 
     def propose(self, context: Context, policy: TreePolicy) -> list[Tree | None]:
         before = deepcopy((context.tokens, context.limits, context.done))
-        step = evolve(context.step, features=None, late=()) if self.blind else context.step
+        step = evolve(context.step, features=()) if self.blind else context.step
         trees = self.drafter.propose(evolve(context, step=step), policy)
         if (context.tokens, context.limits, context.done) != before:
             raise AssertionError("expected the drafter to leave the context as it is")

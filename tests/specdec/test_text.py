@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import StopStringCriteria
 
-from specdec import Decoder, Features, Sampling, Step, Stop, Target, ends
+from specdec import Decoder, Sampling, Step, Stop, Target, ends
 from specdec.drafters import NoDrafter, SmallModel
 from specdec.ends import Ends
 from specdec.errors import OptionError
@@ -94,18 +94,14 @@ def test_the_first_end_counts_whichever_it_is(tokens: list[int], room: int, stop
     assert done == [expected == room or expected in places]
 
 
-def test_sequences_that_are_done_stay_done_and_features_are_cut_to_the_longest() -> None:
+def test_sequences_that_are_done_stay_done() -> None:
     """Each sequence by its own end."""
-    features = Features(hidden=torch.arange(18.0).view(3, 6, 1, 1))
-    step = Step([[], [4, 4, 9, 4, 4, 4], [4, 4, 4, 9, 4]], [0, 5, 2], features)
+    step = Step([[], [4, 4, 9, 4, 4, 4], [4, 4, 4, 9, 4]], [0, 5, 2])
     cut, done = Ends(Stop(tokens=[9]), (), None).cut(context_of([[1], [2], [3]], done=(0,)), step)
 
     assert cut.tokens == [[], [4, 4, 9], [4, 4, 4, 9]]
     assert cut.accepted == [0, 3, 2]
     assert done == [True] * 3
-    assert cut.features is not None
-    assert cut.features.hidden is not None
-    assert torch.equal(cut.features.hidden, features.hidden[:, :4])
 
 
 def test_one_prompt_or_several() -> None:

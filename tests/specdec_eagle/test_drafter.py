@@ -79,11 +79,11 @@ class Unreachable(Target):
 
     def prefill(self, *args: object) -> Step:
         step, self.steps = super().prefill(*args), 0  # type: ignore[arg-type]
-        return evolve(step, features=None) if 0 in self.gone else step
+        return evolve(step, features=()) if 0 in self.gone else step
 
     def verify(self, trees: Sequence[Tree | None]) -> Step:
         step, self.steps = super().verify(trees), self.steps + 1
-        return evolve(step, features=None) if self.steps in self.gone else step
+        return evolve(step, features=()) if self.steps in self.gone else step
 
 
 @pytest.mark.parametrize("name", NAMES)

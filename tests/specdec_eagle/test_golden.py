@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from specdec import Context, Features, Sampling, Step, Target, Tree, pack
 from specdec.policies import Dynamic
 from specdec.target import TreePass
+from specdec.unread import FeaturesAt
 from specdec_eagle import Eagle3Drafter, EagleDrafter
 from specdec_eagle.cache import EagleCache
 from specdec_eagle.plugin import eagle, eagle3
@@ -52,8 +53,9 @@ def test_features(folder: str, golden_target: Target) -> None:
     truth, drafter = read(folder), load(folder, golden_target)
     ids = truth["context_ids"]
     step = golden_target.prefill([[*ids.tolist(), int(truth["root"])]], drafter.needs, [Sampling()])
-    close(drafter.feature(step.features)[0], mixed(drafter, truth["features"]))
-    assert isinstance(drafter, Eagle3Drafter) == (step.features.encoded is not None)
+    (part,) = step.features
+    close(drafter.feature(part.features)[0], mixed(drafter, truth["features"]))
+    assert isinstance(drafter, Eagle3Drafter) == (part.features.encoded is not None)
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
@@ -99,7 +101,7 @@ def test_trees(folder: str, golden_target: Target) -> None:
     decided = truth["cycle2.ids"][len(truth["context_ids"]) + 1 :].tolist()
     assert decided[:-1] == [tree.tokens[node] for node in path]
     features = Features(hidden=truth["cycle2.features"].view(1, 3, -1, model.config.hidden_size))
-    step = Step([decided], [2], features)
+    step = Step([decided], [2], (FeaturesAt(features, [len(context.tokens[0]) - 1], [3]),))
     check(drafter.propose(context.extend(step, context.done), OFFICIAL), truth, "dyn2")
 
 

@@ -80,11 +80,11 @@ class Unreachable(Target):
 
     def verify(self, trees: Sequence[Tree | None]) -> Step:
         step, self.steps = super().verify(trees), self.steps + 1
-        return evolve(step, features=None) if self.steps in self.gone else step
+        return evolve(step, features=()) if self.steps in self.gone else step
 
     def prefill(self, *args: object) -> Step:
         step = super().prefill(*args)  # type: ignore[arg-type]
-        return evolve(step, features=None) if 0 in self.gone else step
+        return evolve(step, features=()) if 0 in self.gone else step
 
 
 @pytest.mark.parametrize("tli", [0, 2])

@@ -25,7 +25,7 @@ class Recorder(MedusaDrafter):
 
     def propose(self, context: Context, policy: TreePolicy) -> list[Tree | None]:
         if len(self.seen) >= self.deaf_from:
-            context = evolve(context, step=evolve(context.step, features=None))
+            context = evolve(context, step=evolve(context.step, features=()))
         trees = super().propose(context, policy)
         self.seen.append((context, trees))
         return trees

@@ -69,6 +69,9 @@ class PacedDrafter(Drafter):
         self.seconds += self._clock() - start
         return trees
 
+    def unread(self, context: Context) -> int:
+        return self._drafter.unread(context)
+
     def cut(self, lengths: Sequence[int]) -> None:
         self._drafter.cut(lengths)
 

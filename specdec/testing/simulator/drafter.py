@@ -53,6 +53,9 @@ class WatchedDrafter(Drafter):
         self._seen = [list(tokens) for tokens in context.tokens]
         self.drafter.begin(context)
 
+    def unread(self, context: Context) -> int:
+        return self.drafter.unread(context)
+
     def cut(self, lengths: Sequence[int]) -> None:
         self._seen = [tokens[:length] for tokens, length in zip(self._seen, lengths, strict=True)]
         self.drafter.cut(lengths)

@@ -24,6 +24,12 @@ HEADS: dict[str, Callable[[PreTrainedModel], HeadDrafter]] = {
 }
 
 
+def read(model: PreTrainedModel, drafter: HeadDrafter, prompt: list[int]) -> Features:
+    """Read what the drafter needs of a prompt."""
+    (part,) = Target(model).prefill([prompt], drafter.needs, [Sampling()]).features
+    return part.features
+
+
 def parts(features: Features, size: int) -> list[Part]:
     """Cut a prompt's features into parts, the last first, as they come over a line."""
     starts = range(0, features.count, size)
@@ -37,7 +43,7 @@ def proposals(
     count, drafted = len(prompts), list[list[Tree | None]]()
     for place in range(max(map(len, rows))):
         late = together([row[place : place + 1] for row in rows])
-        step = Step([[] for _ in prompts], [0] * count, late=late)
+        step = Step([[] for _ in prompts], [0] * count, late)
         limits = [len(prompt) + 20 for prompt in prompts]
         context = Context(prompts, limits, [False] * count, (Sampling(),) * count, step)
         if not place:
@@ -50,8 +56,7 @@ def proposals(
 def test_sequences_learn_as_they_would_alone(name: str) -> None:
     model = moa.target()
     drafter = HEADS[name](model)
-    read = [Target(model).prefill([prompt], drafter.needs, [Sampling()]).features for prompt in PROMPTS]
-    rows = [parts(features, 4 + 3 * row) for row, features in enumerate(read) if features is not None]
+    rows = [parts(read(model, drafter, prompt), 4 + 3 * row) for row, prompt in enumerate(PROMPTS)]
     batch = proposals(drafter, PROMPTS, rows)
     for row, prompt in enumerate(PROMPTS):
         for alone, all_of_them in zip(proposals(drafter, [prompt], [rows[row]]), batch, strict=False):
@@ -62,11 +67,10 @@ def test_sequences_learn_as_they_would_alone(name: str) -> None:
 def test_features_of_tokens_that_were_cut_off_are_nobody_s(name: str) -> None:
     model = moa.target()
     drafter = HEADS[name](model)
-    features = Target(model).prefill([PROMPTS[0]], drafter.needs, [Sampling()]).features
-    assert features is not None
+    features = read(model, drafter, PROMPTS[0])
     short = PROMPTS[0][:3]
     late = together([[Part(10, features.part(10, 14), {})], [Part(20, features.part(20, 24), {})]])
-    step = Step([[], []], [0, 0], late=late)
+    step = Step([[], []], [0, 0], late)
     context = Context([short, short], [20, 20], [False, False], (Sampling(),) * 2, step)
     drafter.begin(context)
     assert context.features == []

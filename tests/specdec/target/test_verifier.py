@@ -12,6 +12,7 @@ from specdec.drafters import SmallModel
 from specdec.errors import NonFiniteLogits, OptionError, PromptError, TreeError
 from specdec.policies import Dynamic
 from specdec.target.sessions import CHUNK
+from specdec.unread import Unread
 from tests.plain import decode_plainly
 from tests.specdec.target.features import assert_features, plain_features
 from tests.toys import RAGGED, VOCAB, build, perturbed, prompt, tiny
@@ -42,9 +43,11 @@ def test_features_of_the_prompt_belong_to_the_token_before(prompts: list[list[in
 
     assert step.tokens == [tokens[1:] for tokens in prompts]
     assert step.accepted == [0] * len(prompts)
-    assert step.features is not None
+    (read,) = step.features
+    assert read.starts == [0] * len(prompts)
+    assert read.lengths == step.lengths
     for number, tokens in enumerate(prompts):
-        assert_features(step.features, number, 0, len(tokens) - 1, plain_features(model, tokens, NEEDS))
+        assert_features(read.features, number, 0, len(tokens) - 1, plain_features(model, tokens, NEEDS))
 
 
 def test_features_of_a_step_belong_to_the_token_before() -> None:
@@ -55,10 +58,12 @@ def test_features_of_a_step_belong_to_the_token_before() -> None:
 
     assert step.lengths == [3] * 5
     assert step.accepted == [2] * 5
-    assert step.features is not None
+    (read,) = step.features
+    assert read.starts == [len(tokens) - 1 for tokens in RAGGED]
+    assert read.lengths == [3] * 5
     for number, tokens in enumerate(RAGGED):
         text = [*tokens, *step.tokens[number]]
-        assert_features(step.features, number, len(tokens) - 1, 3, plain_features(tiny(), text, NEEDS))
+        assert_features(read.features, number, len(tokens) - 1, 3, plain_features(tiny(), text, NEEDS))
 
 
 def test_features_stay_with_their_sequences_when_others_leave() -> None:
@@ -73,12 +78,30 @@ def test_features_stay_with_their_sequences_when_others_leave() -> None:
 
     assert step.lengths == [0, 3, 0, 3, 3]
     assert last.lengths == [0, 1, 0, 1, 0]
-    assert step.features is not None
-    assert last.features is not None
-    for number in (1, 3, 4):
-        assert_features(step.features, number, len(RAGGED[number]) - 1, 3, plain_features(tiny(), texts[number], NEEDS))
+    (before,), (after,) = step.features, last.features
     for number in (1, 3):
-        assert_features(last.features, number, len(texts[number]) - 1, 1, plain_features(tiny(), texts[number], NEEDS))
+        plain = plain_features(tiny(), [*texts[number], *last.tokens[number]], NEEDS)
+        assert_features(before.features, number, len(RAGGED[number]) - 1, 3, plain)
+        assert_features(after.features, number, len(texts[number]) - 1, 1, plain)
+
+
+def test_features_of_several_steps_are_read_at_once() -> None:
+    """Also where one sequence gained more than another, and one has left meanwhile."""
+    target, unread = Target(tiny()), Unread()
+    unread.add(prefill(target, RAGGED, NEEDS).features)
+    first = target.verify([forked(RAGGED)[0], *(Tree.root(tokens[-1]) for tokens in RAGGED[1:])])
+    unread.add(first.features)
+    texts = [[*tokens, *new] for tokens, new in zip(RAGGED, first.tokens, strict=True)]
+    last = target.verify([None if number == 2 else Tree.root(text[-1]) for number, text in enumerate(texts)])
+    unread.add(last.features)
+    texts = [[*text, *new] for text, new in zip(texts, last.tokens, strict=True)]
+    (read,) = unread.take()
+
+    assert read.starts == [0] * 5
+    assert [read.lengths[number] for number in (0, 1, 3, 4)] == [len(texts[number]) - 1 for number in (0, 1, 3, 4)]
+    for number in (0, 1, 3, 4):
+        plain = plain_features(tiny(), texts[number], NEEDS)
+        assert_features(read.features, number, 0, len(texts[number]) - 1, plain)
 
 
 def test_prompts_of_one_token_have_no_features() -> None:
@@ -86,7 +109,7 @@ def test_prompts_of_one_token_have_no_features() -> None:
     step = prefill(Target(tiny()), [[3], [0]], NEEDS)
 
     assert step.tokens == [[], []]
-    assert step.features is None
+    assert step.features == ()
 
 
 @frozen(eq=False)
@@ -107,20 +130,29 @@ def test_an_encoder_is_all_that_crosses_over() -> None:
     expected = [prefill(bare, RAGGED, Needs((1, -1), (0,))), bare.verify(forked(RAGGED))]
 
     for have, want in zip((first, step), expected, strict=True):
-        assert have.features is not None
-        assert want.features is not None
-        assert (have.features.hidden, have.features.keys, have.features.values) == (None, None, None)
-        assert have.features.encoded is not None
+        (mine,), (plain,) = have.features, want.features
+        assert (mine.features.hidden, mine.features.keys, mine.features.values) == (None, None, None)
+        assert mine.features.encoded is not None
         for number, length in enumerate(have.lengths):
-            encoded = Doubled().encode(want.features)[number, :length]
-            torch.testing.assert_close(have.features.encoded[number, :length], encoded)
+            encoded = Doubled().encode(plain.features)[number, :length]
+            torch.testing.assert_close(mine.features.encoded[number, :length], encoded)
 
 
 def test_a_drafter_without_needs_is_given_nothing() -> None:
     target = Target(tiny())
 
-    assert prefill(target, RAGGED).features is None
-    assert target.verify(forked(RAGGED)).features is None
+    assert prefill(target, RAGGED).features == ()
+    assert target.verify(forked(RAGGED)).features == ()
+
+
+def test_features_of_sequences_that_have_left_are_refused() -> None:
+    """Others may have their places by now."""
+    target = Target(tiny())
+    (read,) = prefill(target, RAGGED, NEEDS).features
+    prefill(target, RAGGED, NEEDS)
+
+    with pytest.raises(OptionError, match="of a session that is open, got those of one that has left"):
+        _ = read.features
 
 
 ROOT = RAGGED[0][-1]
