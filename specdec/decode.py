@@ -176,8 +176,6 @@ class Decoder:
         texts = [RetractableText(self.tokenizer, prompt) for prompt in context.tokens] if self.tokenizer else []
         relays, prompt = (plugins().hook, self._observers), context.step
         _tell(relays, "on_begin", context=context)
-        if self._learns:
-            self.policy.begin()
         while True:
             start = self._clock()
             trees = self._propose(context, claim)
@@ -210,7 +208,10 @@ class Decoder:
         if all(context.done):
             return [None] * len(context.done)
         with claim.held():
-            trees = self.drafter.propose(context, self.policy if context.step.verified else self._alone)
+            policy = self.policy if context.step.verified else self._alone
+            if self._learns and context.step.verified:
+                policy.begin(self.drafter.unread(context))
+            trees = self.drafter.propose(context, policy)
         if [tree is None for tree in trees] != context.done:
             raise TreeError(
                 f"expected {type(self.drafter).__name__} to give a tree for sequences {context.active} of "

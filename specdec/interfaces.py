@@ -49,11 +49,13 @@ class TreePolicy(ABC):
         """
         return range(len(tree))
 
-    def begin(self) -> None:
-        """Called when a batch begins whose steps will be observed: all but the first, which reads the prompt too."""
+    def begin(self, unread: int) -> None:
+        """Called before a step, if steps are observed: the drafter reads `unread` tokens first, if it drafts at all."""
 
     def observe(self, trees: Sequence[Tree | None], step: Step, drafting: float, verifying: float) -> None:
         """Called after a step with what was verified and decided, and the seconds that drafter and verifier took.
+
+        A batch's first step is left out, for a target elsewhere may have been reading the prompts meanwhile.
 
         Later trees may depend on it; without calls, equal trees get equal shapes. It is called only where the text
         does not depend on the tree, because no two runs take the same time.

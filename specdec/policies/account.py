@@ -30,6 +30,10 @@ CHECK = 200
 """Steps after which a plain one shows again what it takes."""
 SHORTEST = 1e-9
 """Seconds that a step takes at least, whatever the clock says."""
+LATELY = 8
+"""Unread tokens of a sequence up to which reading them counts as a part of drafting."""
+WEALTH = 100.0
+"""Most of what it gained, in steps of plain decoding, that reading may cost."""
 OFTEN = 8
 """Steps after which prices are worked out again, once there is a memory; working them out takes time too."""
 
@@ -40,15 +44,33 @@ class Account:
     Drafting has a credit, in steps of plain decoding: what it gains is added and what it loses is taken away, and
     without any the target decodes plainly until the interest has made a new one. So decoding is never much slower than
     without drafts, however wrong all else that was learnt may be.
+
+    A drafter that draws on the target reads a prompt, or what was decided without it, before it drafts. That is paid
+    from the `wealth`, all that drafting gained so far; what it costs has to be tried once.
     """
 
     def __init__(self, size: int) -> None:
         self._size, self._odds = size, Odds()
-        self._plain, self._drafting, self._verifying = Curve(), Curve(), Curve()
-        self._steps, self._rows, self._credit, self._saving = 0, 1, CREDIT, False
+        self._plain, self._drafting, self._verifying, self._reading = Curve(), Curve(), Curve(), Curve()
+        self._reading.measure(0, 0.0)
+        self._steps, self._rows, self._credit, self._wealth, self._saving = 0, 1, CREDIT, CREDIT, False
         self._checked = 0
         self._tokens, self._seconds = 0.0, 0.0
         self.plan = FIRST
+
+    def begin(self, unread: int) -> Plan:
+        """Give the plan for the next step; nothing is drafted where reading `unread` tokens costs more than there is.
+
+        What reading costs is taken away now, for a batch's first step is not observed.
+        """
+        if not self._steps:
+            return PLAIN  # so that nothing is lost before anything is known
+        if self.plan.levels and unread > LATELY * self._rows:
+            price = self._reading(unread) / max(self._plain(self._rows), SHORTEST)
+            if price > max(self._wealth, 0.0):
+                return PLAIN
+            self._wealth -= price
+        return self.plan
 
     def observe(
         self, trees: Sequence[Tree | None], step: Step, growth: Growth, drafting: float, verifying: float
@@ -59,6 +81,8 @@ class Account:
             return
         rows, nodes = len(read), max(len(tree) for tree, _ in read)
         gained = sum(len(tokens) for _, tokens in read) / rows
+        if growth.levels and growth.unread > LATELY * rows:
+            drafting = self._read(growth, rows, drafting)
         seconds = max(self._measure(growth.levels, rows, nodes, drafting, verifying), SHORTEST)
         for tree, tokens in growth.whole(read):
             self._odds.observe(tree, tokens)
@@ -73,9 +97,17 @@ class Account:
 
     def _book(self, gained: float, spent: float) -> None:
         """Add to the credit what a step gained, and take away what it took, both in steps of plain decoding."""
-        credit = self._credit + gained - (1 - INTEREST) * spent
-        self._credit = min(max(credit, -RISK), SAVINGS)
+        gain = gained - (1 - INTEREST) * spent
+        self._credit = min(max(self._credit + gain, -RISK), SAVINGS)
+        self._wealth = min(self._wealth + gain, WEALTH)
         self._saving = self._credit <= (RESERVE if self._saving else 0.0)
+
+    def _read(self, growth: Growth, rows: int, drafting: float) -> float:
+        """Take in what reading took of the time for drafting; give what the levels took."""
+        expected, levels = self._reading(growth.unread), min(self._drafting(growth.levels), drafting)
+        self._reading.measure(growth.unread, drafting - levels)
+        self._wealth -= (drafting - levels - expected) / max(self._plain(rows), SHORTEST)
+        return levels
 
     def _measure(self, levels: int, rows: int, nodes: int, drafting: float, verifying: float) -> float:
         """Take in what a step took; give what such a step takes."""

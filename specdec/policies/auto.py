@@ -13,7 +13,7 @@ from specdec.policies.account import Account
 from specdec.policies.dynamic import likeliest
 from specdec.policies.growth import Growth
 from specdec.policies.odds import chances
-from specdec.policies.plan import FIRST, LEVELS
+from specdec.policies.plan import LEVELS
 from specdec.tree import Tree
 
 
@@ -24,8 +24,8 @@ class Auto(TreePolicy):
     From each step it learns the cost of a pass by its number of nodes, the cost of drafting by the number of levels,
     and how often a guess is right, verified or not, by the drafter's confidence. A tree grows while one more level is
     worth its time, and as many nodes are verified as are worth their pass. Drafting may lose at most 1.5 % of the time,
-    so that decoding is never much slower than plain decoding. If steps are not observed, the shape depends on the
-    drafter alone.
+    so that decoding is never much slower than plain decoding; a drafter that has to read a text before it can draft
+    pays for that with what it gained before. If steps are not observed, the shape depends on the drafter alone.
 
     `depth` and `size` are limits, `width` is how many nodes of a level get children, and how many each.
     """
@@ -37,9 +37,10 @@ class Auto(TreePolicy):
     def __attrs_post_init__(self) -> None:
         self._lock, self._growth, self._account = Lock(), Growth(), Account(self.size)
 
-    def begin(self) -> None:
-        if self._account.plan is FIRST:  # then nothing is lost before anything is known
-            self._growth.spare()
+    def begin(self, unread: int) -> None:
+        with self._lock:
+            plan = self._account.begin(unread)
+        self._growth.prepare(plan, unread)
 
     def widths(self, tree: Tree) -> dict[int, int]:
         growth = self._growth

@@ -3,27 +3,29 @@
 from collections.abc import Iterator, Sequence
 from threading import local
 
-from specdec.policies.plan import FIRST, PLAIN, Plan
+from specdec.policies.plan import FIRST, Plan
 from specdec.tree import Tree
 
 
 class Growth(local):
-    """A thread's trees in this step: policies may be shared by threads, and a step stays in its thread."""
+    """A thread's trees in this step: policies may be shared by threads, and a step stays in its thread.
+
+    `unread` is how many tokens the drafter had to read before it could draft.
+    """
 
     def __init__(self) -> None:
-        self.levels, self.trees, self.plan, self.begun = 0, list[Tree](), FIRST, False
-        self._spared = False
+        self.levels, self.trees, self.plan, self.begun, self.unread = 0, list[Tree](), FIRST, False, 0
+        self._next: Plan | None = None
 
-    def spare(self) -> None:
-        """Draft nothing in the next step."""
-        self._spared = True
+    def prepare(self, plan: Plan, unread: int) -> None:
+        """Take the plan for the next step."""
+        self._next, self.unread = plan, unread
 
     def begin(self, plan: Plan) -> None:
-        """Take the plan for a new step; one whose trees are still here was not verified."""
+        """Begin a step, with this plan if none was prepared; one whose trees are still here was not verified."""
         if self.trees or not self.begun:
             self.end()
-            self.plan, self.begun = PLAIN if self._spared else plan, True
-            self._spared = False
+            self.plan, self.begun, self._next = self._next or plan, True, None
 
     def end(self) -> None:
         """Forget this step."""

@@ -54,7 +54,8 @@ class Machine(Verifier):
 class Guesser(Drafter):
     """Knows the text with a chance that depends on the position, and says so, if `honest`; a level takes `seconds`.
 
-    Where there is no chance it may be `silent`, as a look-up without a match.
+    Where there is no chance it may be `silent`, as a look-up without a match. It reads what it has not read yet before
+    it drafts, which takes `reading` seconds a token.
     """
 
     policy = "chain"
@@ -66,13 +67,21 @@ class Guesser(Drafter):
         chances: Callable[[int], float],
         honest: float = 1.0,
         silent: bool = False,
+        reading: float = 0.0,
     ) -> None:
         self.machine, self.seconds, self.chances = machine, seconds, chances
-        self.honest, self.silent = honest, silent
+        self.honest, self.silent, self.reading, self._read = honest, silent, reading, 0
+
+    def begin(self, context: Context) -> None:
+        self._read = 0
+
+    def unread(self, context: Context) -> int:
+        return sum(map(len, context.tokens)) - self._read if self.reading else 0
 
     def propose(self, context: Context, policy: TreePolicy) -> list[Tree | None]:
         def score(frontier: Frontier) -> Float[Tensor, "R M V"]:
-            self.machine.take(self.seconds)
+            self.machine.take(self.seconds + self.reading * self.unread(context))
+            self._read = sum(map(len, context.tokens))
             logits = torch.empty(*frontier.tokens.shape, VOCAB)
             for row, (number, tree) in enumerate(zip(frontier.sequences, frontier.trees, strict=True)):
                 for place, node in enumerate(frontier.nodes[row]):
@@ -111,7 +120,9 @@ def said(position: int) -> int:
 def speed(policy: TreePolicy, drafter: Callable[[Machine], Drafter], seconds: Seconds, **options: Any) -> float:
     """Tokens per second of the machine, reading of the prompts left out."""
     machine = Machine(seconds, options.get("noise", 0.0))
-    prompts = [[0]] * options.get("rows", 1)
+    prompts = [[0] * options.get("prompt", 1)] * options.get("rows", 1)
     decoder = Decoder(drafter(machine), machine, policy, clock=machine.clock)
-    tokens = decoder.generate(prompts, stop=Stop(options.get("tokens", 600))).tokens
-    return sum(map(len, tokens)) / machine.now
+    texts = [
+        decoder.generate(prompts, stop=Stop(options.get("tokens", 600))).tokens for _ in range(options.get("texts", 1))
+    ]
+    return sum(len(row) for tokens in texts for row in tokens) / machine.now

@@ -152,6 +152,42 @@ def test_it_notices_when_the_drafter_becomes_right() -> None:
     assert speed(Auto(), drafter, steps, tokens=900) > 1.3 * speed(Chain(), lambda _: NoDrafter(), steps, tokens=900)
 
 
+@pytest.mark.parametrize("rows", [1, 4])
+@pytest.mark.parametrize(("prompt", "reading"), [(250, 0.0015), (40, 0.0015), (250, 0.0002), (2000, 0.0015)])
+@pytest.mark.parametrize("chances", [never, seldom, rarely])
+def test_reading_a_prompt_costs_little_where_it_gains_nothing(
+    chances: Seconds, prompt: int, reading: float, rows: int
+) -> None:
+    """But that it has to be tried once."""
+
+    def drafter(machine: Machine) -> Drafter:
+        return Guesser(machine, 0.005, chances, 0.3, reading=reading)
+
+    auto, options = Auto(), {"rows": rows, "prompt": prompt}
+    tried = speed(auto, drafter, packed, tokens=64, **options)
+    plain = speed(Chain(), lambda machine: NoDrafter(), packed, tokens=64, **options)
+
+    assert 64 * rows / tried < 64 * rows / plain / 0.97 + 1.1 * reading * (prompt + 64) * rows
+    assert speed(auto, drafter, packed, tokens=64, texts=15, **options) > 0.97 * plain
+
+
+@pytest.mark.parametrize(("prompt", "reading"), [(250, 0.0015), (40, 0.0015), (250, 0.0002)])
+def test_reading_a_prompt_is_paid_from_what_it_gains(prompt: int, reading: float) -> None:
+    """Beside a drafter that has read all for nothing, not much more is lost than reading takes."""
+
+    def drafter(machine: Machine) -> Drafter:
+        return Guesser(machine, 0.002, often, reading=reading)
+
+    def ready(machine: Machine) -> Drafter:
+        return Guesser(machine, 0.002 + 2 * reading, often)
+
+    auto = Auto()
+    speed(auto, drafter, packed, tokens=200, prompt=prompt, texts=3)
+    seconds = 200 / speed(auto, drafter, packed, tokens=200, prompt=prompt, texts=4)
+
+    assert seconds < 1.05 * (200 / speed(auto, ready, packed, tokens=200, texts=4) + reading * prompt)
+
+
 def test_the_same_times_give_the_same_shapes() -> None:
     def drafter(machine: Machine) -> Drafter:
         return Guesser(machine, 0.001, in_parts)
