@@ -25,6 +25,7 @@ from .prefix import Prefix
 from .target import Target
 from .transfer import upload
 from .tree import Tree
+from .unread import FeaturesAt
 
 __version__: str
 
@@ -37,6 +38,7 @@ __all__ = [
     "Drafter",
     "Encoder",
     "Features",
+    "FeaturesAt",
     "Frontier",
     "Generation",
     "Key",

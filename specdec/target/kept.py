@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from attrs import evolve, frozen
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from specdec.errors import OptionError
@@ -72,12 +72,11 @@ class Kept(Source):
     ) -> Features:
         """Add keys and values, and encode; past a sequence's length, those of its last token are repeated."""
         engine, needs, parts = self.sessions.engine, self.needs, list[Features]()
-        begin, count = torch.tensor([starts, lengths])[..., None]
-        (positions,) = upload(engine.device, begin + torch.minimum(torch.arange(max(lengths)), count - 1))
         slots = [session.slot for number in numbers if (session := self.batch[number])]
+        positions = _positions(starts, lengths, engine.device) if needs.keys_values else None
         for first in range(0, max(lengths), CHUNK):
             chunk, keys, values = slice(first, first + CHUNK), None, None
-            if needs.keys_values:
+            if positions is not None:
                 keys, values = engine.keys_values(needs.keys_values, slots, positions[:, chunk])
             raw = Features(None if hidden is None else hidden[:, chunk], keys, values)
             parts.append(raw if needs.encoder is None else _encode(needs.encoder, raw))
@@ -89,7 +88,10 @@ class Kept(Source):
         """Put the hidden states of successive passes together."""
         if not self.states:
             return None
-        like = self.states[0].states
+        newest = self.states[-1]
+        if [*newest.numbers] == [*numbers] and [*newest.starts] == [*starts]:  # as it is where each step is read
+            return newest.states[:, : max(lengths)]
+        like = newest.states
         hidden = like.new_zeros(len(numbers), max(lengths), *like.shape[2:])
         rows = {number: row for row, number in enumerate(numbers)}
         for part in self.states:
@@ -138,6 +140,12 @@ def _pick(
     (places,) = upload(sessions.engine.device, pad([[one.row, *path] for one, path in pairs], 0))
     states = [reading.hidden_states[index][places[:, :1], places[:, 1:]] for index in needs.hidden_states]
     return torch.stack(states, 2)
+
+
+def _positions(starts: Sequence[int], lengths: Sequence[int], device: torch.device) -> Int[Tensor, "R K"]:
+    begin, count = torch.tensor([starts, lengths])[..., None]
+    (positions,) = upload(device, begin + torch.minimum(torch.arange(max(lengths)), count - 1))
+    return positions
 
 
 @torch.no_grad()

@@ -3,14 +3,15 @@
 from collections.abc import Callable, Sequence
 
 import pytest
+from attrs import evolve
 from transformers import PreTrainedModel
 
-from specdec import Context, Features, Sampling, Step, Target, Tree
+from specdec import Context, Features, Sampling, Step, Target, Tree, TreePolicy
 from specdec.heads import HeadDrafter
-from specdec.policies import Dynamic
+from specdec.policies import Chain, Dynamic
 from specdec.remote.features import together
 from specdec.split.text import Part
-from tests.specdec.heads.trees import check_same
+from tests.specdec.heads.trees import Trees, check_same, record
 from tests.specdec_eagle import heads as eagle
 from tests.specdec_moa import heads as moa
 
@@ -75,3 +76,49 @@ def test_features_of_tokens_that_were_cut_off_are_nobody_s(name: str) -> None:
     drafter.begin(context)
     assert context.features == []
     assert all(tree is not None and len(tree) > 1 for tree in drafter.propose(context, POLICY))
+
+
+class Seldom(Dynamic):
+    """Drafts in every third step of three sequences."""
+
+    asked = 0
+
+    def widths(self, tree: Tree) -> dict[int, int]:
+        if len(tree) > 1:
+            return super().widths(tree)
+        object.__setattr__(self, "asked", self.asked + 1)
+        return super().widths(tree) if (self.asked - 1) // 3 % 3 == 2 else {}
+
+
+def drafted(name: str, temperature: float, *, diligent: bool) -> tuple[list[Trees], int]:
+    """Decode with a head that reads in each step, or when it drafts; give its trees, and how often it read."""
+    model, calls = moa.target(), list[int]()
+    drafter = HEADS[name](model)
+    propose, learn = drafter.propose, drafter.learn
+
+    def read_first(context: Context, policy: TreePolicy) -> list[Tree | None]:
+        propose(context, Chain(1))
+        return propose(evolve(context, step=evolve(context.step, features=())), policy)
+
+    def count(features: Features, starts: Sequence[int], lengths: Sequence[int]) -> None:
+        calls.append(1)
+        learn(features, starts, lengths)
+
+    drafter.learn = count  # type: ignore[method-assign]
+    if diligent:
+        drafter.propose = read_first  # type: ignore[method-assign]
+    trees = record(drafter, Target(model), Seldom(depth=3, width=3, size=8), PROMPTS, Sampling(temperature, seed=3), 20)
+    return trees, len(calls)
+
+
+@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize("temperature", [0.0, 0.9])
+def test_what_is_read_at_once_is_what_would_be_read_step_by_step(name: str, temperature: float) -> None:
+    """Nothing is read before something is drafted."""
+    late, reads = drafted(name, temperature, diligent=False)
+    early, more = drafted(name, temperature, diligent=True)
+
+    assert 0 < reads == sum(any(tree is not None and len(tree) > 1 for tree in step) for step in late)
+    assert more > 2 * reads
+    for one, other in zip(early, late, strict=True):
+        check_same(one, other)
