@@ -11,6 +11,7 @@ from transformers import Cache
 
 from specdec.errors import UnsupportedModel
 from specdec.target.slot_mapping import SlotMapping
+from specdec.transfer import upload
 
 HeadShape = tuple[int, int]
 """Heads and head size of one layer's keys or values."""
@@ -154,8 +155,8 @@ class SlotCache(Cache):
         """Where these parts are in their shared tensor; made once, for the same are gathered in every step."""
         key = tuple(parts)
         if key not in self._indices:
-            places = [self._places[part] for part in parts]
-            self._indices[key] = torch.tensor(places, device=next(iter(self._blocks.values())).device)
+            places = torch.tensor([self._places[part] for part in parts])
+            (self._indices[key],) = upload(next(iter(self._blocks.values())).device, places)
         return self._indices[key]
 
     def _exchange(self, part: int, states: Float[Tensor, "R H M D"]) -> Float[Tensor, "_ H C D"]:
