@@ -12,6 +12,7 @@ from .interfaces import Drafter, Rule, TargetProbs, Transport, TreePolicy, Verif
 from .metrics import Metrics, Summary
 from .options import Sampling, Stop
 from .pack import PADDING, Packed, bits, pack, pad
+from .pending import FeaturesAt, FeatureSource, PendingFeatures
 from .plugins import (
     find_model,
     load_drafter,
@@ -25,7 +26,6 @@ from .prefix import Prefix
 from .target import Target
 from .transfer import upload
 from .tree import Tree
-from .unread import FeaturesAt
 
 __version__: str
 
@@ -37,6 +37,7 @@ __all__ = [
     "Dice",
     "Drafter",
     "Encoder",
+    "FeatureSource",
     "Features",
     "FeaturesAt",
     "Frontier",
@@ -48,6 +49,7 @@ __all__ = [
     "Noise",
     "OptionError",
     "Packed",
+    "PendingFeatures",
     "Prefix",
     "Probs",
     "Purpose",

@@ -6,15 +6,15 @@ from attrs import evolve, field, frozen
 
 from specdec.chance import Dice, Keyed, Noise
 from specdec.options import Sampling
-from specdec.unread import FeaturesAt
+from specdec.pending import FeaturesAt
 
 
 @frozen(eq=False)
 class Step:
     """What one pass of the target decided: tokens for each sequence, none for those that are done.
 
-    The first `accepted` of a sequence's tokens were drafted, the rest is the target's own. Features say themselves
-    whose they are: those of the token before predicted a token, so there are none of the last one yet.
+    The first `accepted` of a sequence's tokens were drafted, the rest is the target's own. The features
+    at one position predicted the token at the next, so the last token has none yet.
 
     Unverified tokens are a drafter's alone, and may be taken back: `starts`, if given, are the lengths that sequences
     are cut to before their tokens are appended, which may begin with what was there.

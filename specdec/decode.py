@@ -91,10 +91,10 @@ class Decoder:
     ) -> Generation:
         """Decode to the end; what `stream` gives, in one piece."""
         run, metrics = self._begin(prompts, sampling, stop)
-        steps = list(run)
-        tokens: list[list[int]] = [[] for _ in steps[0].tokens]
-        text, verified = [""] * len(tokens), [True] * len(tokens)
-        for step in steps:
+        tokens, text, verified = list[list[int]](), list[str](), list[bool]()
+        for step in run:
+            if not tokens:
+                tokens, text, verified = [[] for _ in step.tokens], [""] * len(step.tokens), [True] * len(step.tokens)
             for number, new in enumerate(step.tokens):
                 if new or step.retracted[number]:
                     verified[number] = step.verified
@@ -174,7 +174,7 @@ class Decoder:
         self, verifier: Verifier, claim: Claim, context: Context, ends: Ends, metrics: Metrics
     ) -> Generator[Step, None, None]:
         texts = [RetractableText(self.tokenizer, prompt) for prompt in context.tokens] if self.tokenizer else []
-        relays, prompt = (plugins().hook, self._observers), context.step
+        relays, first = (plugins().hook, self._observers), True
         _tell(relays, "on_begin", context=context)
         while True:
             start = self._clock()
@@ -185,7 +185,6 @@ class Decoder:
                 break
             verified = self._clock()
             step, done = ends.cut(context, step)
-            first = context.step is prompt
             context, before = context.extend(step, done), context
             if any(step.retracted):
                 with claim.held():
@@ -194,6 +193,7 @@ class Decoder:
                 metrics.observe(trees, step)
                 if self._learns and not first:
                     self.policy.observe(trees, step, drafted - start, verified - drafted)
+            first = False
             _tell(relays, "on_step", context=context, trees=trees, step=step)
             yield _with_text(step, texts, done)
         _tell(relays, "on_end", context=context)

@@ -50,7 +50,7 @@ class TreePolicy(ABC):
         return range(len(tree))
 
     def begin(self, unread: int) -> None:
-        """Called before a step, if steps are observed: the drafter reads `unread` tokens first, if it drafts at all."""
+        """Called before each step, where steps are observed: the drafter will read `unread` tokens, if it drafts."""
 
     def observe(self, trees: Sequence[Tree | None], step: Step, drafting: float, verifying: float) -> None:
         """Called after a step with what was verified and decided, and the seconds that drafter and verifier took.
@@ -91,9 +91,9 @@ class Drafter(ABC):
         """
 
     def unread(self, context: Context) -> int:
-        """Count the tokens of all sequences that have to be read before the next tree can be drafted.
+        """Count the tokens, of all sequences that are not done, that it will read before it drafts the next tree.
 
-        Policies that learn take into account what that costs. Zero for a drafter that reads as it is told.
+        Policies that learn take into account what that costs. 0 if there is nothing to catch up on.
         """
         return 0
 

@@ -2,13 +2,14 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 LAYERS = [
     {
         *("errors", "bounds", "kinds", "converters", "processors", "options", "sampling", "prefix"),
-        *("canonical", "chance", "features", "tree", "pack", "transfer", "context"),
+        *("canonical", "chance", "features", "pending", "tree", "pack", "transfer", "context"),
     },
     {"interfaces"},
     {
@@ -65,8 +66,13 @@ def modules(*folders: str) -> list[Path]:
     return [path for path in files if "tests" not in path.relative_to(ROOT).parts]
 
 
-def imports(path: Path) -> Iterator[tuple[str, list[str]]]:
+@cache
+def imports(path: Path) -> list[tuple[str, list[str]]]:
     """Modules of specdec that a file imports, each with the names taken from it; modules count as modules."""
+    return list(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[tuple[str, list[str]]]:
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
             yield from ((alias.name, []) for alias in node.names)
@@ -80,18 +86,21 @@ def imports(path: Path) -> Iterator[tuple[str, list[str]]]:
                 yield module, names
 
 
+@cache
 def file_of(module: str) -> Path | None:
     path = ROOT / module.replace(".", "/")
     files = path.with_suffix(".py"), path / "__init__.py"
     return next((file for file in files if file.is_file()), None)
 
 
+@cache
 def named(path: Path) -> list[ast.stmt]:
     """What a module says its names are: in its stub, if it loads them when they are used."""
     stub = path.with_suffix(".pyi")
     return ast.parse((stub if stub.is_file() else path).read_text("utf-8")).body
 
 
+@cache
 def listed(path: Path) -> list[str] | None:
     """Give `__all__`, None if there is none."""
     for node in named(path):

@@ -83,7 +83,9 @@ class SmallModel(Drafter):
         return grow(context, policy, score)
 
     def unread(self, context: Context) -> int:
-        return sum(len(context.tokens[number]) - slot.length for number, slot in self._slots.items())
+        self._keep_decided(context)
+        lengths = {number: slot.length for number, slot in self._slots.items()}
+        return sum(len(context.tokens[number]) - lengths.get(number, 0) for number in context.active)
 
     def cut(self, lengths: Sequence[int]) -> None:
         for number, slot in self._slots.items():

@@ -16,8 +16,8 @@ from specdec.heads.copies import drafting_copy
 from specdec.heads.model import HeadModel
 from specdec.heads.parts import TargetParts
 from specdec.interfaces import Drafter, TreePolicy
+from specdec.pending import PendingFeatures
 from specdec.tree import Tree
-from specdec.unread import Unread
 
 
 class HeadDrafter(Drafter):
@@ -32,7 +32,7 @@ class HeadDrafter(Drafter):
         self.parts = evolve(parts, head=drafting_copy(model.output(parts)))
         self.vocab_size = int(parts.config.vocab_size)
         self.vocabulary = model.tokens().cpu() if model.reduced else None
-        self._unread = Unread()
+        self._pending = PendingFeatures()
 
     @property
     def max_length(self) -> int:  # type: ignore[override]
@@ -56,27 +56,35 @@ class HeadDrafter(Drafter):
         """Score what follows each node of a frontier; the first frontier of a step is the roots alone."""
 
     def begin(self, context: Context) -> None:
-        self.close()
+        self._pending = PendingFeatures()
         self.open(len(context.tokens))
 
     def unread(self, context: Context) -> int:
-        return self._unread.count + sum(part.count for part in context.features)
+        return self._told(context).count
 
     def propose(self, context: Context, policy: TreePolicy) -> list[Tree | None]:
-        self._unread.add(context.features)
+        self._pending = self._told(context)
 
         def score(frontier: Frontier) -> Float[Tensor, "R M W"]:
-            for part in self._unread.take():  # which costs nothing as long as nothing is drafted
+            for part in self._pending.take():  # at the first level: a tree without any costs nothing
                 self.learn(part.features, part.starts, part.lengths)
             return self.score(context, frontier)
 
         with torch.inference_mode():
+            for part in context.features:
+                if part.gathered:
+                    self.learn(part.features, part.starts, part.lengths)
             return grow(context, policy, score, self.vocabulary)
 
     def cut(self, lengths: Sequence[int]) -> None:
-        self._unread.cut(lengths)
+        self._pending.cut(lengths)
         self.forget(lengths)
 
     def close(self) -> None:
-        self._unread = Unread()
+        self._pending = PendingFeatures()
         self.open(0)
+
+    def _told(self, context: Context) -> PendingFeatures:
+        """Give what is still to be gathered of the sequences that are not done, what is new included."""
+        new = [part for part in context.features if not part.gathered]
+        return self._pending.extended(new, context.done)

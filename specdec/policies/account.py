@@ -30,10 +30,12 @@ CHECK = 200
 """Steps after which a plain one shows again what it takes."""
 SHORTEST = 1e-9
 """Seconds that a step takes at least, whatever the clock says."""
-LATELY = 8
+RECENT = 8
 """Unread tokens of a sequence up to which reading them counts as a part of drafting."""
+TRIALS = 2
+"""Readings that need not be paid for: the first of a process is slow, and the second shows the price."""
 WEALTH = 100.0
-"""Most of what it gained, in steps of plain decoding, that reading may cost."""
+"""Steps of plain decoding that are saved up for reading at most; they pay for any reading."""
 OFTEN = 8
 """Steps after which prices are worked out again, once there is a memory; working them out takes time too."""
 
@@ -45,8 +47,8 @@ class Account:
     without any the target decodes plainly until the interest has made a new one. So decoding is never much slower than
     without drafts, however wrong all else that was learnt may be.
 
-    A drafter that draws on the target reads a prompt, or what was decided without it, before it drafts. That is paid
-    from the `wealth`, all that drafting gained so far; what it costs has to be tried once.
+    A drafter may have to read a prompt, or what was decided without it, before it drafts. That is paid from the
+    wealth: all that drafting gained so far, less what it and reading lost.
     """
 
     def __init__(self, size: int) -> None:
@@ -54,23 +56,27 @@ class Account:
         self._plain, self._drafting, self._verifying, self._reading = Curve(), Curve(), Curve(), Curve()
         self._reading.measure(0, 0.0)
         self._steps, self._rows, self._credit, self._wealth, self._saving = 0, 1, CREDIT, CREDIT, False
-        self._checked = 0
+        self._checked, self._readings = 0, 0
         self._tokens, self._seconds = 0.0, 0.0
         self.plan = FIRST
 
-    def begin(self, unread: int) -> Plan:
-        """Give the plan for the next step; nothing is drafted where reading `unread` tokens costs more than there is.
+    def begin(self, unread: int) -> tuple[Plan, float | None]:
+        """Give the plan for the next step, and the price of reading `unread` tokens first, if it has one.
 
-        What reading costs is taken away now, for a batch's first step is not observed.
+        The price is paid now, for a batch's first step is not observed; where the wealth does not suffice, nothing is
+        drafted.
         """
         if not self._steps:
-            return PLAIN  # so that nothing is lost before anything is known
-        if self.plan.levels and unread > LATELY * self._rows:
-            price = self._reading(unread) / max(self._plain(self._rows), SHORTEST)
-            if price > max(self._wealth, 0.0):
-                return PLAIN
-            self._wealth -= price
-        return self.plan
+            return PLAIN, None  # so that nothing is lost before anything is known
+        if not self.plan.levels or unread <= RECENT * self._rows:
+            return self.plan, None
+        price = self._reading(unread) / max(self._plain(self._rows), SHORTEST)
+        if self._readings < TRIALS:
+            price = 0.0
+        elif price > self._wealth < WEALTH:
+            return PLAIN, None
+        self._wealth -= price
+        return self.plan, price
 
     def observe(
         self, trees: Sequence[Tree | None], step: Step, growth: Growth, drafting: float, verifying: float
@@ -81,9 +87,11 @@ class Account:
             return
         rows, nodes = len(read), max(len(tree) for tree, _ in read)
         gained = sum(len(tokens) for _, tokens in read) / rows
-        if growth.levels and growth.unread > LATELY * rows:
-            drafting = self._read(growth, rows, drafting)
-        seconds = max(self._measure(growth.levels, rows, nodes, drafting, verifying), SHORTEST)
+        if growth.read:
+            drafting = self._measure_reading(growth, rows, drafting)
+        elif growth.price is not None:
+            self._wealth += growth.price  # for nothing was drafted, as where there is no room
+        seconds = max(self._measure(growth, rows, nodes, drafting, verifying), SHORTEST)
         for tree, tokens in growth.whole(read):
             self._odds.observe(tree, tokens)
         self._steps += 1
@@ -102,22 +110,26 @@ class Account:
         self._wealth = min(self._wealth + gain, WEALTH)
         self._saving = self._credit <= (RESERVE if self._saving else 0.0)
 
-    def _read(self, growth: Growth, rows: int, drafting: float) -> float:
-        """Take in what reading took of the time for drafting; give what the levels took."""
-        expected, levels = self._reading(growth.unread), min(self._drafting(growth.levels), drafting)
-        self._reading.measure(growth.unread, drafting - levels)
-        self._wealth -= (drafting - levels - expected) / max(self._plain(rows), SHORTEST)
+    def _measure_reading(self, growth: Growth, rows: int, drafting: float) -> float:
+        """Take in what reading took of the time for drafting, and give what the levels took, as far as is known."""
+        levels = min(self._drafting(growth.levels), drafting)
+        self._readings += 1
+        if self._readings > 1:  # the first is slow for reasons of its own
+            reading = drafting - levels
+            self._reading.measure(growth.unread, reading)
+            self._wealth += (growth.price or 0.0) - reading / max(self._plain(rows), SHORTEST)
         return levels
 
-    def _measure(self, levels: int, rows: int, nodes: int, drafting: float, verifying: float) -> float:
-        """Take in what a step took; give what such a step takes."""
+    def _measure(self, growth: Growth, rows: int, nodes: int, drafting: float, verifying: float) -> float:
+        """Take in what a step took, but for reading; give what such a step takes."""
+        levels = growth.levels
         if levels == 0:
             self._checked = self._steps
             self._drafting.measure(0, drafting)
             if rows not in self._verifying:
                 self._verifying.measure(rows, verifying)
             return self._plain.measure(rows, drafting + verifying)
-        drafting = self._drafting.measure(levels, drafting)
+        drafting = drafting if growth.read else self._drafting.measure(levels, drafting)
         return drafting + self._verifying.measure(rows * nodes, verifying)
 
     def _new_plan(self, rows: int) -> Plan:

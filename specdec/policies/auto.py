@@ -24,8 +24,9 @@ class Auto(TreePolicy):
     From each step it learns the cost of a pass by its number of nodes, the cost of drafting by the number of levels,
     and how often a guess is right, verified or not, by the drafter's confidence. A tree grows while one more level is
     worth its time, and as many nodes are verified as are worth their pass. Drafting may lose at most 1.5 % of the time,
-    so that decoding is never much slower than plain decoding; a drafter that has to read a text before it can draft
-    pays for that with what it gained before. If steps are not observed, the shape depends on the drafter alone.
+    so that decoding is never much slower than plain decoding. A drafter that has to read a prompt before it can draft
+    pays for that from what it gained before, but for the first two prompts, which show what it costs. If steps are not
+    observed, the shape depends on the drafter alone.
 
     `depth` and `size` are limits, `width` is how many nodes of a level get children, and how many each.
     """
@@ -39,8 +40,8 @@ class Auto(TreePolicy):
 
     def begin(self, unread: int) -> None:
         with self._lock:
-            plan = self._account.begin(unread)
-        self._growth.prepare(plan, unread)
+            plan, price = self._account.begin(unread)
+        self._growth.prepare(plan, unread, price)
 
     def widths(self, tree: Tree) -> dict[int, int]:
         growth = self._growth

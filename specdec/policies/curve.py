@@ -47,7 +47,9 @@ class Curve:
         self._visits[place] = visits + 1
         if visits < FIRST:
             self._seconds[place] = min(before, seconds)
-        elif before > 0:
+        elif before == 0:
+            self._seconds[place] = CHANGE * seconds
+        else:
             change = CHANGE * min(seconds / before - 1, 1.0)
             self._seconds = {other: old * (1 + change / 2) for other, old in self._seconds.items()}
             self._seconds[place] = before * (1 + change)

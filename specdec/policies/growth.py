@@ -10,26 +10,34 @@ from specdec.tree import Tree
 class Growth(local):
     """A thread's trees in this step: policies may be shared by threads, and a step stays in its thread.
 
-    `unread` is how many tokens the drafter had to read before it could draft.
+    `unread` is how many tokens the drafter has to read before it can draft, and `price` what that is expected to cost;
+    None if it counts as a part of drafting.
     """
 
     def __init__(self) -> None:
-        self.levels, self.trees, self.plan, self.begun, self.unread = 0, list[Tree](), FIRST, False, 0
-        self._next: Plan | None = None
+        self.plan, self.unread, self.levels, self.trees = FIRST, 0, 0, list[Tree]()
+        self.price: float | None = None
+        self._prepared, self._begun = False, False
 
-    def prepare(self, plan: Plan, unread: int) -> None:
-        """Take the plan for the next step."""
-        self._next, self.unread = plan, unread
+    def prepare(self, plan: Plan, unread: int, price: float | None) -> None:
+        """Begin a step that will be observed."""
+        self.end()
+        self.plan, self.unread, self.price, self._prepared = plan, unread, price, True
 
     def begin(self, plan: Plan) -> None:
-        """Begin a step, with this plan if none was prepared; one whose trees are still here was not verified."""
-        if self.trees or not self.begun:
+        """Begin a step with this plan, unless one was prepared or has begun; trees still here were not verified."""
+        if not self._prepared and (self.trees or not self._begun):
             self.end()
-            self.plan, self.begun, self._next = self._next or plan, True, None
+            self.plan, self._begun = plan, True
 
     def end(self) -> None:
         """Forget this step."""
-        self.levels, self.trees, self.begun = 0, [], False
+        self.levels, self.trees, self.price, self._prepared, self._begun = 0, [], None, False, False
+
+    @property
+    def read(self) -> bool:
+        """Whether the drafter had to read first, and did so, because it drafted."""
+        return self.price is not None and any(len(tree) > 1 for tree in self.trees)
 
     def whole(self, read: Sequence[tuple[Tree, list[int]]]) -> Iterator[tuple[Tree, list[int]]]:
         """Put the whole trees in the place of what was verified of them, beside what was decided."""

@@ -10,10 +10,10 @@ from specdec.errors import ConnectionLost, TimedOut
 from specdec.features import Needs
 from specdec.interfaces import Verifier
 from specdec.options import Sampling
+from specdec.pending import FeaturesAt
 from specdec.remote.verifier import Remote
 from specdec.text import in_common
 from specdec.tree import Tree
-from specdec.unread import FeaturesAt
 
 
 class DraftOnly(Verifier):

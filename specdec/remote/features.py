@@ -7,8 +7,8 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from specdec.features import Features
+from specdec.pending import FeaturesAt
 from specdec.split.text import Part
-from specdec.unread import FeaturesAt
 
 
 def together(parts: Sequence[Sequence[Part]]) -> tuple[FeaturesAt, ...]:

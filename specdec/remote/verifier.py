@@ -14,6 +14,7 @@ from specdec.errors import OptionError, TreeError, VocabularyMismatch
 from specdec.features import Needs
 from specdec.interfaces import Verifier
 from specdec.options import Sampling
+from specdec.pending import FeaturesAt
 from specdec.plugins import load_transport
 from specdec.remote.dialer import Dialer
 from specdec.remote.features import together
@@ -26,7 +27,6 @@ from specdec.split.text import Part, RemoteText
 from specdec.target.checks import check_prompts, check_trees
 from specdec.target.loading import Name, load_generation_config, load_tokenizer
 from specdec.tree import Tree
-from specdec.unread import FeaturesAt
 from specdec.vocabulary import vocabulary_hash
 
 

@@ -17,7 +17,7 @@ from specdec.rules import Match
 from specdec.target.checks import check_needs, check_prompt, check_tree
 from specdec.target.decisions import Decision, Session
 from specdec.target.engine import Engine, Reading
-from specdec.target.kept import kept
+from specdec.target.pass_features import features_of
 from specdec.tree import Tree
 
 CHUNK = 512
@@ -153,7 +153,7 @@ class Sessions:
                 raise OptionError("expected decisions of sessions that are open, got one of a session that has left")
             if len({id(decision.reading) for decision in decisions}) > 1:
                 raise OptionError(f"expected decisions of one pass, got {len(decisions)} of several")
-            read = kept(self, [decision.session for decision in decisions], decisions)
+            read = features_of(self, [decision.session for decision in decisions], decisions)
             return None if read is None else read.features
 
     def holds(self, session: Session) -> bool:

@@ -14,16 +14,16 @@ from specdec.features import Needs
 from specdec.interfaces import Rule, Verifier
 from specdec.kinds import check_kind
 from specdec.options import Sampling
+from specdec.pending import FeaturesAt, PendingFeatures
 from specdec.rules import Match
 from specdec.target.attention import Attention
 from specdec.target.checks import check_needs, check_prompts, check_trees
 from specdec.target.decisions import Decision, Session
 from specdec.target.engine import Engine
-from specdec.target.kept import kept
 from specdec.target.loading import Name, load_model, load_tokenizer
+from specdec.target.pass_features import features_of
 from specdec.target.sessions import CHUNK, Sessions
 from specdec.tree import Tree
-from specdec.unread import FeaturesAt, Unread
 
 
 class Target(Verifier):
@@ -123,7 +123,7 @@ class Target(Verifier):
         for number, decision in zip(numbers, decisions, strict=True):
             tokens[number] = decision.tokens
         accepted = [max(len(row) - 1, 0) for row in tokens]
-        return Step(tokens, accepted, self._kept(decisions))
+        return Step(tokens, accepted, self._features(decisions))
 
     def close(self) -> None:
         self.sessions.close(*[session for session in self._batch if session is not None])
@@ -138,14 +138,15 @@ class Target(Verifier):
 
     def _read_prompts(self) -> tuple[FeaturesAt, ...]:
         """Read the prompts in chunks; what the drafter may read of them is joined."""
-        parts = Unread()
+        pending = PendingFeatures()
         while sessions := [session for session in self._batch if session and session.unread]:
-            parts.add(self._kept(self.sessions.read(sessions, CHUNK * len(sessions))))
-        return tuple(parts.take())
+            for part in self._features(self.sessions.read(sessions, CHUNK * len(sessions))):
+                pending.add(part)
+        return tuple(pending.take())
 
-    def _kept(self, decisions: Sequence[Decision]) -> tuple[FeaturesAt, ...]:
+    def _features(self, decisions: Sequence[Decision]) -> tuple[FeaturesAt, ...]:
         """Say what a drafter may read of one pass."""
-        part = kept(self.sessions, self._batch, decisions)
+        part = features_of(self.sessions, self._batch, decisions)
         return () if part is None else (part,)
 
 

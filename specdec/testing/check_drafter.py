@@ -73,6 +73,12 @@ class _Watched(Drafter):
     def begin(self, context: Context) -> None:
         self.drafter.begin(context)
 
+    def unread(self, context: Context) -> int:
+        return self.drafter.unread(context)
+
+    def cut(self, lengths: Sequence[int]) -> None:
+        self.drafter.cut(lengths)
+
     def propose(self, context: Context, policy: TreePolicy) -> list[Tree | None]:
         before = deepcopy((context.tokens, context.limits, context.done))
         step = evolve(context.step, features=()) if self.blind else context.step

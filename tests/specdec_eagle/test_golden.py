@@ -10,9 +10,9 @@ from torch.testing import assert_close
 from transformers import PreTrainedModel
 
 from specdec import Context, Features, Sampling, Step, Target, Tree, pack
+from specdec.pending import FeaturesAt
 from specdec.policies import Dynamic
 from specdec.target import TreePass
-from specdec.unread import FeaturesAt
 from specdec_eagle import Eagle3Drafter, EagleDrafter
 from specdec_eagle.cache import EagleCache
 from specdec_eagle.plugin import eagle, eagle3

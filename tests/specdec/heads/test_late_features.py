@@ -79,19 +79,25 @@ def test_features_of_tokens_that_were_cut_off_are_nobody_s(name: str) -> None:
 
 
 class Seldom(Dynamic):
-    """Drafts in every third step of three sequences."""
+    """Drafts in every fourth step."""
 
-    asked = 0
+    step = 0
+
+    def begin(self, unread: int) -> None:
+        object.__setattr__(self, "step", self.step + 1)
+
+    def observe(self, trees: Sequence[Tree | None], step: Step, drafting: float, verifying: float) -> None:
+        """Learn nothing; but only a policy that learns hears when steps begin."""
 
     def widths(self, tree: Tree) -> dict[int, int]:
-        if len(tree) > 1:
-            return super().widths(tree)
-        object.__setattr__(self, "asked", self.asked + 1)
-        return super().widths(tree) if (self.asked - 1) // 3 % 3 == 2 else {}
+        return super().widths(tree) if self.step % 4 == 0 else {}
 
 
 def drafted(name: str, temperature: float, *, diligent: bool) -> tuple[list[Trees], int]:
-    """Decode with a head that reads in each step, or when it drafts; give its trees, and how often it read."""
+    """Decode with a head that reads in each step, or when it drafts; give its trees, and how often it read.
+
+    One sequence ends before anything is drafted, and one later than the others.
+    """
     model, calls = moa.target(), list[int]()
     drafter = HEADS[name](model)
     propose, learn = drafter.propose, drafter.learn
@@ -107,8 +113,8 @@ def drafted(name: str, temperature: float, *, diligent: bool) -> tuple[list[Tree
     drafter.learn = count  # type: ignore[method-assign]
     if diligent:
         drafter.propose = read_first  # type: ignore[method-assign]
-    trees = record(drafter, Target(model), Seldom(depth=3, width=3, size=8), PROMPTS, Sampling(temperature, seed=3), 20)
-    return trees, len(calls)
+    policy, sampling = Seldom(depth=3, width=3, size=8), Sampling(temperature, seed=3)
+    return record(drafter, Target(model), policy, PROMPTS, sampling, (2, 24, 12)), len(calls)
 
 
 @pytest.mark.parametrize("name", HEADS)

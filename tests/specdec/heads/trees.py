@@ -16,13 +16,14 @@ def record(
     policy: TreePolicy,
     prompts: list[list[int]],
     sampling: Sampling,
-    count: int,
+    count: int | Sequence[int],
 ) -> list[Trees]:
-    """Decode, and give the trees of each step."""
+    """Decode so many tokens, and give the trees of each step."""
     steps, propose = list[Trees](), drafter.propose
     drafter.propose = lambda *args: (steps.append(propose(*args)), steps[-1])[1]  # type: ignore[method-assign]
     target = target if isinstance(target, Target) else Target(target)
-    Decoder(drafter, target, policy).generate(prompts, [sampling] * len(prompts), Stop(count, tokens=()))
+    stops = [Stop(one, tokens=()) for one in ([count] * len(prompts) if isinstance(count, int) else count)]
+    Decoder(drafter, target, policy).generate(prompts, [sampling] * len(prompts), stops)
     return steps
 
 

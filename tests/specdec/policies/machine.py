@@ -55,7 +55,7 @@ class Guesser(Drafter):
     """Knows the text with a chance that depends on the position, and says so, if `honest`; a level takes `seconds`.
 
     Where there is no chance it may be `silent`, as a look-up without a match. It reads what it has not read yet before
-    it drafts, which takes `reading` seconds a token.
+    it drafts, which takes `reading` seconds a token, and `stall` more the first time.
     """
 
     policy = "chain"
@@ -68,9 +68,10 @@ class Guesser(Drafter):
         honest: float = 1.0,
         silent: bool = False,
         reading: float = 0.0,
+        stall: float = 0.0,
     ) -> None:
         self.machine, self.seconds, self.chances = machine, seconds, chances
-        self.honest, self.silent, self.reading, self._read = honest, silent, reading, 0
+        self.honest, self.silent, self.reading, self._read, self._stall = honest, silent, reading, 0, stall
 
     def begin(self, context: Context) -> None:
         self._read = 0
@@ -80,8 +81,8 @@ class Guesser(Drafter):
 
     def propose(self, context: Context, policy: TreePolicy) -> list[Tree | None]:
         def score(frontier: Frontier) -> Float[Tensor, "R M V"]:
-            self.machine.take(self.seconds + self.reading * self.unread(context))
-            self._read = sum(map(len, context.tokens))
+            self.machine.take(self.seconds + self.reading * self.unread(context) + self._stall)
+            self._read, self._stall = sum(map(len, context.tokens)), 0.0
             logits = torch.empty(*frontier.tokens.shape, VOCAB)
             for row, (number, tree) in enumerate(zip(frontier.sequences, frontier.trees, strict=True)):
                 for place, node in enumerate(frontier.nodes[row]):
