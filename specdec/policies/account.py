@@ -34,6 +34,8 @@ RECENT = 8
 """Unread tokens of a sequence up to which reading them counts as a part of drafting."""
 TRIALS = 2
 """Readings that need not be paid for: the first of a process is slow, and the second shows the price."""
+START = 2.0
+"""Steps of plain decoding that may be lost by reading at first."""
 WEALTH = 100.0
 """Steps of plain decoding that are saved up for reading at most; they pay for any reading."""
 OFTEN = 8
@@ -55,7 +57,7 @@ class Account:
         self._size, self._odds = size, Odds()
         self._plain, self._drafting, self._verifying, self._reading = Curve(), Curve(), Curve(), Curve()
         self._reading.measure(0, 0.0)
-        self._steps, self._rows, self._credit, self._wealth, self._saving = 0, 1, CREDIT, CREDIT, False
+        self._steps, self._rows, self._credit, self._wealth, self._saving = 0, 1, CREDIT, START, False
         self._checked, self._readings = 0, 0
         self._tokens, self._seconds = 0.0, 0.0
         self.plan = FIRST
@@ -113,11 +115,12 @@ class Account:
     def _measure_reading(self, growth: Growth, rows: int, drafting: float) -> float:
         """Take in what reading took of the time for drafting, and give what the levels took, as far as is known."""
         levels = min(self._drafting(growth.levels), drafting)
-        self._readings += 1
-        if self._readings > 1:  # the first is slow for reasons of its own
-            reading = drafting - levels
+        reading = drafting - levels
+        if self._readings > 0:  # the first is slow for reasons of its own
             self._reading.measure(growth.unread, reading)
+        if self._readings >= TRIALS:
             self._wealth += (growth.price or 0.0) - reading / max(self._plain(rows), SHORTEST)
+        self._readings += 1
         return levels
 
     def _measure(self, growth: Growth, rows: int, nodes: int, drafting: float, verifying: float) -> float:
