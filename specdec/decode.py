@@ -178,7 +178,7 @@ class Decoder:
         _tell(relays, "on_begin", context=context)
         while True:
             start = self._clock()
-            trees = self._propose(context, claim)
+            trees = self._propose(context, claim, first)
             drafted = self._clock()
             step = verifier.settle() if all(context.done) else verifier.verify(trees)
             if step is None:
@@ -200,7 +200,7 @@ class Decoder:
         if verifier is not self.verifier:
             verifier.close()
 
-    def _propose(self, context: Context, claim: Claim) -> list[Tree | None]:
+    def _propose(self, context: Context, claim: Claim, first: bool) -> list[Tree | None]:
         """Have the drafter grow trees for the sequences that are not done.
 
         Alone it has a policy that always drafts: one that learns may find that drafts are not worth their time.
@@ -210,7 +210,7 @@ class Decoder:
         with claim.held():
             policy = self.policy if context.step.verified else self._alone
             if self._learns and context.step.verified:
-                policy.begin(self.drafter.unread(context))
+                policy.begin(self.drafter.unread(context), not first)
             trees = self.drafter.propose(context, policy)
         if [tree is None for tree in trees] != context.done:
             raise TreeError(

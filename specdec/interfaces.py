@@ -49,8 +49,11 @@ class TreePolicy(ABC):
         """
         return range(len(tree))
 
-    def begin(self, unread: int) -> None:
-        """Called before each step, where steps are observed: the drafter will read `unread` tokens, if it drafts."""
+    def begin(self, unread: int, observed: bool) -> None:
+        """Called before each step, where steps are observed: the drafter will read `unread` tokens, if it drafts.
+
+        It also says whether this step is `observed`; a batch's first is not.
+        """
 
     def observe(self, trees: Sequence[Tree | None], step: Step, drafting: float, verifying: float) -> None:
         """Called after a step with what was verified and decided, and the seconds that drafter and verifier took.

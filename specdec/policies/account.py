@@ -62,11 +62,10 @@ class Account:
         self._tokens, self._seconds = 0.0, 0.0
         self.plan = FIRST
 
-    def begin(self, unread: int) -> tuple[Plan, float | None]:
+    def begin(self, unread: int, observed: bool) -> tuple[Plan, float | None]:
         """Give the plan for the next step, and the price of reading `unread` tokens first, if it has one.
 
-        The price is paid now, for a batch's first step is not observed; where the wealth does not suffice, nothing is
-        drafted.
+        The price is paid now, for not every step is observed; where the wealth does not suffice, nothing is drafted.
         """
         if not self._steps:
             return PLAIN, None  # so that nothing is lost before anything is known
@@ -74,8 +73,8 @@ class Account:
             return self.plan, None
         price = self._reading(unread) / max(self._plain(self._rows), SHORTEST)
         if self._readings < TRIALS:
-            price = 0.0
-        elif price > self._wealth < WEALTH:
+            return (self.plan, 0.0) if observed else (PLAIN, None)
+        if price > self._wealth < WEALTH:
             return PLAIN, None
         self._wealth -= price
         return self.plan, price
