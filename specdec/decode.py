@@ -210,7 +210,8 @@ class Decoder:
         with claim.held():
             policy = self.policy if context.step.verified else self._alone
             if self._learns and context.step.verified:
-                policy.begin(self.drafter.unread(context), not first)
+                room = max(context.room[number] for number in context.active)
+                policy.begin(self.drafter.unread(context), room, not first)
             trees = self.drafter.propose(context, policy)
         if [tree is None for tree in trees] != context.done:
             raise TreeError(

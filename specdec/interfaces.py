@@ -49,10 +49,11 @@ class TreePolicy(ABC):
         """
         return range(len(tree))
 
-    def begin(self, unread: int, observed: bool) -> None:
+    def begin(self, unread: int, room: int, observed: bool) -> None:
         """Called before each step, where steps are observed: the drafter will read `unread` tokens, if it drafts.
 
-        It also says whether this step is `observed`; a batch's first is not.
+        There is `room` for as many more tokens in the sequence that has most. Whether this step is `observed` is known
+        too; a batch's first is not.
         """
 
     def observe(self, trees: Sequence[Tree | None], step: Step, drafting: float, verifying: float) -> None:

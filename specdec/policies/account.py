@@ -32,6 +32,10 @@ SHORTEST = 1e-9
 """Seconds that a step takes at least, whatever the clock says."""
 RECENT = 8
 """Unread tokens of a sequence up to which reading them counts as a part of drafting."""
+HOPE = 0.3
+"""Steps of plain decoding that a step with drafts gains, before any was seen."""
+FORGETTING = 1000
+"""Steps without drafts after which it is hoped for again."""
 TRIALS = 2
 """Readings that need not be paid for: the first of a process is slow, and the second shows the price."""
 START = 2.0
@@ -59,13 +63,14 @@ class Account:
         self._reading.measure(0, 0.0)
         self._steps, self._rows, self._credit, self._wealth, self._saving = 0, 1, CREDIT, START, False
         self._checked, self._readings = 0, 0
-        self._tokens, self._seconds = 0.0, 0.0
+        self._tokens, self._seconds, self._gain = 0.0, 0.0, HOPE
         self.plan = FIRST
 
-    def begin(self, unread: int, observed: bool) -> tuple[Plan, float | None]:
+    def begin(self, unread: int, room: int, observed: bool) -> tuple[Plan, float | None]:
         """Give the plan for the next step, and the price of reading `unread` tokens first, if it has one.
 
-        The price is paid now, for not every step is observed; where the wealth does not suffice, nothing is drafted.
+        The price is paid now, for not every step is observed. Where the wealth does not suffice, or as much will not be
+        gained in `room` tokens, nothing is drafted.
         """
         if not self._steps:
             return PLAIN, None  # so that nothing is lost before anything is known
@@ -74,7 +79,8 @@ class Account:
         price = self._reading(unread) / max(self._plain(self._rows), SHORTEST)
         if self._readings < TRIALS:
             return (self.plan, 0.0) if observed else (PLAIN, None)
-        if price > self._wealth < WEALTH:
+        worth = self._gain * room / max(self._tokens, 1.0)
+        if price > self._wealth < WEALTH or price > worth:
             return PLAIN, None
         self._wealth -= price
         return self.plan, price
@@ -99,13 +105,14 @@ class Account:
         self._tokens += (gained - self._tokens) / min(self._steps, MEMORY)
         self._seconds += (seconds - self._seconds) / min(self._steps, MEMORY)
         if rows in self._plain:
-            self._book(gained, seconds / max(self._plain(rows), SHORTEST))
+            self._book(gained, seconds / max(self._plain(rows), SHORTEST), drafted=growth.levels > 0)
         soon = self._steps < MEMORY or self._saving or self.plan is PLAIN
         if soon or rows != self._rows or self._steps % OFTEN == 0:
             self._rows, self.plan = rows, self._new_plan(rows)
 
-    def _book(self, gained: float, spent: float) -> None:
+    def _book(self, gained: float, spent: float, drafted: bool) -> None:
         """Add to the credit what a step gained, and take away what it took, both in steps of plain decoding."""
+        self._gain += (gained - spent - self._gain) / MEMORY if drafted else (HOPE - self._gain) / FORGETTING
         gain = gained - (1 - INTEREST) * spent
         self._credit = min(max(self._credit + gain, -RISK), SAVINGS)
         self._wealth = min(self._wealth + gain, WEALTH)

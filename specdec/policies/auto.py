@@ -38,9 +38,9 @@ class Auto(TreePolicy):
     def __attrs_post_init__(self) -> None:
         self._lock, self._growth, self._account = Lock(), Growth(), Account(self.size)
 
-    def begin(self, unread: int, observed: bool) -> None:
+    def begin(self, unread: int, room: int, observed: bool) -> None:
         with self._lock:
-            plan, price = self._account.begin(unread, observed)
+            plan, price = self._account.begin(unread, room, observed)
         self._growth.prepare(plan, unread, price)
 
     def widths(self, tree: Tree) -> dict[int, int]:

@@ -83,7 +83,7 @@ class Seldom(Dynamic):
 
     step = 0
 
-    def begin(self, unread: int, observed: bool) -> None:
+    def begin(self, unread: int, room: int, observed: bool) -> None:
         object.__setattr__(self, "step", self.step + 1)
 
     def observe(self, trees: Sequence[Tree | None], step: Step, drafting: float, verifying: float) -> None:
