@@ -91,19 +91,22 @@ def test_a_server_that_stops_lets_answers_finish(service: Service) -> None:
     passes, refused_all = count(), Event()
 
     def hold(*_: object) -> None:
-        if next(passes) > 3:
+        if next(passes) > 20:
             refused_all.wait(60)
 
     service.target.model.register_forward_pre_hook(hold)
-    with listening(service, grace=60.0) as server, httpx.Client(base_url=f"http://{server.address}") as client:
+    with (
+        listening(service, grace=60.0) as server,
+        httpx.Client(base_url=f"http://{server.address}", timeout=60) as client,
+    ):
         remote = Remote(partial(WebSocket.to, f"ws://{server.address}"), patience=2.0)
         with client.stream("POST", "/v1/completions", json={**BODY, "stream": True}) as reply:
             lines = reply.iter_lines()
             text = [next(lines)]
             server.handle_exit(SIGTERM, None)
-            assert httpx.get(f"http://{server.address}/readyz").status_code == 503
-            assert httpx.get(f"http://{server.address}/healthz").status_code == 200
-            refused = httpx.post(f"http://{server.address}/v1/completions", json=BODY)
+            assert httpx.get(f"http://{server.address}/readyz", timeout=60).status_code == 503
+            assert httpx.get(f"http://{server.address}/healthz", timeout=60).status_code == 200
+            refused = httpx.post(f"http://{server.address}/v1/completions", json=BODY, timeout=60)
             with pytest.raises(ConnectionLost, match="503"):
                 WebSocket.to(f"ws://{server.address}")
             refused_all.set()
