@@ -80,7 +80,7 @@ class Context:
         """All that is new of what the target computed, for drafters to learn from; each says of which tokens it is."""
         ends = [len(tokens) - 1 for tokens in self.tokens]  # a text's end may have cut off some
         parts = (part.before(ends) for part in self.step.features)
-        return [part for part in parts if part.count]
+        return [part for part in parts if part.total]
 
     def extend(self, step: Step, done: list[bool]) -> "Context":
         """Append what a step decided, in place of what it takes back; `done` says which sequences have ended."""

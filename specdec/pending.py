@@ -47,7 +47,7 @@ class FeaturesAt:
         return isinstance(self._features, Features)
 
     @property
-    def count(self) -> int:
+    def total(self) -> int:
         """The number of tokens, of all sequences together."""
         return sum(self.lengths)
 
@@ -86,21 +86,21 @@ class PendingFeatures:
             self.add(part)
 
     @property
-    def count(self) -> int:
+    def total(self) -> int:
         """The number of tokens, of all sequences together."""
-        return sum(part.count for part in self._parts)
+        return sum(part.total for part in self._parts)
 
     def add(self, part: FeaturesAt) -> None:
         """Add what is new."""
         merged = self._parts[-1].then(part) if self._parts else None
         if merged is not None:
             self._parts[-1] = merged
-        elif part.count:
+        elif part.total:
             self._parts.append(part)
 
     def cut(self, ends: Sequence[int]) -> None:
         """Forget tokens from the positions `ends` on."""
-        self._parts = [part for part in (part.before(ends) for part in self._parts) if part.count]
+        self._parts = [part for part in (part.before(ends) for part in self._parts) if part.total]
 
     def extended(self, new: Sequence[FeaturesAt], done: Sequence[bool]) -> "PendingFeatures":
         """Add what is new, and leave out the sequences that are done."""

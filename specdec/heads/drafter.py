@@ -60,7 +60,7 @@ class HeadDrafter(Drafter):
         self.open(len(context.tokens))
 
     def unread(self, context: Context) -> int:
-        return self._told(context).count
+        return self._told(context).total
 
     def propose(self, context: Context, policy: TreePolicy) -> list[Tree | None]:
         self._pending = self._told(context)

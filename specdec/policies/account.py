@@ -8,6 +8,7 @@ from specdec.policies.curve import Curve
 from specdec.policies.growth import Growth
 from specdec.policies.odds import Odds
 from specdec.policies.plan import FIRST, LEVELS, PLAIN, Plan
+from specdec.policies.readings import Readings
 from specdec.tree import Tree
 
 CREDIT = 0.4
@@ -32,16 +33,6 @@ SHORTEST = 1e-9
 """Seconds that a step takes at least, whatever the clock says."""
 RECENT = 8
 """Unread tokens of a sequence up to which reading them counts as a part of drafting."""
-HOPE = 0.3
-"""Steps of plain decoding that a step with drafts gains, before any was seen."""
-FORGETTING = 1000
-"""Steps without drafts after which it is hoped for again."""
-TRIALS = 2
-"""Readings that need not be paid for: the first of a process is slow, and the second shows the price."""
-START = 2.0
-"""Steps of plain decoding that may be lost by reading at first."""
-WEALTH = 100.0
-"""Steps of plain decoding that are saved up for reading at most; they pay for any reading."""
 OFTEN = 8
 """Steps after which prices are worked out again, once there is a memory; working them out takes time too."""
 
@@ -53,37 +44,29 @@ class Account:
     without any the target decodes plainly until the interest has made a new one. So decoding is never much slower than
     without drafts, however wrong all else that was learnt may be.
 
-    A drafter may have to read a prompt, or what was decided without it, before it drafts. That is paid from the
-    wealth: all that drafting gained so far, less what it and reading lost.
+    Reading is paid for apart: what has been read is paid, and the trees after it should not suffer from it.
     """
 
     def __init__(self, size: int) -> None:
         self._size, self._odds = size, Odds()
-        self._plain, self._drafting, self._verifying, self._reading = Curve(), Curve(), Curve(), Curve()
-        self._reading.measure(0, 0.0)
-        self._steps, self._rows, self._credit, self._wealth, self._saving = 0, 1, CREDIT, START, False
-        self._checked, self._readings = 0, 0
-        self._tokens, self._seconds, self._gain = 0.0, 0.0, HOPE
+        self._plain, self._drafting, self._verifying = Curve(), Curve(), Curve()
+        self._steps, self._rows, self._credit, self._saving = 0, 1, CREDIT, False
+        self._checked, self._readings = 0, Readings()
+        self._tokens, self._seconds = 0.0, 0.0
         self.plan = FIRST
 
     def begin(self, unread: int, room: int, observed: bool) -> tuple[Plan, float | None]:
-        """Give the plan for the next step, and the price of reading `unread` tokens first, if it has one.
+        """Give the plan for the next step, and what was paid for reading `unread` tokens first, if that has a price.
 
-        The price is paid now, for not every step is observed. Where the wealth does not suffice, or as much will not be
-        gained in `room` tokens, nothing is drafted.
+        Where it is not paid for, nothing is drafted.
         """
         if not self._steps:
             return PLAIN, None  # so that nothing is lost before anything is known
         if not self.plan.levels or unread <= RECENT * self._rows:
             return self.plan, None
-        price = self._reading(unread) / max(self._plain(self._rows), SHORTEST)
-        if self._readings < TRIALS:
-            return (self.plan, 0.0) if observed else (PLAIN, None)
-        worth = self._gain * room / max(self._tokens, 1.0)
-        if price > self._wealth < WEALTH or price > worth:
-            return PLAIN, None
-        self._wealth -= price
-        return self.plan, price
+        steps = room / max(self._tokens, 1.0)
+        price = self._readings.pay(unread, max(self._plain(self._rows), SHORTEST), steps, observed)
+        return (PLAIN, None) if price is None else (self.plan, price)
 
     def observe(
         self, trees: Sequence[Tree | None], step: Step, growth: Growth, drafting: float, verifying: float
@@ -94,10 +77,8 @@ class Account:
             return
         rows, nodes = len(read), max(len(tree) for tree, _ in read)
         gained = sum(len(tokens) for _, tokens in read) / rows
-        if growth.read:
-            drafting = self._measure_reading(growth, rows, drafting)
-        elif growth.price is not None:
-            self._wealth += growth.price  # for nothing was drafted, as where there is no room
+        if growth.price is not None:
+            drafting = self._measure_reading(growth, growth.price, rows, drafting)
         seconds = max(self._measure(growth, rows, nodes, drafting, verifying), SHORTEST)
         for tree, tokens in growth.whole(read):
             self._odds.observe(tree, tokens)
@@ -112,21 +93,17 @@ class Account:
 
     def _book(self, gained: float, spent: float, drafted: bool) -> None:
         """Add to the credit what a step gained, and take away what it took, both in steps of plain decoding."""
-        self._gain += (gained - spent - self._gain) / MEMORY if drafted else (HOPE - self._gain) / FORGETTING
-        gain = gained - (1 - INTEREST) * spent
-        self._credit = min(max(self._credit + gain, -RISK), SAVINGS)
-        self._wealth = min(self._wealth + gain, WEALTH)
+        self._credit = min(max(self._credit + gained - (1 - INTEREST) * spent, -RISK), SAVINGS)
         self._saving = self._credit <= (RESERVE if self._saving else 0.0)
+        self._readings.book(gained, spent, INTEREST, drafted=drafted)
 
-    def _measure_reading(self, growth: Growth, rows: int, drafting: float) -> float:
+    def _measure_reading(self, growth: Growth, price: float, rows: int, drafting: float) -> float:
         """Take in what reading took of the time for drafting, and give what the levels took, as far as is known."""
+        if not growth.drafted:  # as where there is no room
+            self._readings.refund(price)
+            return drafting
         levels = min(self._drafting(growth.levels), drafting)
-        reading = drafting - levels
-        if self._readings > 0:  # the first is slow for reasons of its own
-            self._reading.measure(growth.unread, reading)
-        if self._readings >= TRIALS:
-            self._wealth += (growth.price or 0.0) - reading / max(self._plain(rows), SHORTEST)
-        self._readings += 1
+        self._readings.measure(growth.unread, drafting - levels, price, max(self._plain(rows), SHORTEST))
         return levels
 
     def _measure(self, growth: Growth, rows: int, nodes: int, drafting: float, verifying: float) -> float:
@@ -138,7 +115,8 @@ class Account:
             if rows not in self._verifying:
                 self._verifying.measure(rows, verifying)
             return self._plain.measure(rows, drafting + verifying)
-        drafting = drafting if growth.read else self._drafting.measure(levels, drafting)
+        known = growth.price is not None and growth.drafted  # then it took what such levels took before
+        drafting = drafting if known else self._drafting.measure(levels, drafting)
         return drafting + self._verifying.measure(rows * nodes, verifying)
 
     def _new_plan(self, rows: int) -> Plan:

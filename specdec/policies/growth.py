@@ -10,8 +10,8 @@ from specdec.tree import Tree
 class Growth(local):
     """A thread's trees in this step: policies may be shared by threads, and a step stays in its thread.
 
-    `unread` is how many tokens the drafter has to read before it can draft, and `price` what that is expected to cost;
-    None if it counts as a part of drafting.
+    `unread` is how many tokens the drafter has to read before it can draft, and `price` what was paid for that; None if
+    it counts as a part of drafting.
     """
 
     def __init__(self) -> None:
@@ -35,9 +35,9 @@ class Growth(local):
         self.levels, self.trees, self.price, self._prepared, self._begun = 0, [], None, False, False
 
     @property
-    def read(self) -> bool:
-        """Whether the drafter had to read first, and did so, because it drafted."""
-        return self.price is not None and any(len(tree) > 1 for tree in self.trees)
+    def drafted(self) -> bool:
+        """Whether anything was drafted."""
+        return any(len(tree) > 1 for tree in self.trees)
 
     def whole(self, read: Sequence[tuple[Tree, list[int]]]) -> Iterator[tuple[Tree, list[int]]]:
         """Put the whole trees in the place of what was verified of them, beside what was decided."""

@@ -52,11 +52,14 @@ def test_features_stay_with_their_sequences_when_others_leave() -> None:
     trees = forked(RAGGED)
     step = target.verify([None if number in (0, 2) else tree for number, tree in enumerate(trees)])
     texts = [[*tokens, *new] for tokens, new in zip(RAGGED, step.tokens, strict=True)]
+    at_once = step.features[0].features
     roots = [None if number in (0, 2, 4) else Tree.root(text[-1]) for number, text in enumerate(texts)]
     last = target.verify(roots)
 
     assert step.lengths == [0, 3, 0, 3, 3]
     assert last.lengths == [0, 1, 0, 1, 0]
+    for number in (1, 3, 4):
+        assert_features(at_once, number, len(RAGGED[number]) - 1, 3, plain_features(tiny(), texts[number], NEEDS))
     before, after = step.features[0].without([number not in (1, 3) for number in range(5)]), last.features[0]
     for number in (1, 3):
         plain = plain_features(tiny(), [*texts[number], *last.tokens[number]], NEEDS)

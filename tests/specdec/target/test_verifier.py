@@ -1,4 +1,4 @@
-"""The target as a verifier: what fails leaves nothing behind."""
+"""The target as a verifier: a step that fails changes nothing."""
 
 from typing import Any
 
