@@ -51,7 +51,7 @@ class Account:
         self._size, self._odds = size, Odds()
         self._plain, self._drafting, self._verifying = Curve(), Curve(), Curve()
         self._steps, self._rows, self._credit, self._saving = 0, 1, CREDIT, False
-        self._checked, self._readings = 0, Readings()
+        self._checked, self._ready, self._readings = 0, False, Readings()
         self._tokens, self._seconds = 0.0, 0.0
         self.plan = FIRST
 
@@ -77,6 +77,9 @@ class Account:
             return
         rows, nodes = len(read), max(len(tree) for tree, _ in read)
         gained = sum(len(tokens) for _, tokens in read) / rows
+        if growth.levels and not self._ready:
+            self._ready = True  # the first drafts of a process are slow, for much is loaded: they say nothing of others
+            return
         if growth.price is not None:
             drafting = self._measure_reading(growth, growth.price, rows, drafting)
         seconds = max(self._measure(growth, rows, nodes, drafting, verifying), SHORTEST)

@@ -2,8 +2,6 @@
 
 from specdec.policies.curve import Curve
 
-TRIALS = 2
-"""Readings that need not be paid for: the first of a process is slow, and the second shows the price."""
 START = 2.0
 """Steps of plain decoding that reading may lose at first."""
 WEALTH = 100.0
@@ -24,16 +22,16 @@ class Readings:
     """
 
     def __init__(self) -> None:
-        self._seconds, self._count, self._wealth, self._gain = Curve(), 0, START, HOPE
+        self._seconds, self._known, self._wealth, self._gain = Curve(), False, START, HOPE
         self._seconds.measure(0, 0.0)
 
     def pay(self, unread: int, plain: float, steps: float, observed: bool) -> float | None:
         """Pay for reading so many tokens, and give the price; None if it is too high, or not gained in so many steps.
 
-        The price is paid before it is known how long reading takes, for not every step is `observed`; the first
-        readings, which are free, wait for one that is. A step of plain decoding takes `plain` seconds.
+        The price is paid before it is known how long reading takes, for not every step is `observed`. The first reading
+        shows the price: it is free, and waits for a step that is. A step of plain decoding takes `plain` seconds.
         """
-        if self._count < TRIALS:
+        if not self._known:
             return 0.0 if observed else None
         price = self._seconds(unread) / plain
         if price > self._wealth < WEALTH or price > self._gain * steps:
@@ -47,11 +45,10 @@ class Readings:
 
     def measure(self, unread: int, seconds: float, price: float, plain: float) -> None:
         """Record how long a reading took that was paid for with this price, and pay what it took beyond that."""
-        if self._count > 0:  # the first is slow for reasons of its own
-            self._seconds.measure(unread, seconds)
-        if self._count >= TRIALS:
+        self._seconds.measure(unread, seconds)
+        if self._known:
             self._wealth += price - seconds / plain
-        self._count += 1
+        self._known = True
 
     def book(self, gained: float, spent: float, interest: float, *, drafted: bool) -> None:
         """Add what a step gained, and take away what it took, but for its share of interest."""

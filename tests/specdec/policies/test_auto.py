@@ -197,6 +197,17 @@ def test_reading_prompts_is_paid_from_what_it_gains(prompt: int, reading: float,
     assert seconds < 1.05 * (200 / speed(auto, ready, packed, tokens=200, texts=4) + reading * prompt)
 
 
+def test_the_first_draft_may_be_slow() -> None:
+    """Much is loaded then, so that it says nothing of those after it."""
+
+    def drafter(machine: Machine) -> Drafter:
+        return Guesser(machine, 0.002, often, stall=0.5)
+
+    seconds = 100 / speed(Auto(), drafter, packed, tokens=100)
+
+    assert seconds < 0.5 + 100 * packed(1) / 1.5
+
+
 def test_what_was_saved_pays_for_any_reading() -> None:
     """Also for one that takes longer than all that may be saved."""
 
