@@ -11,6 +11,7 @@ from specdec.drafters import Ngram, NoDrafter
 from specdec.policies import Auto, Chain
 from specdec.rules import Rejection
 from tests.specdec.contexts import context_of
+from tests.specdec.policies.curves import in_parts, late, never, often, packed, rarely, seldom, steep, steps, wide
 from tests.specdec.policies.machine import Guesser, Machine, Seconds, speed
 from tests.toys import tiny
 
@@ -18,55 +19,6 @@ SHAPES = (
     *("chain:length=1", "chain:length=3", "chain:length=6", "chain:length=12", "static:levels=2x1", "static:levels=4"),
     *("dynamic:depth=3,width=4,size=12", "dynamic:depth=6,width=4,size=24", "adaptive:size=8,depth=8,width=1"),
 )
-
-
-def wide(nodes: int) -> float:
-    """A GPU: up to 64 nodes cost hardly more than one."""
-    return 0.02 + 0.0001 * max(nodes - 64, 0)
-
-
-def steps(nodes: int) -> float:
-    """A processor, which is better at even numbers than at one."""
-    return 0.057 if nodes == 1 else 0.095 + 0.004 * nodes
-
-
-def steep(nodes: int) -> float:
-    """A processor that has no use for several at a time."""
-    return 0.01 * nodes
-
-
-def often(position: int) -> float:
-    return 0.8
-
-
-def in_parts(position: int) -> float:
-    return 0.95 if position // 8 % 2 else 0.2
-
-
-def never(position: int) -> float:
-    return 0.0
-
-
-def rarely(position: int) -> float:
-    """Some text is copied now and then; where none is, there is no match."""
-    return 0.95 if position // 12 % 6 == 5 else 0.0
-
-
-def late(position: int) -> float:
-    return 0.9 if position > 150 else 0.0
-
-
-def seldom(position: int) -> float:
-    return 0.3
-
-
-def packed(nodes: int) -> float:
-    """A processor that reads half-precision weights: two nodes cost a third more than one, four hardly more."""
-    table = {1: 29, 2: 39, 4: 41, 8: 59, 16: 80, 32: 154, 64: 243}
-    after = next(place for place in table if place >= nodes)
-    before = max(place for place in table if place <= nodes)
-    share = (nodes - before) / max(after - before, 1)
-    return 0.001 * (table[before] + share * (table[after] - table[before]))
 
 
 TEXTS = [(often, 0.0003, 0.3), (rarely, 0.0003, 1.0), (seldom, 0.005, 0.3), (in_parts, 0.0003, 1.0), (late, 0.005, 1.0)]
@@ -150,74 +102,6 @@ def test_it_notices_when_the_drafter_becomes_right() -> None:
         return Guesser(machine, 0.001, late)
 
     assert speed(Auto(), drafter, steps, tokens=900) > 1.3 * speed(Chain(), lambda _: NoDrafter(), steps, tokens=900)
-
-
-@pytest.mark.parametrize(("prompt", "reading", "rows"), [(250, 0.0015, 1), (40, 0.0015, 4), (250, 0.0002, 1)])
-@pytest.mark.parametrize("chances", [never, seldom])
-@pytest.mark.parametrize("first", [3, 64])
-def test_reading_prompts_costs_little_where_it_gains_nothing(
-    chances: Seconds, prompt: int, reading: float, rows: int, first: int
-) -> None:
-    """But that it has to be tried twice. At a text's end, where there is no room for drafts, nothing is read."""
-
-    def drafter(machine: Machine) -> Drafter:
-        return Guesser(machine, 0.005, chances, 0.3, reading=reading)
-
-    auto, options, texts = Auto(), {"rows": rows, "prompt": prompt}, 20
-    speed(auto, drafter, packed, tokens=first, **options)
-    plain = speed(Chain(), lambda machine: NoDrafter(), packed, tokens=64, **options)
-    seconds = 64 * rows * texts / speed(auto, drafter, packed, tokens=64, texts=texts, **options)
-
-    free = 2.2 * reading * (prompt + 64) * rows + 2 * packed(rows)
-    assert seconds < 64 * rows * texts / plain / 0.975 + free
-
-
-@pytest.mark.parametrize(("prompt", "reading"), [(250, 0.0015), (40, 0.0015), (250, 0.0002)])
-@pytest.mark.parametrize("stall", [0.0, 4.0])
-def test_reading_prompts_is_paid_from_what_it_gains(prompt: int, reading: float, stall: float) -> None:
-    """Next to a drafter that need not read prompts, not much more is lost than reading them takes.
-
-    It does not matter that the first reading takes long, because much is loaded then.
-    """
-
-    def drafter(machine: Machine) -> Drafter:
-        return Guesser(machine, 0.002, often, reading=reading)
-
-    def loading(machine: Machine) -> Drafter:
-        return Guesser(machine, 0.002, often, reading=reading, stall=stall)
-
-    def ready(machine: Machine) -> Drafter:
-        return Guesser(machine, 0.002 + 2 * reading, often)
-
-    auto = Auto()
-    speed(auto, loading, packed, tokens=200, prompt=prompt)
-    speed(auto, drafter, packed, tokens=200, prompt=prompt, texts=2)
-    seconds = 200 / speed(auto, drafter, packed, tokens=200, prompt=prompt, texts=4)
-
-    assert seconds < 1.05 * (200 / speed(auto, ready, packed, tokens=200, texts=4) + reading * prompt)
-
-
-def test_the_first_draft_may_be_slow() -> None:
-    """Much is loaded then, so that it says nothing of those after it."""
-
-    def drafter(machine: Machine) -> Drafter:
-        return Guesser(machine, 0.002, often, stall=0.5)
-
-    seconds = 100 / speed(Auto(), drafter, packed, tokens=100)
-
-    assert seconds < 0.5 + 100 * packed(1) / 1.5
-
-
-def test_what_was_saved_pays_for_any_reading() -> None:
-    """Also for one that takes longer than all that may be saved."""
-
-    def drafter(machine: Machine) -> Drafter:
-        return Guesser(machine, 0.002, often, reading=0.001)
-
-    auto, plain = Auto(), 1 / packed(1)
-    speed(auto, drafter, packed, tokens=300, prompt=40, texts=2)
-
-    assert speed(auto, drafter, packed, tokens=1000, prompt=4000) > 1.25 * plain
 
 
 def test_the_same_times_give_the_same_shapes() -> None:
