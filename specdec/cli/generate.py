@@ -95,13 +95,13 @@ def _read(prompt: str | None) -> str:
 
 
 def _figures(run: "Run", comparison: "Comparison | None", parts: "Parts", seed: int) -> dict[str, Any]:
-    """Lay out what a machine reads."""
+    """Lay out what a machine reads; speed and steps are of the same run."""
     timed = comparison.fast if comparison else run
     figures: dict[str, Any] = {
         "text": run.text,
-        "tokens": len(run.tokens),
-        "steps": run.summary.steps,
-        "acceptance_length": run.summary.acceptance_length,
+        "tokens": len(timed.tokens),
+        "steps": timed.summary.steps,
+        "acceptance_length": timed.summary.acceptance_length,
         "tokens_per_second": timed.tokens_per_second,
         "drafter": parts.drafter,
         "policy": parts.policy,

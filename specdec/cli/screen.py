@@ -71,13 +71,14 @@ class Screen:
             yield lambda number: progress.update(task, description=told.format(number), visible=True)
 
     def figures(self, run: Run, comparison: Comparison | None) -> None:
-        """Show the figures."""
-        timed, summary = comparison.fast if comparison else run, run.summary
+        """Show the figures; speed and steps are of the same run."""
+        timed = comparison.fast if comparison else run
         unverified = f", [{UNVERIFIED}]not verified[/]" if run.alone else ""
         legend = f" ([green]drafted[/], the target's own{unverified})" if self._terminal else ""
         self._print(
-            f"\n[bold]{timed.tokens_per_second:.1f} tokens/s[/], acceptance length {summary.acceptance_length:.2f}, "
-            f"{counted(len(run.tokens), 'token')} in {counted(summary.steps, 'step')}{legend}"
+            f"\n[bold]{timed.tokens_per_second:.1f} tokens/s[/], acceptance length "
+            f"{timed.summary.acceptance_length:.2f}, "
+            f"{counted(len(timed.tokens), 'token')} in {counted(timed.summary.steps, 'step')}{legend}"
         )
         if run.traffic:
             self._print(_line(run))

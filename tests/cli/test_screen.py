@@ -5,7 +5,7 @@ from io import StringIO
 from rich.console import Console
 
 from specdec import Decoder, Stop, Target
-from specdec.cli.run import Job, Run, run
+from specdec.cli.run import Comparison, Job, Run, run
 from specdec.cli.screen import Screen
 from specdec.cli.transcript import ALONE, DRAFTED, OWN, Change, Piece, Transcript
 from specdec.context import Step
@@ -57,6 +57,19 @@ def test_a_character_of_several_tokens_comes_whole_with_its_last():
     assert [(piece.text, piece.origin) for piece in pieces] == [
         *[("a", DRAFTED), ("", DRAFTED), ("é", OWN), ("b", OWN)],
     ]
+
+
+def test_speed_and_steps_are_of_the_same_run():
+    """A run before those that are timed may have drafted nothing yet."""
+    figures = Console(file=StringIO(), highlight=False)
+    shown, plain, fast = (
+        Run((5,) * 8, "a", seconds, Summary(1, steps, 8 / steps, 8 / steps, 0.0, ()))
+        for steps, seconds in [(8, 4.0), (8, 2.0), (4, 1.0)]
+    )
+    Screen(Console(quiet=True), figures).figures(shown, Comparison(plain, fast))
+
+    assert "8.0 tokens/s, acceptance length 2.00, 8 tokens in 4 steps" in figures.file.getvalue()
+    assert "plain decoding: 4.0 tokens/s; speed-up 2.00" in figures.file.getvalue()
 
 
 def test_one_token_is_no_plural():
