@@ -63,7 +63,7 @@ def test_speed_and_steps_are_of_the_same_run():
     """A run before those that are timed may have drafted nothing yet."""
     figures = Console(file=StringIO(), highlight=False)
     shown, plain, fast = (
-        Run((5,) * 8, "a", seconds, Summary(1, steps, 8 / steps, 8 / steps, 0.0, ()))
+        Run((5,) * 8, "a", seconds, Summary(steps, 1, 8 / steps, 8 / steps, 0.0, ()))
         for steps, seconds in [(8, 4.0), (8, 2.0), (4, 1.0)]
     )
     Screen(Console(quiet=True), figures).figures(shown, Comparison(plain, fast))
