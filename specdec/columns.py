@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from functools import cached_property
+from math import inf
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.functional import pad as pad_columns
 
 from specdec.transfer import upload
 
@@ -40,6 +42,17 @@ class Columns:
         if self._vocabulary is None:
             return scores.shape[-1]
         return max(int(self._vocabulary[-1]) + 1, vocab_size or 0)
+
+    def within(self, scores: Float[Tensor, "*N C"], vocab_size: int | None) -> Float[Tensor, "*N C"]:
+        """Rule out ids that the target does not have: some models score more than there are."""
+        if vocab_size is None:
+            return scores
+        if self._vocabulary is None:
+            return scores[..., :vocab_size]
+        if int(self._vocabulary[-1]) < vocab_size:
+            return scores
+        unknown = torch.as_tensor(self._vocabulary, device=scores.device) >= vocab_size
+        return scores.masked_fill(pad_columns(unknown, (0, scores.shape[-1] - len(unknown))), -inf)
 
     def pick(self, values: Float[Tensor, "*N V"]) -> Float[Tensor, "*N C"]:
         """Pick the columns out of what there is for each id; those of tokens only."""

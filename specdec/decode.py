@@ -113,6 +113,8 @@ class Decoder:
     ) -> Generator[Step, None, None]:
         """Read the prompts now, then decode as the steps are asked for; close it to end early.
 
+        What the target holds of a stream that was closed is freed when the next sequence begins or ends.
+
         One `Sampling` for several prompts is spread over them as `Sampling.spread` says; there may be one for each,
         and a `Stop` for each. Prompts are text, messages, token ids, or what a tokenizer gives.
 

@@ -40,9 +40,12 @@ def differences(config: GenerationConfig | None, sampling: Sampling, stop: Stop)
     missing = {name: value for name, value in missing.items() if value is not None and value not in UNSUPPORTED[name]}
     if not stop.strings and (strings := getattr(config, "stop_strings", None)):
         omissions["stop_strings"] = strings
+    if stop.max_tokens is None:
+        lengths = {name: getattr(config, name, None) for name in ("max_new_tokens", "max_length")}
+        omissions |= {name: length for name, length in lengths.items() if length is not None}
     parts = []
     if omissions:
-        parts.append(f"{_listed(omissions)}; Sampling.of(model.generation_config) and Stop(strings=...) follow it")
+        parts.append(f"{_listed(omissions)}; Sampling.of(model.generation_config) and Stop(...) follow it")
     if missing:
         parts.append(f"{_listed(missing)}; nothing here follows that")
     return f"the target's generation config asks for {', and for '.join(parts)}" if parts else None

@@ -122,7 +122,7 @@ class Scores:
         new = [[node for node in row if node not in old] for row, old in zip(nodes, known, strict=True)]
         if any(new):
             self.frontier = Frontier(self.sequences, trees, new, self.frontier)
-            logits = self.score(self.frontier)
+            logits = self.score(self.frontier).detach()
             self._logits.append(logits if logits.dtype == torch.float64 else logits.float())
         if new == nodes or self.frontier is None:
             return self._logits[-1]

@@ -43,7 +43,7 @@ def grow(
         if not any(widths):
             break
         nodes = [[node for node, _ in row] for row in widths]
-        logits = scores(trees, nodes)
+        logits = columns.within(scores(trees, nodes), context.vocab_size)
         if policy.sampled and any(temperatures):
             rows = zip(trees, widths, logits.cpu(), dice, temperatures, strict=True)  # chances are the host's
             grown = [_draw(policy, columns, *row) for row in rows]

@@ -155,7 +155,8 @@ class Verifier(ABC):
 
         Raises:
             TreeError: a tree does not fit its sequence; nothing was changed.
-            NonFiniteLogits: the target gave no usable probabilities; nothing was changed.
+            NonFiniteLogits: the target gave no usable probabilities; sequences without a tree have left, and nothing
+                else was changed.
         """
 
     def settle(self) -> Step | None:

@@ -36,6 +36,7 @@ FILTERS: dict[str, Any] = {
 }
 """Options that cut unlikely tokens, when sampling, and their values that cut none."""
 SPANNED = {
+    "bad_words_ids",
     "min_length",
     "min_new_tokens",
     "forced_eos_token_id",
@@ -43,6 +44,9 @@ SPANNED = {
     "begin_suppress_tokens",
 }
 """Options that need to know where the text begins, may end, or by which tokens."""
+
+
+_NO_TOKEN = 2**31 - 1
 
 
 class _Builder(GenerationMixin):
@@ -67,6 +71,9 @@ def build(
     values = as_lists(options)
     if "min_new_tokens" in values:
         values.pop("min_length", None)  # as `generate` has it
+    ends = [[end] for end in eos_token_id]
+    if all(word in ends for word in values.get("bad_words_ids") or ()):  # end tokens are none, and no others are left
+        values.pop("bad_words_ids", None)
     if not eos_token_id:
         values.pop("exponential_decay_length_penalty", None)
     if max_length is None:
@@ -86,7 +93,7 @@ def check(options: Mapping[str, Any]) -> None:
     if not options.keys() - {"repetition_penalty", "top_k", "top_p", "min_p"}:
         return
     try:
-        build(options, max_length=2, eos_token_id=(0,))
+        build(options, max_length=2, eos_token_id=(_NO_TOKEN,))
     except (TypeError, ValueError) as error:
         raise OptionError(f"expected options that transformers can follow, got {dict(options)}: {error}") from error
 

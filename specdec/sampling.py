@@ -8,7 +8,7 @@ import torch
 from attrs import asdict, evolve, frozen
 from jaxtyping import Float, Int, Num
 from torch import Tensor
-from transformers import LogitsProcessor, LogitsProcessorList, TopPLogitsWarper
+from transformers import LogitNormalization, LogitsProcessor, LogitsProcessorList, TopPLogitsWarper
 
 from specdec.chance import Probs
 from specdec.errors import NonFiniteLogits, OptionError
@@ -50,6 +50,7 @@ class Processing:
         processors = [own.get(type(one), one) for one in built]
         placed = set(map(id, processors))
         processors += [one for one in sampling.processors if id(one) not in placed]
+        processors.sort(key=lambda one: isinstance(one, LogitNormalization))  # `generate` has it last
         return cls(LogitsProcessorList(processors), _filters(sampling, device))
 
     def copied(self, sampling: Sampling) -> "Processing":

@@ -28,21 +28,22 @@ def load(
         WrongCheckpoint: the file is damaged, is no such head, or was made for another target.
     """
     checkpoint = plain(Checkpoint.read(path))
-    layer = _layer(kind, checkpoint)
-    sizes = _sizes(checkpoint, layer, parts.config)
-    if kind is Eagle3Model:
-        sizes |= _sizes3(checkpoint, parts.config)
-    else:
-        sizes["input_layernorm"] = f"{layer}input_layernorm.weight" in checkpoint.tensors
-    whole = int(checkpoint.fields.get("vocab_size", parts.config.vocab_size))
-    drafted = checkpoint.shape("lm_head.weight")[0] if kind is Eagle3Model else None
-    sizes["draft_vocab_size"] = checkpoint.settle_vocabulary(whole, drafted)
-    checkpoint.check_fields({name: sizes[name] for name in NAMED if name in sizes})
-    _check_target(checkpoint, sizes, parts.config, tokenizer)
-    if "embed_tokens.weight" in checkpoint.tensors and _is_targets(checkpoint, parts, refuse=kind is EagleModel):
-        del checkpoint.tensors["embed_tokens.weight"]
-        sizes["own_embedding"] = False
-    model = kind(_config(kind, checkpoint.fields, sizes, parts.config))
+    with checkpoint.interpreted():
+        layer = _layer(kind, checkpoint)
+        sizes = _sizes(checkpoint, layer, parts.config)
+        if kind is Eagle3Model:
+            sizes |= _sizes3(checkpoint, parts.config)
+        else:
+            sizes["input_layernorm"] = f"{layer}input_layernorm.weight" in checkpoint.tensors
+        whole = int(checkpoint.fields.get("vocab_size", parts.config.vocab_size))
+        drafted = checkpoint.shape("lm_head.weight")[0] if kind is Eagle3Model else None
+        sizes["draft_vocab_size"] = checkpoint.settle_vocabulary(whole, drafted)
+        checkpoint.check_fields({name: sizes[name] for name in NAMED if name in sizes})
+        _check_target(checkpoint, sizes, parts.config, tokenizer)
+        if "embed_tokens.weight" in checkpoint.tensors and _is_targets(checkpoint, parts, refuse=kind is EagleModel):
+            del checkpoint.tensors["embed_tokens.weight"]
+            sizes["own_embedding"] = False
+        model = kind(_config(kind, checkpoint.fields, sizes, parts.config))
     checkpoint.load_into(model)
     return model
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
+from specdec import WrongCheckpoint
 from specdec.heads import Checkpoint, check_made_for, fingerprint
 from specdec_moa.config import BLOCKS, MoAConfig
 from specdec_moa.model import MoAModel
@@ -16,9 +17,10 @@ def load(path: str, target: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase
         WrongCheckpoint: the file is damaged, is no such head, or was made for another target.
     """
     checkpoint = Checkpoint.read(path)
-    config = _config(checkpoint, target)
-    _check_target(config, target, tokenizer, path)
-    model = MoAModel(config)
+    with checkpoint.interpreted():
+        config = _config(checkpoint, target)
+        _check_target(config, target, tokenizer, path)
+        model = MoAModel(config)
     checkpoint.load_into(model)
     return model
 
@@ -45,6 +47,10 @@ def _config(checkpoint: Checkpoint, target: PreTrainedConfig) -> MoAConfig:
     if checkpoint.fields.get("model_type") == MoAConfig.model_type:  # else it is the target's own
         checkpoint.check_fields(sizes)
         fields = checkpoint.fields
+        if not isinstance(layers := fields.get("target_layer_inference", 0), int):
+            raise WrongCheckpoint(
+                f"expected a number as target_layer_inference in config.json in {checkpoint.path}, got {layers!r}"
+            )
     defaults = {
         "vocab_size": target.vocab_size,
         "rope_parameters": dict(target.rope_parameters),
@@ -62,6 +68,8 @@ def _sizes(checkpoint: Checkpoint, target: PreTrainedConfig) -> dict[str, Any]:
     heads = int(checkpoint.fields.get("num_attention_heads") or target.num_attention_heads)
     layer_heads = int(checkpoint.fields.get("layer_self_attention_num_attention_heads") or heads)
     queries, hidden = checkpoint.shape("self_attention.self_attn.q_proj.weight")
+    if queries % heads:
+        raise WrongCheckpoint(f"expected queries of {heads} heads in {checkpoint.path}, got {queries} numbers")
     without_lsa = not any(name.startswith("layer_self_attention.") for name in checkpoint.tensors)
     sizes: dict[str, Any] = {
         "hidden_size": hidden,

@@ -57,10 +57,15 @@ class Datastore:
         """Sort the tokens of texts, for matches of up to `longest` tokens.
 
         Raises:
-            DataError: there are no tokens.
+            DataError: there are no tokens, or one is below 0, or 2**31 and above.
             OptionError: `longest` is below 1 or above 64.
         """
-        return cls(np.array([token for text in texts for token in (*text, BETWEEN)], np.int32), longest)
+        tokens = list[int]()
+        for text in texts:
+            if len(text):
+                _check_range(min(text), max(text))
+            tokens += (*text, BETWEEN)
+        return cls(np.array(tokens, np.int32), longest)
 
     @classmethod
     def load(cls, path: str | PathLike[str], longest: int = 4) -> "Datastore":
@@ -104,6 +109,11 @@ class Datastore:
             yield self._followers[low : high : -(-(high - low) // MOST)]
 
 
+def _check_range(least: int, most: int) -> None:
+    if not 0 <= least <= most < 2**31:
+        raise DataError(f"expected tokens of at least 0 and below 2**31, got {least} to {most}")
+
+
 def _read(path: str | PathLike[str]) -> Tokens:
     """Read the texts of a file, with `BETWEEN` after each."""
     with open(path, "rb") as opened:
@@ -113,8 +123,8 @@ def _read(path: str | PathLike[str]) -> Tokens:
             tokens, lengths = file["tokens"], file["lengths"]
     if not all(part.ndim == 1 and part.dtype.kind in "iu" for part in (tokens, lengths)):
         raise ValueError("expected rows of integers, tokens and lengths")
-    if len(tokens) and not 0 <= tokens.min() <= tokens.max() < 2**31:
-        raise ValueError(f"expected tokens of at least 0 and below 2**31, got {tokens.min()} to {tokens.max()}")
+    if len(tokens):
+        _check_range(tokens.min(), tokens.max())
     lengths = lengths.astype(np.int64)
     if (lengths < 0).any() or lengths.sum() != len(tokens):
         raise ValueError(f"expected lengths of {len(tokens)} tokens in all, got {lengths.sum()}")

@@ -1,15 +1,17 @@
 """Heads on disk: sizes are taken from the tensors, and what a configuration says of these must agree."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from os import PathLike
 from typing import Any
 
 import torch
 from attrs import frozen
+from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
-from specdec.errors import WrongCheckpoint
+from specdec.errors import SpecdecError, WrongCheckpoint
 from specdec.heads.files import find, read_all, read_fields
 from specdec.vocabulary import vocabulary_hash
 
@@ -34,6 +36,21 @@ class Checkpoint:
         """
         fields = read_fields(find(path, CONFIG))
         return cls(str(path), fields, read_all(path))
+
+    @contextmanager
+    def interpreted(self) -> Iterator[None]:
+        """Turn what goes wrong while a configuration is made of the fields into one kind of error.
+
+        Raises:
+            WrongCheckpoint: a field has a value that is of another type, or that nothing can be made of.
+        """
+        try:
+            yield
+        except SpecdecError:
+            raise
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, StrictDataclassError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise WrongCheckpoint(f"expected a head's {CONFIG} in {self.path}, got one with {reason}") from error
 
     def shape(self, name: str) -> tuple[int, int]:
         """Give the shape of a matrix.

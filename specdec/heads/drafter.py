@@ -34,11 +34,6 @@ class HeadDrafter(Drafter):
         self.vocabulary = model.tokens().cpu() if model.reduced else None
         self._pending = PendingFeatures()
 
-    @property
-    def max_length(self) -> int:  # type: ignore[override]
-        """The target's positions."""
-        return int(self.parts.config.max_position_embeddings)
-
     @abstractmethod
     def open(self, size: int) -> None:
         """Forget all, and make room for a batch of this size."""

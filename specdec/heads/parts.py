@@ -14,7 +14,7 @@ from specdec.heads.layer import float_type
 from specdec.interfaces import Verifier
 from specdec.target.half import HalfPrecisionLinear
 from specdec.target.loading import model_folder
-from specdec.target.support import layer_types
+from specdec.target.support import language_part, layer_types
 
 FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
 
@@ -37,7 +37,7 @@ class TargetParts:
         Raises:
             UnsupportedModel: it is of a family that was never tried, or has no more layers than that.
         """
-        config, base = model.config.get_text_config(), model.base_model
+        config, base = model.config.get_text_config(), language_part(model)
         _check(config, layers)
         last = tuple(base.layers[config.num_hidden_layers - layers :])
         embed, head = model.get_input_embeddings(), model.get_output_embeddings()
@@ -50,13 +50,16 @@ class TargetParts:
         On a CPU half precision becomes float32, which it computes many times faster.
 
         Raises:
-            UnsupportedModel: as `of` does.
+            UnsupportedModel: as `of` does; or it has other parts than language, whose names then differ.
             WrongCheckpoint: the files are damaged, lack a tensor, or are no safetensors.
             ModelError: there is no such model.
         """
         path = model_folder(path)
-        config = _read_config(path)
+        whole = _read_whole_config(path)
+        config: PreTrainedConfig = whole.get_text_config()
         _check(config, layers)
+        if config is not whole:
+            raise UnsupportedModel(f"expected a model of language alone in {path}, got a {whole.model_type}")
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config).eval().requires_grad_(False)
         parts = cls.of(model, layers)
@@ -151,8 +154,13 @@ def _check(target: PreTrainedConfig, layers: int) -> None:
 
 
 def _read_config(path: str | PathLike[str]) -> PreTrainedConfig:
+    config: PreTrainedConfig = _read_whole_config(path).get_text_config()
+    return config
+
+
+def _read_whole_config(path: str | PathLike[str]) -> PreTrainedConfig:
     try:
-        config: PreTrainedConfig = AutoConfig.from_pretrained(model_folder(path)).get_text_config()
+        config: PreTrainedConfig = AutoConfig.from_pretrained(model_folder(path))
     except (OSError, ValueError) as error:
         raise ModelError(f"no model can be read from {str(path)!r}: {str(error).strip().splitlines()[0]}") from error
     return config

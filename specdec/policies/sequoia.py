@@ -45,9 +45,12 @@ class Sequoia(TreePolicy):
         `rates[i]` is the probability that child i is the one accepted, given that its parent was
         (dynamic programme of arXiv 2402.12374, section 3.1).
         """
-        rates = tuple(map(float, rates))
         if not (isinstance(size, int) and isinstance(depth, int)):
             raise OptionError(f"expected whole numbers for size and depth, got {size!r} and {depth!r}")
+        try:
+            rates = tuple(map(float, rates))
+        except (TypeError, ValueError):
+            raise OptionError(f"expected rates as a sequence of numbers, got {rates!r}") from None
         if size < 1 or depth < 1 or not rates or min(rates) < 0 or sum(rates) > 1 + 1e-6:
             raise OptionError(
                 f"expected size and depth of at least 1 and rates that sum to at most 1, got {size}, {depth}, {rates}"

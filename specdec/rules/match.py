@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from specdec.chance import Dice
+from specdec.errors import NonFiniteLogits
 from specdec.interfaces import Rule, TargetProbs, Walk
 from specdec.prefix import Prefix
 from specdec.sampling import plain, require_finite
@@ -63,10 +64,18 @@ def _attempt(
 
 
 def _follow(tree: Tree, choose: Callable[[int], int]) -> Walk:
-    """Go down the tree by the tokens that are chosen after its nodes."""
+    """Go down the tree by the tokens that are chosen after its nodes.
+
+    Where nothing can be chosen after a drafted token, the walk ends with that token, and the next step says so.
+    """
     path, node = list[int](), 0
     while True:
-        token = choose(node)
+        try:
+            token = choose(node)
+        except NonFiniteLogits:
+            if not path:
+                raise
+            return Walk(path[:-1], tree.tokens[path[-1]])
         node = next((child for child in tree.children[node] if tree.tokens[child] == token), 0)
         if node == 0:
             return Walk(path, token)

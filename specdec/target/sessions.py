@@ -5,6 +5,8 @@ from collections.abc import Container, Mapping, Sequence
 from threading import RLock
 
 from attrs import define, field
+from jaxtyping import Float
+from torch import Tensor
 
 from specdec.chance import Chance, Keyed, Noise
 from specdec.errors import NonFiniteLogits, OptionError, TreeError
@@ -179,24 +181,31 @@ class Sessions:
         text depends on the tree may try again only if the root itself is spoiled, in which chance has no part.
         """
         rows = _in_place([*trees])
-        forest = [trees[session] for session in rows]
-        reading = self._pass(rows, pack(forest))
-        if reading.logits is None:
-            raise RuntimeError("a pass over trees gives logits")
-        walks = self.rule.decide(forest, reading.logits, [session.prefix for session in rows])
+        reading, logits = self._read_trees(rows, trees)
+        walks = self.rule.decide([trees[session] for session in rows], logits, [session.prefix for session in rows])
         outcomes = dict(zip(rows, walks, strict=True))
-        spoiled = [
-            session
+        spoiled = {
+            row: session
             for row, (session, walk) in enumerate(outcomes.items())
             if isinstance(walk, NonFiniteLogits)
             and len(trees[session]) > 1
-            and (self.rule.repeatable or not reading.logits[row, 0].max().isfinite())
-        ]
-        if not spoiled:
-            return reading, outcomes
-        for session in spoiled:
-            trees[session] = Tree.root(session.prefix.tokens[-1])
-        return self._decide(trees)
+            and (self.rule.repeatable or not logits[row, 0].max().isfinite())
+        }
+        if spoiled:
+            trees |= {session: Tree.root(session.prefix.tokens[-1]) for session in spoiled.values()}
+            reading, logits = self._read_trees(rows, trees)
+            roots, prefixes = zip(*((trees[session], session.prefix) for session in spoiled.values()), strict=True)
+            walks = self.rule.decide(roots, logits[[*spoiled]], prefixes)  # the others' processors are not asked again
+            outcomes |= dict(zip(spoiled.values(), walks, strict=True))
+        return reading, outcomes
+
+    def _read_trees(
+        self, rows: Sequence[Session], trees: Mapping[Session, Tree]
+    ) -> tuple[Reading, Float[Tensor, "R M V"]]:
+        reading = self._pass(rows, pack([trees[session] for session in rows]))
+        if reading.logits is None:
+            raise RuntimeError("a pass over trees gives logits")
+        return reading, reading.logits
 
     def _pass(self, rows: Sequence[Session], packed: Packed, *, logits: bool = True) -> Reading:
         hidden = dict.fromkeys(index for session in rows for index in session.needs.hidden_states)

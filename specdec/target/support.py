@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from threading import RLock, get_ident
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -10,6 +12,9 @@ from transformers import PreTrainedModel
 
 from specdec.errors import UnsupportedModel
 from specdec.target.tree_pass import Chunk, Window
+
+_PASSES: WeakKeyDictionary[nn.Module, Any] = WeakKeyDictionary()
+_SETTING_UP = RLock()
 
 
 def text_config(model: PreTrainedModel) -> Any:
@@ -44,6 +49,15 @@ def layer_windows(config: Any) -> dict[str, Window | None]:
 
 
 @contextmanager
+def alone(model: nn.Module) -> Iterator[None]:
+    """Keep the passes of other threads from a model that several targets or drafters may share."""
+    with _SETTING_UP:
+        lock = _PASSES.setdefault(model, RLock())
+    with lock:
+        yield
+
+
+@contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Put a model into evaluation mode for a while, if it is being trained."""
     training = [module for module in model.modules() if module.training] if model.training else []
@@ -59,14 +73,14 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 def decoder_layers(model: PreTrainedModel) -> list[nn.Module]:
     """Find the language part's list of layers, whatever it is called."""
     count = getattr(text_config(model), "num_hidden_layers", None)
-    for part in (_decoder(model), model.base_model):
+    for part in (language_part(model), model.base_model):
         for module in part.modules():
             if isinstance(module, nn.ModuleList) and len(module) == count:
                 return list(module)
     raise UnsupportedModel(f"expected a list of {count} layers in {type(model).__name__}, found none")
 
 
-def _decoder(model: PreTrainedModel) -> nn.Module:
+def language_part(model: PreTrainedModel) -> Any:
     """Find the language part of a model that may have others, such as one for images."""
     decoder = model.get_decoder()
     return decoder if isinstance(decoder, nn.Module) else model.base_model
@@ -76,16 +90,18 @@ def _decoder(model: PreTrainedModel) -> nn.Module:
 def capture(
     model: PreTrainedModel, layers: Sequence[nn.Module], indices: Sequence[int]
 ) -> Iterator[dict[int, torch.Tensor]]:
-    """Catch hidden states as they pass; index i enters layer i, the last leaves the norm."""
-    captured: dict[int, torch.Tensor] = {}
+    """Catch hidden states as they pass in this thread; index i enters layer i, the last leaves the norm."""
+    captured, thread = dict[int, torch.Tensor](), get_ident()
     with ExitStack() as hooks:
         for index in indices:
 
             def enter(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any], index: int = index) -> None:
-                captured[index] = args[0] if args else kwargs["hidden_states"]
+                if get_ident() == thread:
+                    captured[index] = args[0] if args else kwargs["hidden_states"]
 
             def leave(_: Any, __: Any, output: Any, index: int = index) -> None:
-                captured[index] = output[0]
+                if get_ident() == thread:
+                    captured[index] = output[0]
 
             place = range(len(layers) + 1)[index]
             if place < len(layers):

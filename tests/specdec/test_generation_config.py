@@ -169,6 +169,7 @@ def test_a_temperature_samples_as_a_config_says_that_does_not_sample_itself() ->
         ({"do_sample": True}, "temperature=1.0, top_k=50; Sampling.of"),
         ({"suppress_tokens": [3]}, r"suppress_tokens=\(3,\)"),
         ({"stop_strings": ["x"]}, r"stop_strings=\['x'\]"),
+        ({"max_new_tokens": 5}, r"max_new_tokens=5; Sampling.of\(model.generation_config\) and Stop\(...\) follow it"),
         ({"num_beams": 3}, "num_beams=3; nothing here follows that"),
         ({"guidance_scale": 1.5, "min_length": 3}, "min_length=3; .*, and for guidance_scale=1.5; nothing"),
     ],
@@ -179,8 +180,8 @@ def test_a_decoder_warns_once_of_what_it_does_not_follow(config: dict[str, Any],
     with configured(model, **config):
         decoder = Decoder(NoDrafter(), Target(model))
         with pytest.warns(UserWarning, match=message):
-            decoder.generate([1, 2], stop=Stop(2))
-        decoder.generate([1, 2], stop=Stop(2))  # where a warning would be an error
+            decoder.generate([1, 2], stop=Stop(tokens=()))
+        decoder.generate([1, 2], stop=Stop(tokens=()))  # where a warning would be an error
 
 
 def test_a_config_that_nothing_can_follow_is_said_to_be_such() -> None:
@@ -245,3 +246,30 @@ def test_ends_that_the_caller_names_are_those_that_are_put_off() -> None:
 
     assert decoder.generate(tokens, sampling, Stop(COUNT, plain[2])).tokens[0] == tuple(expected.tolist())
     assert decoder.generate(tokens, sampling, Stop(COUNT, tokens=())).tokens[0] == plain
+
+
+def test_end_tokens_are_no_bad_words() -> None:
+    """As `generate` has it; where nothing else is forbidden it is an error there, and nothing here."""
+    model, tokens = build("llama"), PROMPTS[0]
+    end = Decoder(NoDrafter(), Target(model)).generate(tokens, stop=Stop(COUNT, tokens=())).tokens[0][3]
+    with configured(model, eos_token_id=end, pad_token_id=0):
+        expected = generate(model, tokens, bad_words_ids=[[end], [55]])[0, len(tokens) :].tolist()
+        decoder = Decoder(NoDrafter(), Target(model))
+        said = [
+            decoder.generate(tokens, Sampling(bad_words_ids=words), Stop(COUNT)).tokens[0]
+            for words in ([[end], [55]], [[end]])
+        ]
+
+    assert expected[-1] == end
+    assert said == [tuple(expected)] * 2
+
+
+def test_scores_are_normalized_last() -> None:
+    """A penalty of one's own sees the model's scores, as in `generate`."""
+    model, decoder = tiny(), Decoder(NoDrafter(), Target(tiny()))
+    for tokens in PROMPTS:
+        penalty = RepetitionPenaltyLogitsProcessor(1.5)
+        expected = generate(model, tokens, logits_processor=[penalty], renormalize_logits=True, eos_token_id=None)
+        sampling = Sampling(renormalize_logits=True, processors=penalty)
+
+        assert decoder.generate(tokens, sampling, Stop(COUNT)).tokens[0] == tuple(expected[0, len(tokens) :].tolist())

@@ -21,7 +21,7 @@ from specdec.policies import Static
 from specdec.prefix import Prefix
 from specdec.rules import Lenient, Match, Rejection, Traversal, Typical
 from specdec.sampling import scores
-from tests.toys import RAGGED, VOCAB, Restless, perturbed, tiny
+from tests.toys import RAGGED, VOCAB, Restless, Scripted, build, perturbed, tiny
 
 COUNT = 8
 EXACT = {"match": Match(), "rejection": Rejection(), "traversal": Traversal()}
@@ -206,6 +206,26 @@ def test_a_processor_is_not_asked_about_what_is_no_number() -> None:
     processor = Counts()
     assert scores(Sampling(processors=processor), [1], torch.full((VOCAB,), torch.nan)).isnan().all()
     assert processor.lengths == []
+
+
+def test_a_processor_is_asked_once_where_another_sequences_draft_is_no_number() -> None:
+    """That sequence is read again without its draft, and this one is not decided again."""
+    model = build("llama")
+    model.get_input_embeddings().weight[50] = torch.nan
+    prompts, asked = [[1, 2, 3], [4, 2, 3, 4, 5]], list[list[int]]()
+    texts = list[tuple[tuple[int, ...], ...]]()
+    for draft in (False, True):
+        processor = Counts()
+
+        def tree(text: list[int], _: Context, draft: bool = draft) -> Tree:
+            return Tree.of([text[-1], 50], [-1, 0]) if draft and text[0] == 4 else Tree.root(text[-1])
+
+        decoder, samplings = Decoder(Scripted(tree), Target(model)), [Sampling(processors=processor), Sampling()]
+        texts.append(decoder.generate(prompts, samplings, Stop(COUNT, tokens=())).tokens)
+        asked.append(processor.lengths)
+
+    assert texts[0] == texts[1]
+    assert asked[0] == asked[1] == list(range(3, 3 + COUNT))
 
 
 @pytest.mark.parametrize(

@@ -128,3 +128,6 @@ def test_nothing_to_look_up_is_refused() -> None:
     for longest in (0, 65):
         with pytest.raises(OptionError, match=f"of 1 to 64 tokens, got longest={longest}"):
             Datastore.of([[1]], longest=longest)
+    for token in (-1, -7, 2**31, 2**70):
+        with pytest.raises(DataError, match=rf"expected tokens of at least 0 and below 2\*\*31, got .*{token}"):
+            Datastore.of([[1], [3, token]])

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import AutoModelForImageTextToText, PreTrainedModel
 
 from specdec import Drafter, Sampling, Target, load_drafter
 from specdec.errors import ModelError, OptionError, UnsupportedModel, WrongCheckpoint
@@ -17,6 +17,7 @@ from tests.specdec.heads.trees import Trees, check_same, record
 from tests.specdec_eagle.heads import NAMES
 from tests.specdec_eagle.heads import head as eagle_head
 from tests.specdec_moa.heads import FAMILIES, head, target
+from tests.test_architectures import load
 from tests.toys import RAGGED, build
 
 SHARD = "30KB"
@@ -122,6 +123,16 @@ def test_a_drafter_for_a_target_elsewhere(name: str, options: dict[str, int], tm
         load_drafter(name, own, target=elsewhere)
     with pytest.raises(ModelError, match="no model can be read from"):
         load_drafter(name, own, target=elsewhere, parts=str(tmp_path / "nothing"))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_of_a_model_for_images_too(tmp_path: Path) -> None:
+    """A loaded one has them in its language part; in files they have other names."""
+    model = load("tiny_models").tiny_model("llava", AutoModelForImageTextToText)
+    parts = TargetParts.of(model, 1)
+    assert parts.norm is model.model.language_model.norm
+    with pytest.raises(UnsupportedModel, match=r"expected a model of language alone in .*, got a llava"):
+        TargetParts.read(saved(model, tmp_path), 1)
 
 
 def test_as_many_layers_as_asked_for(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from specdec import Context, Frontier, Sampling, Tree, TreePolicy, grow
+from specdec.errors import OptionError
 from specdec.policies import Adaptive, Chain, Dynamic, Hybrid, Sequoia, Static
 from specdec.policies.dynamic import likeliest
 from specdec.policies.sequoia import TYPICAL_RATES
@@ -270,3 +271,9 @@ def test_a_batch_without_room_has_roots_alone() -> None:
     """And a batch that is done has nothing."""
     assert [words(tree) for tree in grow(context(2, room=0), Chain(3), score)] == [[(0,)], [(1,)]]
     assert grow(context(2, done=(0, 1)), Chain(3), score) == [None, None]
+
+
+def test_rates_are_numbers() -> None:
+    for rates in (0.5, "0.5x0.2", [None]):
+        with pytest.raises(OptionError, match="expected rates as a sequence of numbers, got"):
+            Sequoia.fitted(rates=rates)  # type: ignore[arg-type]
