@@ -1,6 +1,7 @@
 """Weights in half precision: whether a row's result depends on the others, and what passes over many tokens cost.
 
-`python docs/half_precision.py rows` and `python docs/half_precision.py long`; docs/performance.md has what they printed.
+`python docs/half_precision.py rows` and `python docs/half_precision.py long`: docs/performance.md
+has what they printed.
 """
 
 from time import thread_time
