@@ -17,7 +17,7 @@ from starlette.responses import Response, StreamingResponse
 from specdec.errors import OptionError, PromptError, SpecdecError, TransportError
 from specdec_serve.generation import Piece
 from specdec_serve.replies import Reply, failure
-from specdec_serve.requests import ChatRequest, CompletionRequest, Job, read_job
+from specdec_serve.requests import Body, ChatRequest, CompletionRequest, Job, read_body, read_job
 from specdec_serve.service import Service
 from specdec_serve.turns import Overloaded
 
@@ -25,7 +25,6 @@ T = TypeVar("T")
 GONE = 499
 """The HTTP status, for the metrics only, if the client went away."""
 logger = logging.getLogger(__name__)
-Body = CompletionRequest | ChatRequest
 
 
 @define(eq=False)
@@ -113,15 +112,15 @@ class OpenAI:
             if len(data) > most:
                 raise Refusal(413, f"expected a body of at most {most} bytes, got more")
         try:
-            body = msgspec.json.decode(data, type=kind)
-        except (msgspec.DecodeError, ValueError, RecursionError) as error:
+            body = read_body(data, kind)
+        except (ValueError, RecursionError) as error:
             raise Refusal(400, f"expected a valid body: {error}") from error
         if body.model != self.service.name:
             detail = f"expected the model {self.service.name!r}, got {body.model!r}"
             raise Refusal(404, detail, code="model_not_found")
         return body
 
-    def _job(self, body: Body) -> Job:
+    def _job(self, body: CompletionRequest | ChatRequest) -> Job:
         target, limits = self.service.target, self.service.host.server.limits
         if target.tokenizer is None:
             raise OptionError("expected a target with a tokenizer, got one without")

@@ -67,6 +67,17 @@ def test_a_chat_is_plain_decoding(model: Target, client: openai.OpenAI, options:
     }
 
 
+def test_an_answer_is_sent_back_as_it_came(model: Target, client: openai.OpenAI) -> None:
+    """As chats are held with this client: the answer's message becomes a message of the next request."""
+    first = client.chat.completions.create(model=NAME, messages=CHAT, temperature=0, max_tokens=5).choices[0].message
+    chat = [*CHAT, {"role": "assistant", "content": first.content}, {"role": "user", "content": "xy"}]
+    tokens = model.tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=True)["input_ids"]
+
+    found = client.chat.completions.create(model=NAME, messages=[*CHAT, first, chat[-1]], temperature=0, max_tokens=5)
+
+    assert found.choices[0].message.content == plain(model, tokens, Sampling(), Stop(5))[0]
+
+
 def test_several_prompts_have_several_answers_each(model: Target, client: openai.OpenAI) -> None:
     found = client.completions.create(model=NAME, prompt=["abc", "xy z"], n=2, temperature=1, seed=9, max_tokens=20)
 
@@ -113,7 +124,7 @@ def test_the_model_is_listed(client: openai.OpenAI) -> None:
 
 WRONG = {
     "another model": ({"model": "gpt-5"}, 404, "gpt-5"),
-    "tools": ({"tools": []}, 400, "tools"),
+    "tools": ({"tools": [{"type": "function"}]}, 400, "tools"),
     "log probabilities": ({"logprobs": 3}, 400, "logprobs"),
     "a penalty": ({"presence_penalty": 0.5}, 400, "presence_penalty"),
     "no answers": ({"n": 0}, 400, "1 to 64 answers"),
