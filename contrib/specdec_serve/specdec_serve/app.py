@@ -1,6 +1,7 @@
 """The web app: one port for remote drafters, OpenAI clients and monitoring."""
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
@@ -43,10 +44,12 @@ def app(service: Service) -> Starlette:
         routes=[
             WebSocketRoute("/v1/split", split),
             Route("/v1/models", openai.models),
+            Route("/v1/models/{name:path}", openai.models),
             Route("/v1/completions", openai.completions, methods=["POST"]),
             Route("/v1/chat/completions", openai.chat, methods=["POST"]),
             Route("/healthz", alive),
             Route("/readyz", ready),
             Route("/metrics", metrics),
-        ]
+        ],
+        exception_handlers={HTTPException: openai.unknown},
     )

@@ -11,6 +11,7 @@ import anyio
 import msgspec
 from attrs import define, field
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 
@@ -59,13 +60,15 @@ class OpenAI:
     _created: int = field(factory=lambda: int(time.time()), init=False)
 
     async def models(self, request: Request) -> Response:
-        """List the service's one model."""
+        """List the service's one model, or describe it if the path names it."""
+        name = request.path_params.get("name")
         try:
             self._admit(request)
+            self._check_model(self.service.name if name is None else name)
         except Refusal as error:
             return self._refused(error)
         model = {"id": self.service.name, "object": "model", "created": self._created, "owned_by": "specdec"}
-        return self._json({"object": "list", "data": [model]})
+        return self._json({"object": "list", "data": [model]} if name is None else model)
 
     async def completions(self, request: Request) -> Response:
         """Continue texts."""
@@ -74,6 +77,12 @@ class OpenAI:
     async def chat(self, request: Request) -> Response:
         """Answer a chat."""
         return await self._answer(request, ChatRequest, "chat.completion")
+
+    async def unknown(self, request: Request, error: Exception) -> Response:
+        """Answer a path or a method that there is not; `error` is starlette's."""
+        status, headers = (error.status_code, error.headers or {}) if isinstance(error, HTTPException) else (500, {})
+        detail = f"expected a path and a method that this server has, got {request.method} {request.url.path}"
+        return self._json(failure(detail, "invalid_request_error"), status, **headers)
 
     async def _answer(self, request: Request, kind: type[Body], name: str) -> Response:
         try:
@@ -115,10 +124,12 @@ class OpenAI:
             body = read_body(data, kind)
         except (ValueError, RecursionError) as error:
             raise Refusal(400, f"expected a valid body: {error}") from error
-        if body.model != self.service.name:
-            detail = f"expected the model {self.service.name!r}, got {body.model!r}"
-            raise Refusal(404, detail, code="model_not_found")
+        self._check_model(body.model)
         return body
+
+    def _check_model(self, name: str) -> None:
+        if name != self.service.name:
+            raise Refusal(404, f"expected the model {self.service.name!r}, got {name!r}", code="model_not_found")
 
     def _job(self, body: CompletionRequest | ChatRequest) -> Job:
         target, limits = self.service.target, self.service.host.server.limits

@@ -122,6 +122,23 @@ def test_the_model_is_listed(client: openai.OpenAI) -> None:
     assert [model.id for model in client.models.list()] == [NAME]
 
 
+def test_a_model_is_found_by_its_name(service: Service, client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names of the hub have a slash in them."""
+    monkeypatch.setattr(service, "name", "owner/toy")
+    assert client.models.retrieve("owner/toy") == client.models.list().data[0]
+    with pytest.raises(openai.NotFoundError, match="expected the model 'owner/toy', got 'toy'"):
+        client.models.retrieve("toy")
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/v1/chat", 404), ("GET", "/v1/completions", 405)])
+def test_what_there_is_not_is_said_in_the_same_form(server: Draining, method: str, path: str, status: int) -> None:
+    reply = httpx.request(method, f"http://{server.address}{path}")
+
+    assert reply.status_code == status
+    assert f"got {method} {path}" in reply.json()["error"]["message"]
+    assert reply.headers.get("Allow") == (None if status == 404 else "POST")
+
+
 WRONG = {
     "another model": ({"model": "gpt-5"}, 404, "gpt-5"),
     "tools": ({"tools": [{"type": "function"}]}, 400, "tools"),
