@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -17,12 +18,16 @@ WAITING = 2**24
 
 @define(eq=False)
 class Line:
-    """Carries messages between a socket and the server in another thread; `frame_bytes` counts them by direction."""
+    """Carries messages between a socket and the server in another thread; `frame_bytes` counts them by direction.
+
+    `admitted` says for each message whether the tenant is still authorised; if not, the line ends.
+    """
 
     host: Host
     socket: WebSocket
     tenant: str
     frame_bytes: Any
+    admitted: Callable[[], bool] = lambda: True
     _loop: asyncio.AbstractEventLoop = field(factory=asyncio.get_running_loop, init=False)
     _ahead: asyncio.Semaphore = field(init=False)
     _leaving: deque[bytes] = field(factory=deque, init=False)
@@ -46,7 +51,7 @@ class Line:
                 self._call(self._release, self.host.weigh(data))
 
         try:
-            while (data := await self._read()) is not None:
+            while (data := await self._read()) is not None and self.admitted():
                 for _ in range(self.host.weigh(data)):
                     await self._ahead.acquire()
                 self.host.submit(lambda data=data: take(data))  # type: ignore[misc]

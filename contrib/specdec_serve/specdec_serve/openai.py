@@ -17,6 +17,7 @@ from starlette.responses import Response, StreamingResponse
 
 from specdec.errors import OptionError, PromptError, SpecdecError, TransportError
 from specdec_serve.generation import Piece
+from specdec_serve.origin import FOREIGN
 from specdec_serve.replies import Reply, failure
 from specdec_serve.requests import Body, ChatRequest, CompletionRequest, Job, read_body, read_job
 from specdec_serve.service import Service
@@ -107,6 +108,8 @@ class OpenAI:
         return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
 
     def _admit(self, request: Request) -> str:
+        if self.service.is_foreign(request.headers):
+            raise Refusal(403, FOREIGN, "authentication_error")
         tenant = self.service.tenants.find(request.headers.get("authorization"))
         if tenant is None:
             raise Refusal(401, "expected a valid bearer token", "authentication_error", "invalid_api_key")
