@@ -2,14 +2,13 @@
 
 from specdec.remote.dialer import Dialer
 from specdec.remote.failover import DraftOnly, Failover
-from specdec.remote.host import AHEAD, Host
+from specdec.remote.host import Host
 from specdec.remote.journal import Journal
 from specdec.remote.link import Connect, Link
 from specdec.remote.tenants import Admit, Tenants
 from specdec.remote.verifier import Remote
 
 __all__ = [
-    "AHEAD",
     "Admit",
     "Connect",
     "Dialer",

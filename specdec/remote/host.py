@@ -18,7 +18,9 @@ IDLE = 1.0
 """Seconds after which a server without work looks for idle sessions to drop."""
 
 AHEAD = 16
-"""Messages of a line that may wait for the server's thread before reading from the line pauses."""
+"""Messages of a line that may wait for the server's thread, besides those of its sessions."""
+LARGE = 2**16
+"""Bytes for each of which a message counts as one more."""
 
 Work = Callable[[], object]
 LOG = logging.getLogger(__name__)
@@ -54,6 +56,19 @@ class Host:
             raise ConnectionLost(f"expected a server of this process by the name {name!r}, got none")
         return host
 
+    @property
+    def ahead(self) -> int:
+        """The number of a line's messages that may wait for the server's thread; meanwhile the line is not read.
+
+        A client may open all its sessions at once, close others, and have trees verified. While its line is not read,
+        its pings are not answered, and it takes the line for broken.
+        """
+        return AHEAD + 4 * self.server.limits.tenant_sessions
+
+    def weigh(self, data: bytes) -> int:
+        """Count a message as one or more, by its size, so that those that wait fill little memory."""
+        return min(1 + len(data) // LARGE, self.ahead)
+
     def submit(self, work: Work) -> None:
         """Have the server's thread call `work` before its next turn."""
         self._work.put(work)
@@ -85,18 +100,21 @@ class Host:
     def hand(self, connection: Connection) -> Callable[[bytes], None]:
         """Make the function that hands a line's messages to the server's thread.
 
-        It blocks while `AHEAD` of them wait, and raises `ConnectionLost` once the server was stopped.
+        It blocks while `ahead` of them wait, and raises `ConnectionLost` once the server was stopped.
         """
-        room = Semaphore(AHEAD)
+        room = Semaphore(self.ahead)
 
         def take(data: bytes) -> None:
-            room.release()
-            self.server.receive(connection, data)
+            try:
+                self.server.receive(connection, data)
+            finally:
+                room.release(self.weigh(data))
 
         def put(data: bytes) -> None:
-            while not room.acquire(timeout=IDLE):
-                if self._closed:
-                    raise ConnectionLost("the server was stopped")
+            for _ in range(self.weigh(data)):  # by the line's only reader
+                while not room.acquire(timeout=IDLE):
+                    if self._closed:
+                        raise ConnectionLost("the server was stopped")
             self.submit(lambda: take(data))
 
         return put
@@ -130,16 +148,19 @@ class Host:
             patience = 0.0 if succeeded and self.server.busy else IDLE
 
     def _do(self, patience: float) -> bool:
-        """Do the queued work, waiting at most `patience` seconds for some; say whether another turn is to follow."""
-        while True:
-            try:
-                work = self._work.get(timeout=patience)
-            except Empty:
-                return True
+        """Do the work that is queued, waiting at most `patience` seconds for some; say whether a turn is to follow.
+
+        What is queued meanwhile waits until after that turn: a client that sends without pause would stop the others.
+        """
+        try:
+            first = self._work.get(timeout=patience)
+        except Empty:
+            return True
+        for work in (first, *[self._work.get() for _ in range(self._work.qsize())]):  # no other thread takes any
             if work is None:
                 return False
             _try(work)
-            patience = 0.0
+        return True
 
 
 def _try(work: Work) -> bool:

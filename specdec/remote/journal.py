@@ -1,6 +1,7 @@
 """An append-only file of what a client must not lose; it may be cut off at any byte."""
 
 import os
+import stat
 from collections.abc import Sequence
 from os import PathLike
 from zlib import crc32
@@ -16,6 +17,8 @@ from specdec.split.text import Part
 MAGIC = b"specdec journal 1\n"
 HEAD = 8
 """Bytes before each record: its size and its CRC-32, 4 bytes each, little-endian."""
+MODE = 0o600
+"""Only its owner may read and write the file."""
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True, tag=0):
@@ -87,13 +90,14 @@ class Journal:
         With `sync` each record is flushed to the disk at once, so that it survives a crash of the machine too.
 
         Raises:
-            OptionError: the file is not a journal, cannot be written, or another process writes it.
+            OptionError: the file is not a journal, cannot be written or hidden from others, or another process writes
+                it.
         """
         self.welcome: Welcome | None = None
         self.chapters: dict[int, Chapter] = {}
         self._closed = False
         try:
-            self._sync, self._file = sync, os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            self._sync, self._file = sync, os.open(path, os.O_RDWR | os.O_CREAT, MODE)
         except OSError as error:
             raise OptionError(f"expected a journal that can be written, got {os.fspath(path)}: {error}") from error
         self._lock(path)
@@ -102,6 +106,7 @@ class Journal:
         if data[: len(MAGIC)] != MAGIC[: len(data)]:
             os.close(self._file)
             raise OptionError(f"expected a journal or a new file, got {os.fspath(path)}")
+        self._hide(path)
         end = self._replay(data) if len(data) >= len(MAGIC) else 0
         self._truncate(end)
         if end == 0:
@@ -159,6 +164,16 @@ class Journal:
             raise OptionError(
                 f"expected a journal that no other process writes, got {os.fspath(path)}: {error}"
             ) from error
+
+    def _hide(self, path: str | PathLike[str]) -> None:
+        """Let only its owner read the file, which may be older than the journal."""
+        mode = os.fstat(self._file).st_mode
+        try:
+            if stat.S_ISREG(mode) and stat.S_IMODE(mode) != MODE:
+                os.fchmod(self._file, MODE)
+        except OSError as error:
+            os.close(self._file)
+            raise OptionError(f"expected a journal of one's own, got {os.fspath(path)}: {error}") from error
 
     def _write(self, entry: Entry) -> None:
         if self._closed:  # by now its descriptor may be another file's

@@ -130,12 +130,25 @@ class Client:
             self._open(text)
 
     def _open(self, text: RemoteText) -> None:
-        self._send(text.open())
+        opening = text.open()
+        if self._outgrown(text):
+            return
+        self._send(opening)
         if text.asked is not None:
             self._verify(text)
 
+    def _outgrown(self, text: RemoteText) -> bool:
+        """Say whether a text has become too long for the server to read it again, which is an error of its own."""
+        most, size = self.welcome.most_bytes if self.welcome else inf, len(wire.encode(text.opening))
+        if size > most:
+            text.error = errors.PromptError(
+                f"expected a text that fits the server's messages of {most} bytes, to open its session again; got "
+                f"{len(text.opening.tokens) // 4} tokens and {size} bytes; `--limit message_bytes=N` allows more"
+            )
+        return size > most
+
     def _verify(self, text: RemoteText) -> None:
-        if text.asked is not None:
+        if text.asked is not None and not (self.up and not text.opened and self._outgrown(text)):
             text.asked = replace(text.asked, epoch=text.epoch)
             self._send(text.asked)
 

@@ -1,6 +1,7 @@
 """A server's turn: a pass over the waiting trees, one over a chunk of the prompts, and features of prompts."""
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -40,8 +41,15 @@ def _verify(server: "Server", now: float) -> bool:
         else:
             ready.append((record, waiting))
     if ready:
-        _pass(server, ready)
+        _pass(server, _first(ready, server.limits.pass_nodes))
     return bool(ready)
+
+
+def _first(ready: Sequence[tuple[Record, Waiting]], most: int) -> list[tuple[Record, Waiting]]:
+    """Take those that have waited for longest, of at most so many nodes, but at least one; the others wait."""
+    oldest = sorted(ready, key=lambda one: one[0].used)
+    sizes = accumulate(len(waiting.tree) for _, waiting in oldest)
+    return [one for number, (one, size) in enumerate(zip(oldest, sizes, strict=True)) if number == 0 or size <= most]
 
 
 def _pass(server: "Server", ready: Sequence[tuple[Record, Waiting]]) -> None:

@@ -11,8 +11,9 @@ import pytest
 from specdec import Decoder, Stop, Transport
 from specdec.drafters import NoDrafter
 from specdec.errors import ConnectionLost
-from specdec.remote import AHEAD, Remote
-from specdec.split import Server
+from specdec.remote import Remote
+from specdec.split import Connection, Limits, Server
+from specdec.transports import LocalTransport
 from tests.remote.hosts import hosting, toy
 from tests.waiting import wait_for
 
@@ -77,18 +78,50 @@ def test_an_error_in_the_server_s_thread_does_not_end_it(
     assert "a user's text" not in caplog.text
 
 
-def test_a_client_that_floods_fills_no_memory() -> None:
-    """While the server's thread is busy, few messages of a line wait for it; the others are left to the line."""
-    free, target = Event(), toy()
-    with hosting(target) as host:
-        host.submit(free.wait)
-        line = host.connect()
-        for _ in range(1000):
-            line.send(b"")
-        while host._work.qsize() < AHEAD:
-            sleep(0.01)
-        sleep(0.1)
-        waiting = host._work.qsize()
-        free.set()
+@pytest.mark.parametrize(("size", "most"), [(0, 16 + 4 * 64), (2**20, 16)])
+def test_a_client_that_floods_fills_no_memory(size: int, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the server's thread is busy with one, few messages of a line wait for it; the others are left to the line.
 
-    assert waiting <= AHEAD + 1  # and the line itself
+    They are more than a client sends at once that opens all its sessions, with a tree for each, and fewer if large.
+    """
+    free, busy, receive = Event(), Event(), Server.receive
+    assert size or most > 2 * Limits().tenant_sessions + 1
+
+    def hold(server: Server, connection: Connection, data: bytes) -> None:
+        busy.set()
+        free.wait()
+        receive(server, connection, data)
+
+    monkeypatch.setattr(Server, "receive", hold)
+    with hosting(toy()) as host:
+        line = host.connect()
+        assert isinstance(line, LocalTransport)
+        for _ in range(2 * most):
+            line.send(bytes(size))
+        try:
+            assert busy.wait(60)
+            wait_for(lambda: len(line._leaving) <= most - 1)  # all but those that wait, and one that is to wait
+            sleep(0.1)
+            assert len(line._leaving) == most - 1
+        finally:
+            free.set()
+
+
+def test_a_client_that_sends_without_pause_does_not_stop_the_others() -> None:
+    """Whatever it sends is work; here each piece queues the next one before it is done."""
+    over = Event()
+    with hosting(toy()) as host:
+
+        def again() -> None:
+            if not over.is_set():
+                host.submit(again)
+
+        host.submit(again)
+        try:
+            found = Decoder(NoDrafter(), Remote(host.connect, patience=20.0)).generate(
+                [PROMPT], stop=Stop(max_tokens=3)
+            )
+        finally:
+            over.set()
+
+    assert len(found.tokens[0]) == 3

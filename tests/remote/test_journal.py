@@ -215,6 +215,19 @@ def test_a_record_that_could_not_be_written_leaves_no_trace(tmp_path: Path, monk
     assert Journal(path).chapters[0].said == journal.chapters[0].said == [2]
 
 
+def test_only_its_owner_can_read_it(tmp_path: Path) -> None:
+    """Even if the file was there before; a file that is no journal is left as it is."""
+    for name, content in (("mine", b""), ("other", b"a text")):
+        (tmp_path / name).write_bytes(content)
+        (tmp_path / name).chmod(0o644)
+    Journal(tmp_path / "mine").close()
+    with pytest.raises(OptionError, match="expected a journal or a new file"):
+        Journal(tmp_path / "other")
+
+    assert (tmp_path / "mine").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "other").stat().st_mode & 0o777 == 0o644
+
+
 HOLD = "import os, sys; os.lockf(os.open(sys.argv[1], os.O_RDWR), os.F_TLOCK, 0); print(flush=True); input()"
 
 

@@ -220,6 +220,21 @@ def test_a_kept_end_that_the_target_never_saw_is_not_verified() -> None:
     assert not made.verified
 
 
+@pytest.mark.parametrize("failover", [False, True])
+def test_a_text_that_has_outgrown_a_message_is_not_opened_again(failover: bool) -> None:
+    """It can be continued by its line, and once that is lost it cannot: the error says why."""
+    lines = Lines(Server.of(toy(), limits=Limits(message_bytes=400)))
+    verifier = remote(lines, patience=5.0)
+    decoder = Decoder(NoDrafter(), Failover(verifier) if failover else verifier)
+    stream = decoder.stream([list(range(1, 40))], stop=Stop(80))
+    tokens = [next(stream).tokens[0][0] for _ in range(61)]
+    lines.cut(0.2)
+    with pytest.raises(PromptError, match="messages of 400 bytes, to open its session again; got 100 tokens"):
+        next(stream)
+
+    assert tuple(tokens) == Decoder(NoDrafter(), TARGET).generate([list(range(1, 40))], stop=Stop(61)).tokens[0]
+
+
 def test_a_prompt_that_breaks_the_target_breaks_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     target = toy()
     read = target.sessions.engine.read

@@ -9,7 +9,7 @@ import specdec.remote
 import specdec.split
 import specdec.transports
 from specdec.split import Limits, Server
-from specdec.split.messages import ID, Code, Hello, Open, Refused, encode, pack_tokens
+from specdec.split.messages import ID, Code, Hello, Open, Refused, Verified, encode, pack_tokens
 from specdec.target.sessions import Sessions
 from tests.remote.hosts import toy
 from tests.split.test_hostile import OPEN, PROMPT, Peer, codes, verify
@@ -70,6 +70,26 @@ def test_a_step_whose_time_is_over_is_not_computed(server: Server, clock: Clock,
     assert (refusal.code, refusal.detail) == (Code.EXPIRED, "the tree was not verified within its time limit")
     assert passes == []
     assert codes(peer.say(verify())) == ["Verified"]
+
+
+def test_a_pass_has_few_nodes_and_who_waited_longest_comes_first(clock: Clock, passes: list[int]) -> None:
+    """Of trees of 2, 3, 1, 3 and 9 nodes, 4 at most: the others wait for later turns, and all are answered."""
+    server = Server.of(toy(), clock=clock, limits=Limits(pass_nodes=4))
+    peer = Peer(server)
+    peer.say(Hello(1, 1), *[opening(sid) for sid in NAMES[:5]])
+    trees = {NAMES[number]: size for number, size in ((3, 2), (1, 3), (0, 1), (2, 3), (4, 9))}
+    for sid, size in trees.items():
+        clock.now += 0.01
+        hear(peer, verify(sid=sid, tokens=pack_tokens([3] * size), parents=bytes(size - 1)))
+
+    answered = list[list[bytes]]()
+    while server.busy:
+        peer.got.clear()
+        server.tick()
+        answered.append([message.sid for message in peer.got if isinstance(message, Verified)])
+
+    assert answered == [[NAMES[3]], [NAMES[1], NAMES[0]], [NAMES[2]], [NAMES[4]]]
+    assert passes == [1, 2, 1, 1]
 
 
 def names(path: Path) -> set[str]:

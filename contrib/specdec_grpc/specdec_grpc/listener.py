@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import takewhile
 from threading import Thread
 from typing import Any
 
@@ -69,8 +70,8 @@ class Listener:
 
     def _exchange(self, requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
         """Serve one stream until it ends; a rejected client is told so before anything is allocated."""
-        metadata = dict(context.invocation_metadata())
-        tenant = self._admit(metadata.get("authorization"))
+        authorization = dict(context.invocation_metadata()).get("authorization")
+        tenant = self._admit(authorization)
         if tenant is None:
             context.abort(grpc.StatusCode.UNAUTHENTICATED, "expected a bearer token that this server knows")
             return  # for type checkers, which do not know that `abort` raises
@@ -78,12 +79,13 @@ class Listener:
         connection = Connection(lambda data: _offer(leaving, data), tenant)
         context.send_initial_metadata(((ADMITTED, "1"),))
         self._host.submit(lambda: self._host.server.connect(connection))
-        reader = Thread(target=self._read, args=(requests, connection, leaving), name="specdec grpc", daemon=True)
+        admitted = takewhile(lambda _: self._admit(authorization) == tenant, requests)  # a token may expire
+        reader = Thread(target=self._read, args=(admitted, connection, leaving), name="specdec grpc", daemon=True)
         reader.start()
         yield from leaving
 
     def _read(self, requests: Iterator[bytes], connection: Connection, leaving: Box) -> None:
-        """Hand a client's messages to the host, until the client ends the stream or is gone."""
+        """Hand a client's messages to the host, until the client ends the stream, is gone or no longer admitted."""
         hand = self._host.hand(connection)
         try:
             for data in requests:
@@ -92,7 +94,7 @@ class Listener:
             pass
         finally:
             self._host.submit(lambda: self._host.server.disconnect(connection))
-            leaving.close("the client has ended the stream")
+            leaving.close("the client has ended the stream, or its token has expired")
 
 
 def listen(host: Host, address: str, admit: Admit = ANYONE, tls: Any = None) -> Listener:

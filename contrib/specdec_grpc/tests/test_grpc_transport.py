@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from queue import Queue
 from threading import Thread
@@ -17,6 +18,7 @@ from specdec_grpc.listener import handlers
 from specdec_grpc.wire import ADMITTED, sizes
 
 from specdec import Decoder, OptionError, Sampling, Stop, Target, Transport, load_drafter, load_transport
+from specdec.drafters import NoDrafter
 from specdec.errors import AccessDenied, ConnectionLost
 from specdec.plugins import plugins
 from specdec.remote import Host, Remote, Tenants
@@ -112,6 +114,20 @@ def test_who_has_no_token_is_not_let_in(host: Host, address: str, token: str, mo
         Stream.to(address, token=token)
 
     assert handed == []
+
+
+def test_a_token_that_expires_ends_its_streams(host: Host) -> None:
+    """At the next message; the client is told what a new one without a valid token is told."""
+    known = {"Bearer right": "one"}
+    listener = Listener(host, admit=lambda authorization: known.get(authorization or ""))
+    try:
+        decoder = Decoder(NoDrafter(), Remote(partial(Stream.to, f"grpc://127.0.0.1:{listener.port}", "right")))
+        assert decoder.generate([1, 2, 3], stop=STOP).tokens
+        known.clear()
+        with pytest.raises(AccessDenied, match="UNAUTHENTICATED"):
+            decoder.generate([1, 2, 3], stop=STOP)
+    finally:
+        listener.close()
 
 
 def test_a_token_that_cannot_be_sent_is_refused_and_not_shown(address: str) -> None:

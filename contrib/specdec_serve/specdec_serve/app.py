@@ -1,6 +1,7 @@
 """The web app: one port for remote drafters, OpenAI clients and monitoring."""
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
@@ -8,6 +9,7 @@ from starlette.websockets import WebSocket
 
 from specdec_serve.line import Line
 from specdec_serve.openai import OpenAI
+from specdec_serve.origin import FOREIGN
 from specdec_serve.service import Service
 
 
@@ -16,15 +18,22 @@ def app(service: Service) -> Starlette:
     openai = OpenAI(service)
 
     async def split(socket: WebSocket) -> None:
-        tenant = service.tenants.find(socket.headers.get("authorization"))
+        authorization = socket.headers.get("authorization")
+        tenant = service.tenants.find(authorization)
         if tenant is None:
             await socket.close()  # before it is accepted, which sends HTTP 403 and allocates nothing
+            return
+        if service.is_foreign(socket.headers):
+            await socket.send_denial_response(PlainTextResponse(f"{FOREIGN}\n", 403))
             return
         if service.draining:
             await socket.send_denial_response(PlainTextResponse("draining\n", 503, {"Retry-After": "1"}))
             return
         await socket.accept()
-        await Line(service.host, socket, tenant, service.metrics["frame_bytes"]).serve()
+        frame_bytes = service.metrics["frame_bytes"]
+        await Line(
+            service.host, socket, tenant, frame_bytes, lambda: service.tenants.find(authorization) == tenant
+        ).serve()
 
     async def alive(_: Request) -> Response:
         return PlainTextResponse("ok\n")
@@ -43,10 +52,12 @@ def app(service: Service) -> Starlette:
         routes=[
             WebSocketRoute("/v1/split", split),
             Route("/v1/models", openai.models),
+            Route("/v1/models/{name:path}", openai.models),
             Route("/v1/completions", openai.completions, methods=["POST"]),
             Route("/v1/chat/completions", openai.chat, methods=["POST"]),
             Route("/healthz", alive),
             Route("/readyz", ready),
             Route("/metrics", metrics),
-        ]
+        ],
+        exception_handlers={HTTPException: openai.unknown},
     )

@@ -2,6 +2,8 @@
 
 import asyncio
 import signal
+import time
+from collections.abc import Callable
 from socket import socket
 from types import FrameType
 from typing import Any
@@ -12,12 +14,15 @@ from rich.console import Console
 from specdec_serve.app import app
 from specdec_serve.service import Service
 
+LAST = 5.0
+"""Most seconds for requests that are ended to say so."""
+
 
 class Draining(uvicorn.Server):
     """A uvicorn server that drains: after a signal it accepts nothing new, lets answers finish, and stops.
 
     uvicorn itself closes all sockets at the first signal. Here the first signal begins the drain, of at most `grace`
-    seconds, and a second one ends the process at once.
+    seconds, and a second one ends that time.
     """
 
     def __init__(self, service: Service, grace: float, **options: Any) -> None:
@@ -49,18 +54,24 @@ class Draining(uvicorn.Server):
         self.service.draining = True
 
     async def on_tick(self, counter: int) -> bool:
-        if self.service.draining and not self.should_exit:
+        if self.service.draining and not self.force_exit:
             await self._drain()
             self.should_exit = True
         return await super().on_tick(counter)
 
     async def _drain(self) -> None:
-        """Wait for running requests, then send remote drafters away, which continue elsewhere or alone."""
+        """Wait for running requests, then end those that are left, and send remote drafters away."""
         loop, service = asyncio.get_running_loop(), self.service
-        until = loop.time() + self.grace
-        while service.turns.running and loop.time() < until and not self.should_exit:
-            await asyncio.sleep(0.05)
+        await self._finish(self.grace, lambda: self.should_exit)
+        service.drafting.stopped = True  # before its jobs are sent away too, or they would come back
         told = loop.create_future()
         service.host.submit(lambda: service.host.server.drain(0.0))
         service.host.submit(lambda: loop.call_soon_threadsafe(told.set_result, None))
         await told
+        await self._finish(LAST, lambda: self.force_exit)
+
+    async def _finish(self, seconds: float, enough: Callable[[], bool]) -> None:
+        """Wait for running requests, at most so long, or until it is `enough`."""
+        until = time.monotonic() + seconds
+        while self.service.turns.running and time.monotonic() < until and not enough():
+            await asyncio.sleep(0.05)

@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
+from functools import partial
 from queue import SimpleQueue
 from sys import maxsize
 from threading import Lock
@@ -9,7 +10,8 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-from specdec import Decoder, Drafter, Stop, Target, TreePolicy
+from specdec import Decoder, Drafter, Stop, Target, Transport, TreePolicy
+from specdec.errors import TransportError
 from specdec.remote import Host, Remote
 from specdec_serve.requests import Job
 from specdec_serve.stops import StopText
@@ -62,7 +64,8 @@ class Pieces:
 class Drafting:
     """Generates with a host's target, sharing its passes with remote drafters.
 
-    Each running job takes one of `drafters` and puts it back. A step may take `patience` seconds.
+    Each running job takes one of `drafters` and puts it back. A step may take `patience` seconds. Once `stopped`, jobs
+    that lose their line to the host end, and new ones do not begin.
     """
 
     host: Host
@@ -70,6 +73,7 @@ class Drafting:
     drafters: SimpleQueue[Drafter]
     policy: TreePolicy
     patience: float = 60.0
+    stopped: bool = False
 
     def generate(self, job: Job, tenant: str) -> "Pieces":
         """Generate the answers of a tenant's job."""
@@ -79,9 +83,8 @@ class Drafting:
         with ExitStack() as stack:
             drafter = self.drafters.get()
             stack.callback(self.drafters.put, drafter)
-            remote = Remote(
-                lambda: self.host.connect(tenant), self.target.tokenizer, codec="float32", patience=self.patience
-            )
+            connect, tokenizer = partial(self._connect, tenant), self.target.tokenizer
+            remote = Remote(connect, tokenizer, codec="float32", patience=self.patience)
             decoder = stack.enter_context(Decoder(drafter, remote, self.policy))
             most = remote.max_length or maxsize
             rooms = [min(job.stop.max_tokens or maxsize, most - len(prompt)) for prompt in job.prompts]
@@ -95,6 +98,16 @@ class Drafting:
                 if all(answer.finished for answer in answers):  # in their texts, if not by what the decoder looks at
                     return
             yield from (answer.end() for answer in answers if not answer.finished)
+
+    def _connect(self, tenant: str) -> Transport:
+        """Connect to the host.
+
+        Raises:
+            TransportError: the server is stopping; unlike a lost line, this one is not made again.
+        """
+        if self.stopped:
+            raise TransportError("the server is stopping; try another")
+        return self.host.connect(tenant)
 
 
 @define(eq=False)

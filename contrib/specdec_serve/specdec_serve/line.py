@@ -2,13 +2,14 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 from attrs import define, field
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from specdec.remote import AHEAD, Host
+from specdec.remote import Host
 from specdec.split import Connection
 
 WAITING = 2**24
@@ -17,18 +18,25 @@ WAITING = 2**24
 
 @define(eq=False)
 class Line:
-    """Carries messages between a socket and the server in another thread; `frame_bytes` counts them by direction."""
+    """Carries messages between a socket and the server in another thread; `frame_bytes` counts them by direction.
+
+    `admitted` says for each message whether the tenant is still authorised; if not, the line ends.
+    """
 
     host: Host
     socket: WebSocket
     tenant: str
     frame_bytes: Any
+    admitted: Callable[[], bool] = lambda: True
     _loop: asyncio.AbstractEventLoop = field(factory=asyncio.get_running_loop, init=False)
-    _ahead: asyncio.Semaphore = field(factory=lambda: asyncio.Semaphore(AHEAD), init=False)
+    _ahead: asyncio.Semaphore = field(init=False)
     _leaving: deque[bytes] = field(factory=deque, init=False)
     _news: asyncio.Event = field(factory=asyncio.Event, init=False)
     _waiting: int = field(default=0, init=False)
     _open: bool = field(default=True, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._ahead = asyncio.Semaphore(self.host.ahead)
 
     async def serve(self) -> None:
         """Serve the line until it breaks."""
@@ -37,12 +45,15 @@ class Line:
         writer = asyncio.create_task(self._write())
 
         def take(data: bytes) -> None:
-            self._call(self._ahead.release)
-            server.receive(connection, data)
+            try:
+                server.receive(connection, data)
+            finally:
+                self._call(self._release, self.host.weigh(data))
 
         try:
-            while (data := await self._read()) is not None:
-                await self._ahead.acquire()
+            while (data := await self._read()) is not None and self.admitted():
+                for _ in range(self.host.weigh(data)):
+                    await self._ahead.acquire()
                 self.host.submit(lambda data=data: take(data))  # type: ignore[misc]
         finally:
             self.host.submit(lambda: server.disconnect(connection))
@@ -58,6 +69,10 @@ class Line:
         data: bytes | None = message.get("bytes")
         self.frame_bytes(direction="up").inc(len(data or b""))
         return data if self._open else None
+
+    def _release(self, count: int) -> None:
+        for _ in range(count):
+            self._ahead.release()
 
     def _send(self, data: bytes) -> None:
         """Queue a message; called by the server's thread."""

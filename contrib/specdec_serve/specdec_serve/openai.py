@@ -11,13 +11,15 @@ import anyio
 import msgspec
 from attrs import define, field
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 
 from specdec.errors import OptionError, PromptError, SpecdecError, TransportError
 from specdec_serve.generation import Piece
+from specdec_serve.origin import FOREIGN
 from specdec_serve.replies import Reply, failure
-from specdec_serve.requests import ChatRequest, CompletionRequest, Job, read_job
+from specdec_serve.requests import Body, ChatRequest, CompletionRequest, Job, read_body, read_job
 from specdec_serve.service import Service
 from specdec_serve.turns import Overloaded
 
@@ -25,7 +27,6 @@ T = TypeVar("T")
 GONE = 499
 """The HTTP status, for the metrics only, if the client went away."""
 logger = logging.getLogger(__name__)
-Body = CompletionRequest | ChatRequest
 
 
 @define(eq=False)
@@ -60,13 +61,15 @@ class OpenAI:
     _created: int = field(factory=lambda: int(time.time()), init=False)
 
     async def models(self, request: Request) -> Response:
-        """List the service's one model."""
+        """List the service's one model, or describe it if the path names it."""
+        name = request.path_params.get("name")
         try:
             self._admit(request)
+            self._check_model(self.service.name if name is None else name)
         except Refusal as error:
             return self._refused(error)
         model = {"id": self.service.name, "object": "model", "created": self._created, "owned_by": "specdec"}
-        return self._json({"object": "list", "data": [model]})
+        return self._json({"object": "list", "data": [model]} if name is None else model)
 
     async def completions(self, request: Request) -> Response:
         """Continue texts."""
@@ -75,6 +78,12 @@ class OpenAI:
     async def chat(self, request: Request) -> Response:
         """Answer a chat."""
         return await self._answer(request, ChatRequest, "chat.completion")
+
+    async def unknown(self, request: Request, error: Exception) -> Response:
+        """Answer a path or a method that there is not; `error` is starlette's."""
+        status, headers = (error.status_code, error.headers or {}) if isinstance(error, HTTPException) else (500, {})
+        detail = f"expected a path and a method that this server has, got {request.method} {request.url.path}"
+        return self._json(failure(detail, "invalid_request_error"), status, **headers)
 
     async def _answer(self, request: Request, kind: type[Body], name: str) -> Response:
         try:
@@ -99,6 +108,8 @@ class OpenAI:
         return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
 
     def _admit(self, request: Request) -> str:
+        if self.service.is_foreign(request.headers):
+            raise Refusal(403, FOREIGN, "authentication_error")
         tenant = self.service.tenants.find(request.headers.get("authorization"))
         if tenant is None:
             raise Refusal(401, "expected a valid bearer token", "authentication_error", "invalid_api_key")
@@ -113,15 +124,17 @@ class OpenAI:
             if len(data) > most:
                 raise Refusal(413, f"expected a body of at most {most} bytes, got more")
         try:
-            body = msgspec.json.decode(data, type=kind)
-        except (msgspec.DecodeError, ValueError, RecursionError) as error:
+            body = read_body(data, kind)
+        except (ValueError, RecursionError) as error:
             raise Refusal(400, f"expected a valid body: {error}") from error
-        if body.model != self.service.name:
-            detail = f"expected the model {self.service.name!r}, got {body.model!r}"
-            raise Refusal(404, detail, code="model_not_found")
+        self._check_model(body.model)
         return body
 
-    def _job(self, body: Body) -> Job:
+    def _check_model(self, name: str) -> None:
+        if name != self.service.name:
+            raise Refusal(404, f"expected the model {self.service.name!r}, got {name!r}", code="model_not_found")
+
+    def _job(self, body: CompletionRequest | ChatRequest) -> Job:
         target, limits = self.service.target, self.service.host.server.limits
         if target.tokenizer is None:
             raise OptionError("expected a target with a tokenizer, got one without")

@@ -1,11 +1,12 @@
 """Request bodies of `/v1/completions` and `/v1/chat/completions`.
 
-Options that are not supported, such as tools or log probabilities, are refused rather than ignored.
+Options that are not supported, such as tools or log probabilities, are refused rather than ignored, unless their
+values change nothing.
 """
 
 import secrets
 from reprlib import repr as brief
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from attrs import frozen
@@ -14,6 +15,7 @@ from transformers import GenerationConfig, PreTrainedTokenizerBase
 from specdec import Sampling, Stop
 from specdec.errors import OptionError, PromptError
 from specdec.text import encode
+from specdec_serve.neutral import without_neutral
 
 SHORT = 16
 """Tokens of a completion by default."""
@@ -39,16 +41,21 @@ class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ChatMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A message of a chat, in text or in parts."""
+    """A message of a chat, in text or in parts; an assistant's may be without any."""
 
     role: str
-    content: str | list[Part]
+    content: str | list[Part] | None = None
     name: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.content is None and self.role != "assistant":
+            raise ValueError(f"expected content in a message of the role {brief(self.role)}, got none")
 
     @property
     def template(self) -> dict[str, str]:
         """The message as chat templates take it."""
-        whole = self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
+        parts = self.content or ""
+        whole = parts if isinstance(parts, str) else "".join(part.text for part in parts)
         return {"role": self.role, "content": whole} | ({} if self.name is None else {"name": self.name})
 
 
@@ -80,6 +87,8 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         changes: dict[str, Any] = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         if self.logit_bias:
             changes["sequence_bias"] = [((token,), bias) for token, bias in self.logit_bias.items()]
+        if self.top_k == -1:  # all tokens, as vLLM has it
+            changes["top_k"] = 0
         return Sampling.of(config, **changes, seed=secrets.randbits(63) if self.seed is None else self.seed % 2**64)
 
     @property
@@ -92,7 +101,6 @@ class CompletionRequest(Request, frozen=True, forbid_unknown_fields=True, kw_onl
     """The body of `/v1/completions`."""
 
     prompt: str | list[Any]
-    echo: Literal[False] = False
 
     def prompts(self, tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
         """Encode the prompts, each a text or token ids."""
@@ -104,6 +112,11 @@ class CompletionRequest(Request, frozen=True, forbid_unknown_fields=True, kw_onl
                     f"expected text or token ids, at least one token for each prompt, got {brief(prompt)}"
                 )
         return prompts
+
+    @property
+    def count(self) -> int:
+        """The number of prompts."""
+        return len(self.prompt) if self._is_several else 1
 
     @property
     def _is_several(self) -> bool:
@@ -127,9 +140,27 @@ class ChatRequest(Request, frozen=True, forbid_unknown_fields=True, kw_only=True
         return [encode([one.template for one in self.messages], tokenizer)]
 
     @property
+    def count(self) -> int:
+        """The number of prompts."""
+        return 1
+
+    @property
     def limit(self) -> int | None:
         """Most tokens of an answer; None for no limit."""
         return self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
+
+
+Body = TypeVar("Body", CompletionRequest, ChatRequest)
+
+
+def read_body(data: bytes, kind: type[Body]) -> Body:
+    """Decode a body, leaving out what is null or changes nothing.
+
+    Raises:
+        ValueError: it is not JSON, or has a field that is unknown, missing or of the wrong type.
+        RecursionError: it is nested too deeply.
+    """
+    return msgspec.convert(without_neutral(msgspec.json.decode(data, type=dict[str, Any])), kind, str_keys=True)
 
 
 @frozen
@@ -153,9 +184,9 @@ def read_job(
         PromptError: a prompt is empty or malformed.
         OptionError: an option is invalid, or there are too many answers.
     """
+    if not 1 <= request.n * request.count <= most:  # before any of them is encoded
+        raise OptionError(f"expected 1 to {most} answers to a request, got n={request.n} of {request.count} prompts")
     prompts = request.prompts(tokenizer)
-    if not 1 <= request.n * len(prompts) <= most:
-        raise OptionError(f"expected 1 to {most} answers to a request, got n={request.n} of {len(prompts)} prompts")
     sampling = request.sampling(config).spread(request.n * len(prompts))
     rows = [prompt for prompt in prompts for _ in range(request.n)]
     return Job(rows, sampling, Stop(request.limit, strings=request.strings))

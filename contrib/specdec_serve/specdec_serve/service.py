@@ -1,6 +1,6 @@
 """The parts of a server."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from queue import SimpleQueue
 
 from attrs import define, field
@@ -12,6 +12,7 @@ from specdec.split import Limits
 from specdec_serve.generation import Drafting
 from specdec_serve.metered import MeteredServer
 from specdec_serve.metrics import Metrics
+from specdec_serve.origin import is_foreign
 from specdec_serve.turns import Turns
 
 
@@ -61,6 +62,10 @@ class Service:
         drafting = Drafting(host, target, queue, policy or load_policy("auto"))
         turns = Turns(at_once, limits.tenant_waiting)
         return cls(name, target, host, drafting, turns, metrics, tenants or Tenants())
+
+    def is_foreign(self, headers: Mapping[str, str]) -> bool:
+        """Say whether a request is refused because it has no token to show, and comes from a page of elsewhere."""
+        return not self.tenants.tickets and is_foreign(headers.get("origin"))
 
     def close(self) -> None:
         """Stop serving."""

@@ -46,7 +46,7 @@ class WebSocket(Transport):
         stack = ExitStack()
         try:
             connection = stack.enter_context(connect(url, additional_headers=headers, **limits))
-        except InvalidURI as error:
+        except (InvalidURI, UnicodeError) as error:  # the latter of a host's name
             raise OptionError(f"expected a URL, such as wss://host:port, got {address!r}") from error
         except (OSError, WebSocketException) as error:
             if isinstance(error, InvalidStatus) and error.response.status_code in DENIED:

@@ -9,6 +9,7 @@ from functools import partial
 from itertools import count
 from signal import SIGTERM
 from threading import Event
+from time import sleep
 from typing import Any
 
 import httpx
@@ -34,10 +35,10 @@ def service() -> Iterator[Service]:
 
 
 def idle(service: Service) -> bool:
-    """Whether nobody is there, and all drafters are back."""
-    server = service.host.server
-    held = service.turns.running or service.turns.waiting.total() or len(server.store) or server.connections
-    return not held and service.drafting.drafters.qsize() == service.turns.at_once
+    """Whether nobody is there, and all drafters are back; sessions are closed, unless the server stops anyway."""
+    turns, server = service.turns, service.host.server
+    held = turns.running or turns.waiting.total() or server.connections or (len(server.store) and not server.draining)
+    return not held and service.drafting.drafters.qsize() == turns.at_once
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -130,4 +131,34 @@ def test_a_second_signal_ends_it_at_once(service: Service) -> None:
         server.handle_exit(SIGTERM, None)
         with suppress(httpx.TransportError, httpx.StreamConsumed):
             reply.read()
+    wait_for(lambda: idle(service))
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("signals", [1, 2])
+def test_who_has_not_finished_in_time_is_told_so(service: Service, stream: bool, signals: int) -> None:
+    """By an error in OpenAI's form, and nothing is left of him; a second signal ends the time."""
+    passes = list[int]()
+
+    def slow(*_: object) -> None:
+        passes.append(len(passes))
+        sleep(0.2 if len(passes) > 9 else 0.0)
+
+    service.target.model.register_forward_pre_hook(slow)
+    endless = {**BODY, "stream": stream, "logit_bias": {13: -100}}  # 13 ends a text
+    with (
+        listening(service, grace=0.2 if signals == 1 else 600.0) as server,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        posting = pool.submit(httpx.post, f"http://{server.address}/v1/completions", json=endless, timeout=60)
+        wait_for(lambda: len(passes) > 9)
+        for _ in range(signals):
+            server.handle_exit(SIGTERM, None)
+        reply = posting.result()
+
+    found = json.loads(reply.text.strip().splitlines()[-1].removeprefix("data: "))
+    assert found == {
+        "error": {"message": "the server is stopping; try another", "type": "overloaded", "param": None, "code": None}
+    }
+    assert reply.status_code == (200 if stream else 503)
     wait_for(lambda: idle(service))

@@ -32,6 +32,10 @@ class IdleHost:
     """A host and its server, which knows one connection."""
 
     connection: Connection
+    ahead = 5
+
+    def weigh(self, data: bytes) -> int:
+        return 1 + len(data)
 
     @property
     def server(self) -> "IdleHost":
@@ -45,6 +49,28 @@ class IdleHost:
 
     def disconnect(self, connection: Connection) -> None:
         del self.connection
+
+    def receive(self, connection: Connection, data: bytes) -> None:
+        pass
+
+
+class BusyHost(IdleHost):
+    """A host that does no work until it is told to; `work` has what waits."""
+
+    def __init__(self) -> None:
+        self.work = list[Any]()
+
+    def submit(self, work: Any) -> None:
+        self.work.append(work)
+
+
+class FullSocket(StuckSocket):
+    """A socket by which one byte after the other comes, until `over`."""
+
+    async def receive(self) -> dict[str, Any]:
+        if self.over.is_set():
+            return {"type": "websocket.disconnect"}
+        return {"type": "websocket.receive", "bytes": b"x"}
 
 
 def test_nothing_waits_for_a_line_that_was_given_up() -> None:
@@ -62,5 +88,27 @@ def test_nothing_waits_for_a_line_that_was_given_up() -> None:
         assert not line._leaving
         socket.over.set()
         await serving
+
+    asyncio.run(scene())
+
+
+def test_a_line_is_read_while_few_messages_wait() -> None:
+    """Each weighs 2 of the 5 that may wait; one is read as soon as another was handled, not before."""
+
+    async def scene() -> None:
+        host, socket = BusyHost(), FullSocket()
+        line = Line(host, socket, "", Mock())  # type: ignore[arg-type]
+        serving = asyncio.ensure_future(line.serve())
+        for handled in range(3):
+            await settle()
+            assert len(host.work) == 1 + 2 + handled
+            host.work[1 + handled]()
+        socket.over.set()
+        await settle()
+        await serving
+
+    async def settle() -> None:
+        for _ in range(20):
+            await asyncio.sleep(0)
 
     asyncio.run(scene())

@@ -67,6 +67,17 @@ def test_a_chat_is_plain_decoding(model: Target, client: openai.OpenAI, options:
     }
 
 
+def test_an_answer_is_sent_back_as_it_came(model: Target, client: openai.OpenAI) -> None:
+    """As chats are held with this client: the answer's message becomes a message of the next request."""
+    first = client.chat.completions.create(model=NAME, messages=CHAT, temperature=0, max_tokens=5).choices[0].message
+    chat = [*CHAT, {"role": "assistant", "content": first.content}, {"role": "user", "content": "xy"}]
+    tokens = model.tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=True)["input_ids"]
+
+    found = client.chat.completions.create(model=NAME, messages=[*CHAT, first, chat[-1]], temperature=0, max_tokens=5)
+
+    assert found.choices[0].message.content == plain(model, tokens, Sampling(), Stop(5))[0]
+
+
 def test_several_prompts_have_several_answers_each(model: Target, client: openai.OpenAI) -> None:
     found = client.completions.create(model=NAME, prompt=["abc", "xy z"], n=2, temperature=1, seed=9, max_tokens=20)
 
@@ -111,9 +122,26 @@ def test_the_model_is_listed(client: openai.OpenAI) -> None:
     assert [model.id for model in client.models.list()] == [NAME]
 
 
+def test_a_model_is_found_by_its_name(service: Service, client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names of the hub have a slash in them."""
+    monkeypatch.setattr(service, "name", "owner/toy")
+    assert client.models.retrieve("owner/toy") == client.models.list().data[0]
+    with pytest.raises(openai.NotFoundError, match="expected the model 'owner/toy', got 'toy'"):
+        client.models.retrieve("toy")
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/v1/chat", 404), ("GET", "/v1/completions", 405)])
+def test_what_there_is_not_is_said_in_the_same_form(server: Draining, method: str, path: str, status: int) -> None:
+    reply = httpx.request(method, f"http://{server.address}{path}")
+
+    assert reply.status_code == status
+    assert f"got {method} {path}" in reply.json()["error"]["message"]
+    assert reply.headers.get("Allow") == (None if status == 404 else "POST")
+
+
 WRONG = {
     "another model": ({"model": "gpt-5"}, 404, "gpt-5"),
-    "tools": ({"tools": []}, 400, "tools"),
+    "tools": ({"tools": [{"type": "function"}]}, 400, "tools"),
     "log probabilities": ({"logprobs": 3}, 400, "logprobs"),
     "a penalty": ({"presence_penalty": 0.5}, 400, "presence_penalty"),
     "no answers": ({"n": 0}, 400, "1 to 64 answers"),

@@ -88,7 +88,9 @@ def test_who_has_no_token_is_not_let_in(address: str, token: str) -> None:
 
 
 def test_an_address_is_a_url() -> None:
-    for address in ("http://host", "ws:", "ws://host:99999", "ws://host:0", "ws://host:port", "ws://[host"):
+    no_names = "ws://a..b:8000", f"ws://{'a' * 64}:8000"
+    no_ports = "ws://host:99999", "ws://host:0", "ws://host:port"
+    for address in ("http://host", "ws:", "ws://[host", *no_ports, *no_names):
         with pytest.raises(OptionError, match="a URL"):
             WebSocket.to(address)
     with pytest.raises(ConnectionLost, match="expected a server"):
