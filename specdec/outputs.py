@@ -29,7 +29,8 @@ MODEL = ("config.json", "model.safetensors")
 class Record:
     """What an output was made from: the command, and the `settings` that decide what is written.
 
-    The command is one of `specdec`, or written out, as `python -m ...`. `files` has the hashes of all that was ever written under a name.
+    The command is one of `specdec`, or written out, as `python -m ...`. `files` has the hashes of all that was ever
+    written under a name.
     """
 
     command: str

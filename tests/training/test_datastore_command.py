@@ -46,7 +46,7 @@ def test_only_its_own_file_is_replaced(tmp_path: Path) -> None:
     more.write_text("abcd")
     other.write_text("my notes")
     target = str(tmp_path / "target")
-    with pytest.raises(SystemExit, match="or one that `python -m specdec.training.datastore` wrote, got"):
+    with pytest.raises(SystemExit, match=r"or one that `python -m specdec.training.datastore` wrote, got"):
         make([texts], target, other)
     assert other.read_text() == "my notes"
 
@@ -60,5 +60,5 @@ def test_only_its_own_file_is_replaced(tmp_path: Path) -> None:
     assert output.read_bytes() != made
     assert not output.with_name("store.npz.partial").exists()
     output.write_text("changed")
-    with pytest.raises(SystemExit, match="to be as `python -m specdec.training.datastore` wrote it"):
+    with pytest.raises(SystemExit, match=r"to be as `python -m specdec.training.datastore` wrote it"):
         make([more], target, output)
