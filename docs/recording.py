@@ -38,7 +38,7 @@ class Recording:
         run.warm_up(job, loaded.plain, loaded.decoder)
         with screen.text(job.prompt, loaded.decoder):
             once = run.run(job, loaded.decoder, screen.show)
-        screen.figures(once, run.compare(job, loaded.plain, loaded.decoder))
+        screen.figures(once, run.compare(job, loaded.plain, loaded.decoder, before=[once]))
         (folder / self.file).write_text(console.export_svg(title="specdec generate"), encoding="utf-8")
 
 

@@ -29,7 +29,8 @@ MODEL = ("config.json", "model.safetensors")
 class Record:
     """What an output was made from: the command, and the `settings` that decide what is written.
 
-    `files` has the hashes of all that was ever written under a name.
+    The command is one of `specdec`, or written out, as `python -m ...`. `files` has the hashes of all that was ever
+    written under a name.
     """
 
     command: str
@@ -61,7 +62,7 @@ class Record:
         """
         if os.path.lexists(file) and not (file.is_file() and file_hash(file) in self.files.get(name, ())):
             raise OptionError(
-                f"expected {file} to be as `specdec {self.command}` wrote it, got another file; "
+                f"expected {file} to be as `{_written_out(self.command)}` wrote it, got another file; "
                 f"move it, or choose another output"
             )
 
@@ -172,7 +173,7 @@ class Output:
         if record is None or record.command != self.command:
             if self._begun or self.record.exists():
                 raise OptionError(
-                    f"expected a new {self.kind}, or one that `specdec {self.command}` wrote, got {self.name}, "
+                    f"expected a new {self.kind}, or one that `{_written_out(self.command)}` wrote, got {self.name}, "
                     f"which has no record of that; choose another name"
                 )
             return
@@ -213,6 +214,10 @@ def input_hash(path: str | Path | None) -> str | None:
     return hashlib.blake2b(
         json.dumps([(file.name, file_hash(file)) for file in files]).encode(), digest_size=16
     ).hexdigest()
+
+
+def _written_out(command: str) -> str:
+    return command if " " in command else f"specdec {command}"
 
 
 def _install(new: Path, place: Path, record_file: Path) -> None:

@@ -144,7 +144,7 @@ def method(
         Eagle3Config.for_target(
             config,
             draft_vocab_size=min(draft_vocab or PUBLISHED, config.vocab_size),
-            eagle_aux_hidden_state_layer_ids=[int(layer) for layer in layers.split("+") if layer],
+            eagle_aux_hidden_state_layer_ids=_read_layers(layers),
             target=fingerprint(config, tokenizer),
             **chosen_sizes(sizes, Eagle3Config),
         )
@@ -152,6 +152,18 @@ def method(
     if copied:
         head.norm.load_state_dict(parts.norm.state_dict())
     return Eagle3Method(head, parts, chosen, copied=copied)
+
+
+def _read_layers(text: str) -> list[int]:
+    """Read layers as they are written in an option; none are the published ones.
+
+    Raises:
+        OptionError: they are no numbers.
+    """
+    try:
+        return [int(layer) for layer in text.split("+")] if text else []
+    except ValueError:
+        raise OptionError(f"expected layers as 2+6+9, got {text!r}") from None
 
 
 def _shifted(output: Float[Tensor, "B P E"], step: int) -> Float[Tensor, "B P E"]:

@@ -17,6 +17,7 @@ DIVERSE = {
     "gpt_oss": "served",
     "granitemoehybrid": "refused",
     "internlm3": "served",
+    "lfm2": "refused",
     "llama4_text": "served",
     "mixtral": "served",
     "modernbert-decoder": "served",

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from specdec.context import Context, Step
 from specdec.decode import Decoder
 from specdec.drafters import NoDrafter
+from specdec.errors import OptionError
 from specdec.features import Needs
 from specdec.interfaces import Drafter, TreePolicy, Verifier
 from specdec.options import Sampling, Stop
@@ -24,6 +25,20 @@ PLAIN = "none"
 """What plain decoding is called, in every benchmark its first row."""
 DEPTH = 3
 """How far below a drafter its modules are looked for: the model of the engine that it has."""
+
+
+def check_thread_clock(threads: int, device: str) -> None:
+    """Check that a thread's processor time is all the time that models take.
+
+    Raises:
+        OptionError: torch has several threads, or models are not on a CPU.
+    """
+    if device != "cpu":
+        raise OptionError(f"expected models on a CPU with --cpu, which counts the time of a thread, got {device}")
+    if threads > 1:
+        raise OptionError(
+            f"expected one thread with --cpu, which counts the time of one, got {threads}; OMP_NUM_THREADS=1 sets that"
+        )
 
 
 @frozen

@@ -14,7 +14,9 @@ GRAM = 8
 
 @frozen
 class Figures:
-    """The figures of one drafter on some prompts. Each prompt counts with its run of median time.
+    """The figures of one drafter on some prompts.
+
+    Each prompt counts with its run of median time; of an even number of runs that is the slower of the middle two.
 
     `tokens_per_second` is all new tokens over all seconds, the reading of the prompts included. `speedup` is plain
     decoding's seconds over the drafter's, `speedup_low` and `speedup_high` the bounds of its 95 % interval when prompts

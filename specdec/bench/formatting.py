@@ -17,6 +17,8 @@ def setting(target: str, policy: str, rule: str, machine: Mapping[str, Any]) -> 
     """Say what was compared on what, and by which clock."""
     parts = [f"target {target}", f"policy {policy}", f"rule {rule}"]
     known = [str(machine[name]) for name in ("processor", "device", "dtype") if name in machine]
+    if "weights" in machine:
+        known.append(f"{machine['weights']} weights")
     if "threads" in machine:
         known.append(f"{machine['threads']} thread{'' if machine['threads'] == 1 else 's'}")
     if "clock" in machine:

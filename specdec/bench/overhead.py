@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
-from specdec.bench.entry import Stopwatch
+from specdec.bench.entry import Stopwatch, check_thread_clock
 from specdec.context import Context
 from specdec.decode import Decoder
 from specdec.drafters import Ngram, SmallModel
@@ -126,11 +126,16 @@ def report(costs: list[Cost]) -> Table:
 
 def main(
     tokens: Annotated[int, typer.Option(help="Tokens per measurement.")] = 100,
-    threads: Annotated[int, typer.Option(help="Threads that torch may use.")] = 2,
-    cpu: Annotated[bool, typer.Option("--cpu", help="Count processor time, for a machine that is busy.")] = False,
+    threads: Annotated[int | None, typer.Option(help="Threads that torch may use; default: 2, with --cpu 1.")] = None,
+    cpu: Annotated[
+        bool, typer.Option("--cpu", help="Count the thread's processor time, for a machine that is busy.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list.")] = False,
 ) -> None:
     """Print the time per step outside the models' own passes, at 16 nodes."""
+    threads = (1 if cpu else 2) if threads is None else threads
+    if cpu:
+        check_thread_clock(threads, "cpu")
     torch.set_num_threads(threads)
     cases = product(SIZES, DRAFTERS, POLICIES, TEMPERATURES)
     costs = [measure(*case, tokens, Stopwatch(thread_time if cpu else perf_counter)) for case in cases]

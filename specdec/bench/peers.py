@@ -52,8 +52,10 @@ class Peer(Entry):
         self._drafting = {option: value for option, value in drafting.items() if value is not None}
 
     @classmethod
-    def load(cls, spec: Spec, target: Target, clock: Clock = perf_counter) -> "Peer":
-        """Make one from `hf`, `hf-assisted:PATH` or `hf-lookup[:tokens=N]`.
+    def load(
+        cls, spec: Spec, target: Target, clock: Clock = perf_counter, model: PreTrainedModel | None = None
+    ) -> "Peer":
+        """Make one from `hf`, `hf-assisted:PATH` or `hf-lookup[:tokens=N]`, sharing the `model` of another.
 
         Raises:
             OptionError: it has no such option, or is given a path that it does not take, or needs one.
@@ -67,7 +69,7 @@ class Peer(Entry):
             raise OptionError(f"expected {expected}, got {spec.text!r}")
         folder, device = plugins().folder(spec.path), target.model.device
         assistant = None if folder is None else load_model(folder, device, weights="full").eval()
-        return cls(spec.text, target, assistant, lookup, clock, _as_loaded_by_transformers(target))
+        return cls(spec.text, target, assistant, lookup, clock, model or _as_loaded_by_transformers(target))
 
     def shares_noise(self, temperature: int | float) -> bool:
         return temperature == 0

@@ -19,6 +19,7 @@ from specdec.bench.lead import Lead, leads
 from specdec.bench.rows import ALL, Row
 from specdec.bench.run import Plan, Run
 from specdec.doctor.devices import processor_name
+from specdec.target.half import is_packed
 
 CLOCKS = {thread_time: "processor time of the thread", perf_counter: "wall"}
 
@@ -82,7 +83,10 @@ def _run(run: Run) -> dict[str, Any]:
 
 
 def machine(model: PreTrainedModel, clock: Clock = perf_counter) -> dict[str, Any]:
-    """Describe hardware, software, precision, date, and which clock was looked at."""
+    """Describe hardware, software, precision, date, and which clock was looked at.
+
+    `weights` is `half` where a model of float32 reads weights in half precision.
+    """
     device = model.device
     return {
         "processor": processor_name(),
@@ -91,6 +95,7 @@ def machine(model: PreTrainedModel, clock: Clock = perf_counter) -> dict[str, An
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "clock": CLOCKS.get(clock, "another"),
         "dtype": str(model.dtype).removeprefix("torch."),
+        "weights": "half" if is_packed(model) else "full",
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "torch": torch.__version__,

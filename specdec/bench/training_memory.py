@@ -123,7 +123,10 @@ def texts(vocabulary: int, tokens: int) -> Batch:
 
 
 def main(
-    names: Annotated[list[str] | None, typer.Argument(metavar="METHOD[:K=V,...]", help="What is trained: moa.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="METHOD[:K=V,...]", help="What is trained: moa, eagle, eagle3, or a plugin's."),
+    ] = None,
     vocabulary: Annotated[int, typer.Option(metavar="V", help="Size of the vocabulary.")] = 128_256,
     hidden: Annotated[int, typer.Option(metavar="E", help="Width of the target.")] = 4096,
     layers: Annotated[int, typer.Option(metavar="L", help="Layers of the target.")] = 32,

@@ -31,7 +31,9 @@ Policy = Annotated[
     str, Option(metavar="NAME[:k=v,...]|tuned", help="One shape for all drafters; tuned: what suits each on two cores.")
 ]
 Temperature = Annotated[str, Option(metavar="T,T,...", help="0 is greedy.")]
-Repeat = Annotated[int, Option(metavar="R", help="Decode each prompt R times; the median time counts.")]
+Repeat = Annotated[
+    int, Option(metavar="R", help="Decode each prompt R times, best an odd number; the median time counts.")
+]
 Limit = Annotated[int | None, Option(metavar="N", min=1, help="The first N prompts of each set; default: all.")]
 Tune = Annotated[bool, Option("--tune", help="First find the fastest tree shape for each drafter, on other prompts.")]
 TuningPrompts = Annotated[str, Option(metavar="SET|FILE", help="The prompts for --tune.")]
@@ -41,7 +43,9 @@ Plot = Annotated[
 ]
 Html = Annotated[Path | None, Option(metavar="OUT.html", help="Write one page with tables and plot.")]
 Answers = Annotated[Path | None, Option(metavar="FOLDER", help="Write the texts as FastChat and Spec-Bench keep them.")]
-Cpu = Annotated[bool, Option("--cpu", help="Count the thread's processor time, for a machine busy with other things.")]
+Cpu = Annotated[
+    bool, Option("--cpu", help="Count processor time of the one thread, for a machine busy with other things.")
+]
 
 COLUMNS = "\n\n".join(DEFINITIONS)
 DYNAMIC = "dynamic:depth=6,width=8,size=62"
@@ -84,7 +88,10 @@ def bench(
 
         split_bench.run(context)
         return
+    from torch import get_num_threads
+
     from specdec.bench import Plan, questions
+    from specdec.bench.entry import check_thread_clock
     from specdec.bench.report import console, show
     from specdec.cli.benchmark import SETS, TUNED, TUNING_PROMPTS, Benchmark, Outputs, read_drafters, temperatures
     from specdec.cli.parts import TARGET, find_target, load_target, spec_paths, target_hash
@@ -102,6 +109,8 @@ def bench(
     if policy != TUNED:
         load_policy(policy)  # whose errors come before a model is loaded
     model = load_target(find_target(target), rule, device, weights)
+    if cpu:
+        check_thread_clock(get_num_threads(), model.model.device.type)
     settings = asdict(plan) | {"policy": policy, "rule": rule, "limit": limit, "tune": tune, "cpu": cpu}
     settings |= {
         "weights": weights,

@@ -84,11 +84,12 @@ class Benchmark:
         )
 
     def _load(self) -> tuple[dict[str, Drafter], dict[str, Entry]]:
-        """Load specdec's own drafters, and those of transformers."""
-        own, others = dict[str, Drafter](), dict[str, Entry]()
+        """Load specdec's own drafters, and those of transformers, which share a model."""
+        own, others, model = dict[str, Drafter](), dict[str, Entry](), None
         for spec in self.drafters:
             if spec.name in peers.PEERS:
-                others[spec.text] = peers.Peer.load(spec, self.target, self.clock)
+                others[spec.text] = peer = peers.Peer.load(spec, self.target, self.clock, model)
+                model = peer.model
             else:
                 own[spec.text] = load_drafter(spec.text, spec.path, self.target)
         return own, others

@@ -73,7 +73,7 @@ def generate(
         once = run.run(job, parts.decoder, screen.show, keep=keep, traffic=parts.traffic)
         once = evolve(once, restored=min(parts.restored, len(once.tokens)))
     with screen.rounds() as show:
-        comparison = run.compare(job, parts.plain, parts.decoder, show) if compare else None
+        comparison = run.compare(job, parts.plain, parts.decoder, show, [once]) if compare else None
     screen.figures(once, comparison)
     if as_json:
         print(json.dumps(_figures(once, comparison, parts, seed)))

@@ -85,8 +85,9 @@ class MethodCommand(Command):
     def _unknown(self, ctx: Any, error: Any, first: list[str]) -> str:
         name, more = ctx.meta.get(_METHOD, ("", []))
         message = f"there is no option {error.option_name}"
-        if error.possibilities:
-            message += f", but {error.possibilities[0]}"
+        hidden = {name for param in self.get_params(ctx) if getattr(param, "hidden", False) for name in param.opts}
+        if near := [option for option in error.possibilities if option not in hidden]:
+            message += f" (did you mean {near[0]}?)"
         if first and not name:
             return f"{message}; those of a method are written after its name: METHOD:key=value,..."
         if not name:

@@ -72,7 +72,10 @@ StopAt = Annotated[list[str] | None, Option("--stop", metavar="STRING", help="En
 Device = Annotated[str | None, Option(metavar="DEVICE", help="Where models run; default: a GPU if there is one.")]
 Weights = Annotated[
     str,
-    Option(metavar="full|half|auto", help="Read weights in half precision on a CPU; auto: where that rounds nothing."),
+    Option(
+        metavar="full|half|auto",
+        help="Read weights in half precision on a CPU; auto: where that moves none by more than 3e-8.",
+    ),
 ]
 Restart = Annotated[bool, Option("--restart", help="Start again, and replace what an earlier run wrote.")]
 Compare = Annotated[bool, Option("--compare", help="Decode plainly too: the speed-up, and whether texts are equal.")]

@@ -1,6 +1,6 @@
 """A run of a decoder: timed, and compared with plain decoding."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import perf_counter
 
 from attrs import evolve, frozen
@@ -18,8 +18,9 @@ Show = Callable[[Change], None]
 
 WARM_UP = 16
 ROUNDS = 3
-ENOUGH = 30.0
-"""Seconds after which no further round is begun."""
+"""An odd number, for one of an even number is no median."""
+LONG = 15.0
+"""Seconds of a first round that is the only one."""
 
 
 @frozen
@@ -57,20 +58,20 @@ class Run:
 
 @frozen
 class Comparison:
-    """The same job decoded plainly and with drafts."""
+    """The same job decoded plainly and with drafts.
+
+    `plain` and `fast` are the runs of median time; `difference` is the first token in which any text that there was
+    differs from plain decoding's, None if all are equal.
+    """
 
     plain: Run
     fast: Run
+    difference: int | None
 
     @property
     def speedup(self) -> float:
         """How many times as fast decoding with drafts is."""
         return self.fast.tokens_per_second / self.plain.tokens_per_second
-
-    @property
-    def difference(self) -> int | None:
-        """The first token in which the texts differ; None if they are equal."""
-        return first_difference(self.plain.tokens, self.fast.tokens)
 
 
 def run(
@@ -101,15 +102,28 @@ def warm_up(job: Job, *decoders: Decoder) -> None:
         run(short, decoder)
 
 
-def compare(job: Job, plain: Decoder, fast: Decoder, show: Callable[[int], None] = lambda _: None) -> Comparison:
-    """Decode plainly and with drafts in turn, and take the medians; `show` gets each round's number, from 1 on."""
-    start, plain_runs, fast_runs = perf_counter(), list[Run](), list[Run]()
-    while len(plain_runs) < ROUNDS and (not plain_runs or perf_counter() - start < ENOUGH):
-        show(len(plain_runs) + 1)
+def compare(
+    job: Job, plain: Decoder, fast: Decoder, show: Callable[[int], None] = lambda _: None, before: Sequence[Run] = ()
+) -> Comparison:
+    """Decode plainly and with drafts in turn, three rounds or, of a long job, one, and take the medians.
+
+    `show` gets each round's number, from 1 on. The texts of runs `before` are compared too.
+    """
+    plain_runs, fast_runs = list[Run](), list[Run]()
+    for number in range(1, ROUNDS + 1):
+        show(number)
         plain_runs.append(run(job, plain))
         fast_runs.append(run(job, fast))
-    return Comparison(_median(plain_runs), _median(fast_runs))
+        if number == 1 and plain_runs[0].seconds + fast_runs[0].seconds > LONG:
+            break
+    return Comparison(_median(plain_runs), _median(fast_runs), first_of_all([*plain_runs, *before, *fast_runs]))
 
 
-def _median(runs: list[Run]) -> Run:
+def first_of_all(runs: Sequence[Run]) -> int | None:
+    """Give the first token in which any text differs from the first one, None if all are equal."""
+    places = [first_difference(runs[0].tokens, other.tokens) for other in runs[1:]]
+    return min((place for place in places if place is not None), default=None)
+
+
+def _median(runs: Sequence[Run]) -> Run:
     return sorted(runs, key=lambda run: run.seconds)[len(runs) // 2]

@@ -23,7 +23,7 @@ PUBLISHED, SHORT = "published", "short"
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 Names = Annotated[
-    list[str], Argument(metavar="METHOD[:K=V,...]", help="What to train: moa, eagle, or what a plugin brings.")
+    list[str], Argument(metavar="METHOD[:K=V,...]", help="What to train: moa, eagle, eagle3, or what a plugin brings.")
 ]
 Data = Annotated[list[str], Option(metavar="FILE", help="JSONL or plain text; may be repeated.")]
 Folder = Annotated[str, Option(metavar="FOLDER", help="Where heads go, and what is needed to continue.")]
@@ -38,7 +38,10 @@ Batch = Annotated[int | None, Option(metavar="N", min=1, help="Texts at a time a
 Accumulate = Annotated[int, Option(metavar="N", min=1, help="Batches whose gradients make one step.")]
 ByLength = Annotated[bool, Option("--by-length", help="Read texts of about the same length together: less padding.")]
 MaxLength = Annotated[int, Option(metavar="N", help="Cut texts at N tokens.")]
-SaveSteps = Annotated[int, Option(metavar="N", min=1, help="Write a checkpoint every N steps.")]
+SaveSteps = Annotated[
+    int | None,
+    Option(metavar="N", min=1, help="Write a checkpoint every N steps; default: a tenth of the run, at most 500."),
+]
 LogSteps = Annotated[int, Option(metavar="N", min=1, help="Log every N steps.")]
 RecipeName = Annotated[
     str, Option(metavar="published|short", help="The method's own, or one for a few thousand steps: Muon, high rates.")
@@ -66,7 +69,7 @@ def train(
     by_length: ByLength = False,
     recipe: RecipeName = PUBLISHED,
     max_length: MaxLength = 2048,
-    save_steps: SaveSteps = 500,
+    save_steps: SaveSteps = None,
     log_steps: LogSteps = 10,
     seed: Seed = 0,
     skip_malformed: Skip = False,

@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
+from pathlib import Path
 from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
@@ -90,12 +91,17 @@ class Datastore:
         return np.insert(self.vocabulary, places[new], tokens[new]), np.insert(self.shares, places[new], 0.0)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the texts, compressed; what is sorted is sorted again by `load`."""
+        """Write the texts, compressed, whole or not at all; what is sorted is sorted again by `load`."""
         ends = np.flatnonzero(self.tokens == BETWEEN)
         lengths = np.diff(ends, prepend=-1) - 1
         small = np.uint16 if self.vocabulary[-1] < 2**16 else np.int32
-        with open(path, "wb") as file:
-            np.savez_compressed(file, tokens=self.tokens[self.tokens != BETWEEN].astype(small), lengths=lengths)
+        new = Path(path).with_name(f".{Path(path).name}.new")
+        try:
+            with new.open("wb") as file:
+                np.savez_compressed(file, tokens=self.tokens[self.tokens != BETWEEN].astype(small), lengths=lengths)
+            new.replace(path)
+        finally:
+            new.unlink(missing_ok=True)
 
     def followers(self, suffix: Sequence[int]) -> Iterator[Tokens]:
         """Give what followed the last token, then the last two, and so on, while there is a match."""

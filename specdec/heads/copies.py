@@ -30,7 +30,7 @@ def drafting_copy(layer: SplitLayer) -> SplitLayer: ...
 def drafting_copy(layer: nn.Module) -> nn.Module: ...
 @torch.no_grad()
 def drafting_copy(layer: SplitLayer | nn.Module) -> SplitLayer | nn.Module:
-    """Copy a decoder layer's small weights, joined, or an output head in half precision where that rounds nothing."""
+    """Copy a decoder layer's small weights, joined, or an output head in half precision if that hardly moves it."""
     if isinstance(layer, SplitLayer):
         return evolve(layer, qkv=_by_column(_joined(layer.qkv)), gate_up=_by_column(_joined(layer.gate_up)))
     return HalfPrecisionLinear(layer) if packs_exactly(layer) else layer

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
+from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
@@ -19,7 +20,7 @@ def converted(file: Path) -> Path:
     It is made when it is first asked for, in the user's cache, under the file's name and the hash of what is in it.
 
     Raises:
-        ModelError: there is no such file, or transformers cannot read it.
+        ModelError: there is no such file, transformers cannot read it, or half precision cannot hold its weights.
     """
     if not file.is_file():
         raise ModelError(f"expected a GGUF file, got {str(file)!r}, which is not there")
@@ -43,7 +44,7 @@ def converted(file: Path) -> Path:
 
 
 def _convert(file: Path, folder: Path) -> None:
-    """Write a folder as `save_pretrained` does. Quantized weights are rounded to half precision once, here."""
+    """Write a folder as `save_pretrained` does. Weights are rounded to half precision once, here."""
     bars = logging.is_progress_bar_enabled()
     logging.enable_progress_bar()  # it takes a minute for each 100 MB
     try:
@@ -61,9 +62,24 @@ def _convert(file: Path, folder: Path) -> None:
     )
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)
-    weights = {key: weight.half() for key, weight in read.state_dict().items()}
+    weights = {key: _halved(key, weight, file) for key, weight in read.state_dict().items()}
     model.load_state_dict(weights, assign=True)
     model.tie_weights()
     model.generation_config = read.generation_config
     model.to(torch.float16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def _halved(name: str, weight: Tensor, file: Path) -> Tensor:
+    """Round weights to half precision.
+
+    Raises:
+        ModelError: one is beyond what it has numbers for.
+    """
+    half = weight.half()
+    if not half.isfinite().all():
+        largest, given = torch.finfo(torch.float16).max, float(weight.abs().max())
+        raise ModelError(
+            f"expected weights up to {largest:g} in {str(file)!r}, for half precision, got {given:g} in {name}"
+        )
+    return half

@@ -15,7 +15,7 @@ MODEL_MIN = 2**22
 STEP = 2.0**-25
 """By how much rounding may move a weight: half a step of the smallest numbers that half precision has."""
 CHOICES = ("full", "half", "auto")
-"""Weights as they are, in half precision, or in half precision wherever that rounds nothing."""
+"""Weights as they are, in half precision, or in half precision wherever that moves none by more than `STEP`."""
 
 
 class HalfPrecisionLinear(nn.Module):
@@ -45,8 +45,8 @@ class HalfPrecisionLinear(nn.Module):
 def pack_weights(model: nn.Module, weights: str) -> None:
     """Replace a model's linear layers by copies in half precision, as `weights` says, one of `CHOICES`.
 
-    With `half`, all of them must be such that nothing is rounded. With `auto`, others stay as they are, and so do all
-    of a small model.
+    With `half`, all of them must be such that no weight moves by more than `STEP`. With `auto`, others stay as they
+    are, and so do all of a small model.
 
     Raises:
         OptionError: there is no such choice, or it cannot be followed here; the message says why.
@@ -55,7 +55,9 @@ def pack_weights(model: nn.Module, weights: str) -> None:
         raise OptionError(f"expected weights to be one of {', '.join(CHOICES)}, got {weights!r}")
     layers = {name: layer for name, layer in model.named_modules() if type(layer) is nn.Linear}
     if weights == "half" and (reason := _refusal(layers)):
-        raise OptionError(f"expected weights that half precision rounds nothing of, got {reason}; weights='full' works")
+        raise OptionError(
+            f"expected weights that half precision moves by 3e-8 at most, got {reason}; weights='full' works"
+        )
     small = sum(layer.weight.numel() for layer in layers.values()) < MODEL_MIN
     if weights == "full" or (weights == "auto" and small):
         return
@@ -71,10 +73,10 @@ def is_packed(model: nn.Module) -> bool:
 
 
 def packs_exactly(layer: nn.Module) -> TypeGuard[nn.Linear]:
-    """Whether a layer is large, and its weights came from 16 bits, so that half precision rounds none of them."""
+    """Whether a layer is large, and half precision moves none of its weights by more than `STEP`."""
     if type(layer) is not nn.Linear or layer.weight.numel() < LAYER_MIN:
         return False
-    return _has_product(layer.weight) and _came_from_16_bits(layer.weight)
+    return _has_product(layer.weight) and _hardly_moves(layer.weight)
 
 
 def _refusal(layers: dict[str, nn.Linear]) -> str | None:
@@ -83,8 +85,8 @@ def _refusal(layers: dict[str, nn.Linear]) -> str | None:
         weight = layer.weight
         if not _has_product(weight):
             return f"{name}: torch has no such product here for {weight.dtype} on {weight.device.type}"
-        if not _came_from_16_bits(weight):
-            return f"{name}: its weights have more bits"
+        if not _hardly_moves(weight):
+            return f"{name}: it moves weights further"
     return None if layers else "a model without linear layers"
 
 
@@ -94,6 +96,6 @@ def _has_product(weight: Tensor) -> bool:
     return engine and weight.device.type == "cpu" and weight.dtype == torch.float32
 
 
-def _came_from_16_bits(weight: Float[Tensor, "V E"]) -> bool:
+def _hardly_moves(weight: Float[Tensor, "V E"]) -> bool:
     parts = torch.split(weight.detach(), max(LAYER_MIN // weight.shape[1], 1))
     return all(bool(((part.half().float() - part).abs() <= STEP).all()) for part in parts)

@@ -14,7 +14,7 @@ from specdec.decode import Decoder
 from specdec.errors import DataError, OptionError
 from specdec.options import Sampling, Stop
 from specdec.training import files
-from specdec.training.chat import ANSWERS, laid_out
+from specdec.training.chat import ANSWERS, laid_out, rendered
 from specdec.training.records import Conversation, Document, Record
 
 
@@ -54,6 +54,17 @@ class Chat:
             return None
         tokens = laid_out(self.answered + self._next_turns(), self.tokenizer, asking=True)
         return tokens if self.lengths.fits(tokens) else None
+
+    def check(self) -> None:
+        """Lay out all that will be asked and answered, with the answers of the record in place of the target's.
+
+        Raises:
+            DataError: the chat template does not take the turns in their order.
+        """
+        ends = [place for place, turn in enumerate(self.turns) if turn["role"] == ANSWERS]
+        for end in ends:
+            rendered(self.turns[:end], self.tokenizer, asking=True)
+        rendered(self.turns[: ends[-1] + 1], self.tokenizer)
 
     def take(self, tokens: Sequence[int], text: str) -> None:
         """Take the next answer."""
@@ -194,6 +205,8 @@ def _check(job: Job, lengths: Lengths) -> None:
             f"expected a prompt that leaves room for an answer of {lengths.answer} tokens "
             f"in the target's {lengths.room} positions, got a longer one"
         )
+    if isinstance(job, Chat):
+        job.check()
 
 
 def _written(output: Path, batch: int, count: int) -> int:

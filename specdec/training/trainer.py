@@ -32,12 +32,15 @@ __all__ = ["HeadTrainer", "Plan"]
 
 LOGS = "logs"
 """Folder in the output that TensorBoard reads; a run that is continued adds to it."""
+SAVE_STEPS, SAVES = 500, 10
+"""Where it is not said, a checkpoint is written ten times in a run, and every 500 steps of a long one."""
 
 
 @frozen
 class Plan:
     """How long and how to train; None leaves it to the method's own recipe, to the largest number if there are several.
 
+    Checkpoints are written every `save_steps`, by default a tenth of the run and at most 500, and at the end.
     `options` go to transformers' `TrainingArguments`: precision, accumulation, logging and all else. A run is continued
     only with the same `settings`, data and target.
     """
@@ -46,7 +49,7 @@ class Plan:
     epochs: float | None = field(default=None, validator=bounds(0, above=True))
     max_steps: int = field(default=-1, validator=bounds(-1))
     batch: int | None = field(default=None, validator=bounds(1))
-    save_steps: int = field(default=500, validator=bounds(1))
+    save_steps: int | None = field(default=None, validator=bounds(1))
     eval_steps: int | None = field(default=None, validator=bounds(1))
     eval_tokens: int = field(default=64, validator=bounds(1))
     seed: int = 0
@@ -69,7 +72,7 @@ class HeadTrainer(Trainer):
     ) -> None:
         """Prepare to train a head for a target, or several heads together.
 
-        With `prompts`, the acceptance length on these is measured every `eval_steps` and at the end.
+        With `prompts`, the acceptance length on these is measured every `eval_steps`, and at the end once all is saved.
 
         Raises:
             OptionError: the answers to these do not fit the target, or the plan's own fields are among its options.
@@ -88,6 +91,8 @@ class HeadTrainer(Trainer):
         self.plan, self.prompts, self.tokenizer = plan, list(prompts), tokenizer
         self.teacher = Teacher(model.to(arguments.device), method.needs)
         self.epoch_steps = _epoch_steps(len(examples), arguments)
+        if plan.save_steps is None:
+            arguments.save_steps = min(SAVE_STEPS, max(self.steps // SAVES, 1))
         self.train_dataset: Examples
         self.optimizer: Any
         self.lr_scheduler: Any
@@ -115,7 +120,8 @@ class HeadTrainer(Trainer):
         if self.args.should_save:
             self._begin()
         last = checkpoints.last_whole(self.plan.output) if self.plan.resume else None
-        if last and checkpoints.step(last) >= self.steps:
+        over = last is not None and checkpoints.step(last) >= self.steps
+        if over:
             self._load_from_checkpoint(last)
             if self.args.should_save:
                 self._report.nothing_left(self.steps)
@@ -127,6 +133,8 @@ class HeadTrainer(Trainer):
         if self.args.should_save:
             with saving(self.plan.output) as folder:
                 self.method.save(str(folder))
+        if self.prompts and not over:
+            self._measure_at_end()
 
     def _begin(self) -> None:
         """Note what is trained of what; what was trained of other things goes before that is noted."""
@@ -136,6 +144,13 @@ class HeadTrainer(Trainer):
             checkpoints.remove(output)
         of = {"data": examples.fingerprint, "target": weights_hash(self.teacher.model)}
         place.begin({**self.plan.settings, **of}, restart=not self.plan.resume)
+
+    def _measure_at_end(self) -> None:
+        """Measure what is saved; the end of training closed TensorBoard's log, which this opens and closes again."""
+        self.evaluate()
+        for callback in self.callback_handler.callbacks:
+            if isinstance(callback, TensorBoardCallback):
+                callback.on_train_end(self.args, self.state, self.control)
 
     def leave(self) -> None:
         """Part from the other processes of the run; nothing can be trained any more.
@@ -218,7 +233,8 @@ class HeadTrainer(Trainer):
 class _Moments(TrainerCallback):
     """Bounds each gradient by itself before a step, and says what happens after it.
 
-    It measures at the end, and logs when saving, so that a run that is continued has its means over the same steps.
+    It logs when saving, so that a run that is continued has its means over the same steps. What is measured after the
+    last step waits until that is saved.
     """
 
     def __init__(self, trainer: HeadTrainer) -> None:
@@ -230,7 +246,7 @@ class _Moments(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         last = state.global_step >= state.max_steps
         control.should_log = control.should_log or control.should_save or last
-        control.should_evaluate = control.should_evaluate or (last and bool(self._trainer.prompts))
+        control.should_evaluate = control.should_evaluate and not last
 
 
 def _arguments(method: TrainingMethod | Together, plan: Plan, *, evaluated: bool) -> TrainingArguments:
@@ -241,7 +257,7 @@ def _arguments(method: TrainingMethod | Together, plan: Plan, *, evaluated: bool
         "max_steps": plan.max_steps,
         "per_device_train_batch_size": max(recipe.batch for recipe in recipes) if plan.batch is None else plan.batch,
         "max_grad_norm": inf if isinstance(method, Together) else recipes[0].clip,
-        "save_steps": plan.save_steps,
+        "save_steps": plan.save_steps or SAVE_STEPS,
         "seed": plan.seed,
         "eval_strategy": "steps" if evaluated and plan.eval_steps else "no",
         "eval_steps": plan.eval_steps,

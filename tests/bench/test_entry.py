@@ -3,9 +3,11 @@
 import pytest
 
 from specdec import Drafter, Keyed, Sampling, Stop, Target, Verifier
+from specdec.bench import overhead
 from specdec.bench.entry import Entry, Speculative, Stopwatch, TimedDrafter, TimedVerifier
 from specdec.decode import Decoder
 from specdec.drafters import SmallModel
+from specdec.errors import OptionError
 from specdec.policies import Chain
 from tests.specdec.test_retractions import Absent, Listening
 from tests.toys import build
@@ -63,3 +65,16 @@ def test_what_is_taken_back_is_no_text(most):
 
     assert entry.decode([7], Sampling(), most).tokens == tuple(range(1, most + 1))
     assert drafter.cuts == [3]
+
+
+def test_overhead_counts_processor_time_with_one_thread_alone(monkeypatch):
+    threads = []
+    monkeypatch.setattr(overhead, "measure", lambda *_: None)
+    monkeypatch.setattr(overhead, "report", lambda _: "")
+    monkeypatch.setattr("torch.set_num_threads", threads.append)
+    with pytest.raises(OptionError, match="expected one thread with --cpu, which counts the time of one, got 3"):
+        overhead.main(threads=3, cpu=True)
+    for given in ({"cpu": True}, {"cpu": False}, {"threads": 3}):
+        overhead.main(**given)
+
+    assert threads == [1, 2, 3]

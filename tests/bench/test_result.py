@@ -45,7 +45,7 @@ def result():
             runs += [run("<fast>", goes_on, 2.5, TEXT, (2,) * 20, repeat, 0.5, 1.0)]
             runs += [run(name, ends, 1.0, LOOP, repeat=repeat) for name in ("liar", "hf")]
             runs += [run(name, goes_on, 1.0, TEXT[::-1], repeat=repeat) for name in ("liar", "hf")]
-    machine = {"processor": "a & b", "cores": 2, "threads": 1, "clock": "wall"}
+    machine = {"processor": "a & b", "cores": 2, "threads": 1, "clock": "wall", "weights": "half"}
     found = rows(entries, runs, byte_tokenizer())
     return Result("toy", "chain", "match", machine, Plan((0.5,), 40, 2), tuple(found), tokenizer=byte_tokenizer())
 
@@ -105,7 +105,7 @@ def test_a_terminal_shows_the_figures_and_why_some_are_missing(result):
     report.show(result, screen)
     shown = screen.export_text()
 
-    assert "target toy, policy chain, rule match; a & b, 1 thread, clock: wall" in shown
+    assert "target toy, policy chain, rule match; a & b, half weights, 1 thread, clock: wall" in shown
     assert "all sets together, temperature 0.5: 4 prompts, up to 40 tokens each, 2 times" in shown
     assert "without 1 looping" in shown
     assert "2.57 (" in shown

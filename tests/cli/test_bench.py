@@ -6,14 +6,15 @@ from io import StringIO
 from types import SimpleNamespace
 
 import pytest
+import torch
 from rich.console import Console
 from typer.testing import CliRunner
 
 from specdec.bench.columns import HEADINGS
-from specdec.bench.entry import Speculative
+from specdec.bench.entry import Speculative, check_thread_clock
 from specdec.cli import benchmark, parts
 from specdec.cli.main import app
-from specdec.errors import ModelError
+from specdec.errors import ModelError, OptionError
 from specdec.plugins import Entry, Plugins, plugins
 from tests.bench.runs import run, task
 from tests.cli.conftest import usual
@@ -164,6 +165,22 @@ def test_errors_are_one_line_before_anything_runs(bench, args, message):
     assert result.stdout == ""
     assert result.stderr.count("\n") == 1
     assert re.search(message, result.stderr)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_processor_time_is_that_of_one_thread_and_all_there_is(bench, monkeypatch, threads):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    result = bench("--cpu", "--drafters", "ngram")
+
+    assert result.exit_code == (0 if threads == 1 else 2)
+    assert ("clock: processor time" in result.stdout) == (threads == 1)
+    assert ("expected one thread with --cpu, which counts the time of one, got 2" in result.stderr) == (threads == 2)
+
+
+def test_processor_time_is_no_time_of_a_gpu():
+    check_thread_clock(1, "cpu")
+    with pytest.raises(OptionError, match=r"expected models on a CPU with --cpu, .* got cuda"):
+        check_thread_clock(1, "cuda")
 
 
 class TestModelsInstalledForTheTarget:

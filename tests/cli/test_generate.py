@@ -16,7 +16,6 @@ from typer.testing import CliRunner
 from specdec import Decoder, Sampling, Stop, Target, hookimpl, load_drafter
 from specdec.cli import parts
 from specdec.cli.main import app
-from specdec.cli.run import Comparison, Run
 from specdec.drafters import Ngram
 from specdec.plugins import KINDS, Plugins
 from tests.cli.conftest import save, usual
@@ -76,14 +75,6 @@ def test_a_target_may_be_served_in_this_process(target, generate):
     result = generate("--compare", "--remote", "local:", "--drafter", "ngram")
 
     assert "the texts are equal" in result.stderr
-
-
-def test_a_difference_is_placed():
-    summary = Decoder.__init__  # no run looks at it
-    one, other = (Run(tokens, "", 1.0, summary) for tokens in ((1, 2, 3), (1, 2, 4)))
-
-    assert Comparison(one, other).difference == 2
-    assert Comparison(one, one).difference is None
 
 
 def test_all_options_reach_the_target(target):

@@ -66,7 +66,7 @@ def test_speed_and_steps_are_of_the_same_run():
         Run((5,) * 8, "a", seconds, Summary(steps, 1, 8 / steps, 8 / steps, 0.0, ()))
         for steps, seconds in [(8, 4.0), (8, 2.0), (4, 1.0)]
     )
-    Screen(Console(quiet=True), figures).figures(shown, Comparison(plain, fast))
+    Screen(Console(quiet=True), figures).figures(shown, Comparison(plain, fast, None))
 
     assert "8.0 tokens/s, acceptance length 2.00, 8 tokens in 4 steps" in figures.file.getvalue()
     assert "plain decoding: 4.0 tokens/s; speed-up 2.00" in figures.file.getvalue()

@@ -95,8 +95,9 @@ def test_another_run_is_not_gone_on_with(train, options, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--tlii", 1], r"no option --tlii, but --tli; those of moa are: --tli, --lsa, .*--block"),
-        (["--epoch", 1], r"no option --epoch, but --epochs; those of moa are"),
+        (["--tlii", 1], r"no option --tlii \(did you mean --tli\?\); those of moa are: --tli, --lsa, .*--block"),
+        (["--epoch", 1], r"no option --epoch \(did you mean --epochs\?\); those of moa are"),
+        (["--ownn", 1], r"there is no option --ownn; those of moa are"),
         (["--precision", "fp8"], "precision of fp32, bf16 or fp16, got 'fp8'"),
         (["--precision", "fp16"], "expected fp32 or bf16 without a GPU, got fp16"),
         (["--block", "square"], "blocks to be one of variable, whole, none, got 'square'"),

@@ -93,7 +93,7 @@ def test_of_bench(target, args, message):
         (["--clip", "-1"], "a clip of at least 0"),
         (["--scale", "-1"], "a scale of at least 0"),
         (["--epochs", "nan"], "a finite number for --epochs"),
-        (["--epochs", "0"], "epochs above 0, got 0"),
+        (["--epochs", "0"], "expected epochs above 0, got 0"),
         (["--target", ""], "a value for --target"),
         (["--data", ""], "a value for --data"),
         (["--output", ""], "a value for --output"),

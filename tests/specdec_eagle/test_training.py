@@ -184,6 +184,13 @@ def test_options_that_mean_nothing(kind: str, option: dict[str, int]) -> None:
         load_method(kind, target(), **option)
 
 
+@pytest.mark.parametrize("layers", ["a", "2+x", "2,3", "1++2"])
+def test_layers_are_numbers(layers: str) -> None:
+    with pytest.raises(OptionError, match="expected layers as 2\\+6\\+9, got ") as refused:
+        load_method("eagle3", target(), layers=layers)
+    assert str(refused.value).endswith(repr(layers))
+
+
 def test_features_of_shallow_and_deep_targets() -> None:
     from specdec_eagle.config import feature_layers
 

@@ -26,9 +26,39 @@ def test_texts_become_a_datastore(tmp_path: Path, capsys: pytest.CaptureFixture[
 def test_bad_places_are_refused_before_anything_is_read(tmp_path: Path) -> None:
     data = tmp_path / "own.txt"
     data.write_text("a text")
-    for output in (data, tmp_path, tmp_path / "missing" / "store.npz"):
-        with pytest.raises(SystemExit, match=r"specdec: expected .*--output"):
+    others = {
+        data: "an output apart from the inputs",
+        tmp_path: "a file to write to",
+        tmp_path / "missing" / "store.npz": "a file in a folder that exists",
+    }
+    for output, message in others.items():
+        with pytest.raises(SystemExit, match=f"specdec: expected {message}"):
             make([data], "nowhere", output)
     with pytest.raises(SystemExit, match=r"specdec: .*nowhere"):
         make([data], str(tmp_path / "nowhere"), tmp_path / "store.npz")
     assert data.read_text() == "a text"
+
+
+def test_only_its_own_file_is_replaced(tmp_path: Path) -> None:
+    byte_tokenizer.__wrapped__().save_pretrained(tmp_path / "target")
+    texts, more, output, other = (tmp_path / name for name in ("a.txt", "b.txt", "store.npz", "notes.txt"))
+    texts.write_text("abc")
+    more.write_text("abcd")
+    other.write_text("my notes")
+    target = str(tmp_path / "target")
+    with pytest.raises(SystemExit, match=r"or one that `python -m specdec.training.datastore` wrote, got"):
+        make([texts], target, other)
+    assert other.read_text() == "my notes"
+
+    make([texts], target, output)
+    made = output.read_bytes()
+    make([texts], target, output)
+    with pytest.raises(SystemExit, match="--restart begins again"):
+        make([more], target, output)
+    assert output.read_bytes() == made
+    make([more], target, output, restart=True)
+    assert output.read_bytes() != made
+    assert not output.with_name("store.npz.partial").exists()
+    output.write_text("changed")
+    with pytest.raises(SystemExit, match=r"to be as `python -m specdec.training.datastore` wrote it"):
+        make([more], target, output)

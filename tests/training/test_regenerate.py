@@ -152,3 +152,19 @@ def test_conversations_need_a_template(tokenizer: PreTrainedTokenizerFast, tmp_p
     tokenizer.chat_template = None
     with pytest.raises(DataError, match=r"data.jsonl:1: .*no chat template"):
         jobs([path], tokenizer, Lengths())
+
+
+def test_all_turns_are_laid_out_before_the_first_answer(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
+    """A template that demands alternation refuses a conversation by its line; turns that nobody answers are left."""
+    tokenizer.chat_template = (
+        "{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}"
+        "{{ raise_exception('roles must alternate') }}{% endif %}{{ m.content }}{% endfor %}"
+    )
+    user, answer = ({"role": role, "content": "x"} for role in ("user", "assistant"))
+    fits = [user, answer, user, answer, user, user]
+    for wrong in ([user, answer, user, user, answer], [user, answer, answer]):
+        path = data(tmp_path, [{"messages": fits}, {"messages": wrong}])
+        with pytest.raises(DataError, match=r"data.jsonl:2: .*roles must alternate"):
+            jobs([path], tokenizer, Lengths())
+        todo, skipped = jobs([path], tokenizer, Lengths(), skip_malformed=True)
+        assert (len(todo), skipped) == (1, 1)

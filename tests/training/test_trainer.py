@@ -140,6 +140,27 @@ def test_without_resume_old_checkpoints_go(tmp_path: Path) -> None:
     assert sorted(folder.name for folder in tmp_path.glob("checkpoint-*")) == ["checkpoint-2", "checkpoint-3"]
 
 
+@pytest.mark.parametrize(("steps", "every"), [(4, 1), (300, 30), (10_000, 500)])
+def test_a_run_of_any_length_has_checkpoints_before_its_end(tmp_path: Path, steps: int, every: int) -> None:
+    model = target()
+    trainer = HeadTrainer(method(model), model, examples(), plan(tmp_path, max_steps=steps, save_steps=None))
+    assert trainer.args.save_steps == every
+
+
+@pytest.mark.parametrize("eval_steps", [None, STEPS])
+def test_all_is_saved_before_the_last_measurement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eval_steps: int | None
+) -> None:
+    def stopped(*_: Any) -> None:
+        assert (tmp_path / f"checkpoint-{STEPS}" / "trainer_state.json").exists()
+        assert (tmp_path / "model.safetensors").exists()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(HeadTrainer, "evaluate", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, prompts=[[1, 2, 3]], eval_tokens=4, eval_steps=eval_steps)
+
+
 @pytest.mark.parametrize("resume", [True, False])
 def test_a_folder_of_others_is_not_trained_into(tmp_path: Path, resume: bool) -> None:
     (tmp_path / "checkpoint-3").mkdir()

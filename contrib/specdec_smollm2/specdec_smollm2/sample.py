@@ -13,7 +13,7 @@ import typer
 from attrs import define, field
 from transformers.utils import logging
 
-from specdec import Target, find_model
+from specdec import OptionError, Target, find_model
 from specdec_smollm2.dialogues import Dialogue, Lengths, Making
 from specdec_smollm2.layout import Layout
 
@@ -22,6 +22,8 @@ TEMPERATURES = (0.0, 0.6, 1.0)
 USUAL = Lengths()
 OFTEN = 60.0
 """Seconds between two lines that say how far it is."""
+BEGINNING = b'{"seed": '
+"""How each line begins that this writes."""
 
 Output = Annotated[Path, typer.Option(metavar="FILE", help="JSONL to write; what is there is continued.")]
 Model = Annotated[str, typer.Option(metavar="NAME|PATH|HUB-ID", help="A chat model.")]
@@ -52,11 +54,11 @@ def sample(
     Dialogue n is sampled with seeds of its own, so the same lines come out whatever the width, and however often this
     is stopped. The seeds of those that are left out go to a file beside the output.
     """
+    kept, left_out = _read(output), _read(beside(output))
     torch.set_num_threads(1)
     logging.set_verbosity_error()
     model = Target.from_pretrained(find_model(target))
     layout = Layout.of(model.tokenizer)
-    kept, left_out = _read(output), _read(beside(output))
     done = {line["seed"] for line in kept + left_out}
     making = Making(
         model, layout, Lengths(shortest, question, answer), {layout.question(one["prompt"]) for one in kept}
@@ -104,12 +106,33 @@ def _dialogues(first: int, done: set[int]) -> Iterator[Dialogue]:
 
 
 def _read(file: Path) -> list[dict[str, Any]]:
-    """Read what is there, and cut off a line that was not written to its end."""
+    """Read what is there; once it is known for a file of dialogues, cut off a line that was not written to its end.
+
+    Raises:
+        OptionError: it is another file.
+    """
     data = file.read_bytes() if file.exists() else b""
     whole = data[: data.rfind(b"\n") + 1]
+    read = [_parsed(line, file) for line in whole.splitlines()]
     if len(whole) < len(data):
+        if not read and data[: len(BEGINNING)] != BEGINNING[: len(data)]:
+            raise _foreign(file, data)
         file.write_bytes(whole)
-    return [json.loads(line) for line in whole.splitlines()]
+    return read
+
+
+def _parsed(line: bytes, file: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict) or "seed" not in value:
+        raise _foreign(file, line)
+    return value
+
+
+def _foreign(file: Path, found: bytes) -> OptionError:
+    return OptionError(f"expected a new file, or one of dialogues with their seeds, got {file} with {found[:40]!r}")
 
 
 if __name__ == "__main__":

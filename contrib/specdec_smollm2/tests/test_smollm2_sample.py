@@ -98,6 +98,19 @@ def test_it_goes_on_where_it_stopped(chat: str, whole: Path, tmp_path: Path, tor
     assert output.read_bytes() == whole.read_bytes()
 
 
+@pytest.mark.parametrize(
+    "content", [b"notes without a line's end", b'{"text": "a"}\n', b'{"text": "a"}\n{"text": ', b"[1]\n", b"a\nb"]
+)
+def test_another_file_is_refused_and_left_as_it_is(tmp_path: Path, content: bytes) -> None:
+    output = tmp_path / "own.jsonl"
+    for file in (output, beside(output)):
+        file.write_bytes(content)
+        with pytest.raises(OptionError, match="expected a new file, or one of dialogues with their seeds, got"):
+            sample(output, target="nowhere")
+        assert file.read_bytes() == content
+        file.unlink()
+
+
 def test_answers_are_what_plain_decoding_gives(chat: str, whole: Path) -> None:
     target = Target.from_pretrained(chat)
     layout, decoder = Layout.of(target.tokenizer), Decoder(NoDrafter(), target)

@@ -17,12 +17,16 @@ from specdec_zoo.workspace import Workspace, prepare
 
 MODELS = ("target", "draft")
 STAGES = ("tokenizer", "prompts", *MODELS, "export", "head")
+RECORD, STREAM = "corpus.json", "train.bin"
+READ = {"prompts": (RECORD,), **dict.fromkeys(MODELS, (RECORD, STREAM)), "head": (STREAM,)}
+"""What stages read of what the first one makes."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     workspace = Workspace(options.output)
     workspace.check([*MODELS, *heads.HEADS, *heads.SEARCH])
+    workspace.check_data(READ.get(options.stage, ()))
     if options.stage == "tokenizer":
         prepare(workspace, corpus.load(cap=options.package_cap), options.package_cap)
     elif options.stage == "prompts":

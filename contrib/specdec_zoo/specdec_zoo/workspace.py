@@ -59,6 +59,16 @@ class Workspace:
                 f"expected a new --output, or the recipe's own, got {self.root} with {strange[0]}"
             )
 
+    def check_data(self, names: Iterable[str]) -> None:
+        """Checks that the stage `tokenizer` made the files that another reads.
+
+        Raises:
+            SystemExit: it did not.
+        """
+        for file in (self.data / name for name in names):
+            if not file.exists():
+                raise SystemExit(f"expected {file}, which is not there; run --stage tokenizer first")
+
     def corpus(self) -> dict[str, Any]:
         return dict(json.loads((self.data / "corpus.json").read_text()))
 

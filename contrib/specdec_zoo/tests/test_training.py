@@ -59,6 +59,12 @@ def test_nothing_of_others_is_overwritten(workspace: Workspace, tmp_path: Path) 
     train(replace(PLAN, steps=2), bpe, workspace.data, tmp_path / "run")
 
 
+@pytest.mark.parametrize("stage", ["prompts", "target", "draft", "head"])
+def test_stages_say_what_comes_first(tmp_path: Path, stage: str) -> None:
+    with pytest.raises(SystemExit, match=r"expected .*data.* not there; run --stage tokenizer first"):
+        recipe.main(["--stage", stage, "--output", str(tmp_path / "new")])
+
+
 def test_budget_in_minutes_ends_a_run(workspace: Workspace, tmp_path: Path) -> None:
     plan = Plan("draft", "tiny", steps=10**9, minutes=0.02, block=32, batch=2)
     trainer = train(plan, tokenizer.load(workspace.tokenizer), workspace.data, tmp_path)

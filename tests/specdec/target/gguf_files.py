@@ -14,7 +14,7 @@ TEMPLATE = (
 )
 
 
-def write(file: Path, architecture: str = "llama", seed: int = 0) -> Path:
+def write(file: Path, architecture: str = "llama", seed: int = 0, scale: float = 0.3) -> Path:
     """Write random weights, and a tokenizer of bytes."""
     letters = [*SPECIAL, *sorted(ByteLevel.alphabet()), "ab"]
     writer = GGUFWriter(str(file), architecture)
@@ -38,7 +38,7 @@ def write(file: Path, architecture: str = "llama", seed: int = 0) -> Path:
     random = np.random.default_rng(seed)
 
     def tensor(name: str, *shape: int) -> None:
-        writer.add_tensor(name, (0.3 * random.standard_normal(shape)).astype(np.float32))
+        writer.add_tensor(name, (scale * random.standard_normal(shape)).astype(np.float32))
 
     tensor("token_embd.weight", len(letters), WIDTH)
     writer.add_tensor("output_norm.weight", np.ones(WIDTH, dtype=np.float32))

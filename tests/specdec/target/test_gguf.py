@@ -100,6 +100,14 @@ def test_what_is_no_such_file_is_one_error(tmp_path):
             Target.from_pretrained(wrong)
 
 
+def test_weights_beyond_half_precision_are_refused(tmp_path):
+    file = gguf_files.write(tmp_path / "large.gguf", scale=1e6)
+    with pytest.raises(
+        ModelError, match=r"expected weights up to 65504 in .*large.gguf', for half precision, got .*e\+06"
+    ):
+        gguf.converted(file)
+
+
 def test_smollm2_is_found_in_its_package_or_says_how_to_install_it(file, tmp_path, monkeypatch):
     (tmp_path / smollm2.FILE).write_bytes(file.read_bytes())
     package = SimpleNamespace(submodule_search_locations=[str(tmp_path)])

@@ -1,5 +1,7 @@
 """Models whose weights are read in half precision say what they say in float32, or keep them."""
 
+from time import perf_counter
+
 import pytest
 import torch
 from torch import nn
@@ -8,6 +10,8 @@ from transformers import AutoModelForCausalLM
 from specdec import Decoder, Sampling, Stop, Target
 from specdec.bench import Peer
 from specdec.bench.entry import Speculative
+from specdec.bench.result import machine
+from specdec.cli.benchmark import Benchmark
 from specdec.drafters import NoDrafter, SmallModel
 from specdec.errors import OptionError
 from specdec.policies import Chain
@@ -71,6 +75,27 @@ def test_generate_of_transformers_is_measured_with_full_weights(folder):
     assert is_packed(target.model)
     assert not is_packed(peer.model)
     assert Peer.load(Spec.parse("hf"), Target(peer.model)).model is peer.model
+    assert [machine(model)["weights"] for model in (target.model, peer.model)] == ["half", "full"]
+
+
+def test_rows_of_transformers_share_one_copy(folder):
+    specs = [Spec.parse(text) for text in ("hf", "ngram", "hf-lookup")]
+    _, found = Benchmark(Target(load_model(folder)), specs, {}, [], "chain", perf_counter)._load()
+
+    assert found["hf"].model is found["hf-lookup"].model
+
+
+@pytest.mark.parametrize(("weight", "packs"), [(2.0**-18 * 1.0078125, True), (65_504.0, True), (2.0**17, False)])
+def test_a_weight_moves_by_half_a_step_at_most(folder, weight, packs):
+    """Of bfloat16, some below 8e-6 do; what half precision has no number for stays."""
+    layer = nn.Linear(8, 8, bias=False)
+    nn.init.constant_(layer.weight, weight)
+    model = nn.Sequential(layer)
+    pack_weights(model, "auto")
+
+    assert is_packed(model) == packs
+    if packs:
+        assert (model.state_dict()["0.weight"].float() - weight).abs().max() <= half.STEP
 
 
 def test_its_weights_are_counted(folder):
@@ -96,7 +121,7 @@ def test_what_would_be_rounded_stays_or_is_refused_before_anything_is_changed(fo
     model = load_model(folder, weights="full")
     with torch.no_grad():
         model.model.layers[1].mlp.down_proj.weight[3, 2] = value
-    with pytest.raises(OptionError, match=r"got model\.layers\.1\.mlp\.down_proj: its weights have more bits"):
+    with pytest.raises(OptionError, match=r"got model\.layers\.1\.mlp\.down_proj: it moves weights further"):
         pack_weights(model, "half")
 
     assert packed(model) == []
