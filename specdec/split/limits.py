@@ -12,6 +12,9 @@ class Limits:
     A pass over several trees has at most `pass_nodes` nodes, for each of which the target gives logits of its whole
     vocabulary; a single tree may be larger.
 
+    All open sessions get as much of the target's memory as the longest: `sessions` times the longest text that the
+    target reads is the most that they take, whatever `tenant_tokens` allows.
+
     A session that is idle for `idle` seconds is dropped, and so is the one that was idle for longest where another
     needs its room; its client can reopen it with its tokens.
     """
