@@ -7,7 +7,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from specdec.chance import Dice
-from specdec.errors import NonFiniteLogits
 from specdec.interfaces import Rule, TargetProbs, Walk
 from specdec.prefix import Prefix
 from specdec.sampling import plain, require_finite
@@ -64,18 +63,10 @@ def _attempt(
 
 
 def _follow(tree: Tree, choose: Callable[[int], int]) -> Walk:
-    """Go down the tree by the tokens that are chosen after its nodes.
-
-    Where nothing can be chosen after a drafted token, the walk ends with that token, and the next step says so.
-    """
+    """Go down the tree by the tokens that are chosen after its nodes."""
     path, node = list[int](), 0
     while True:
-        try:
-            token = choose(node)
-        except NonFiniteLogits:
-            if not path:
-                raise
-            return Walk(path[:-1], tree.tokens[path[-1]])
+        token = choose(node)
         node = next((child for child in tree.children[node] if tree.tokens[child] == token), 0)
         if node == 0:
             return Walk(path, token)
