@@ -43,7 +43,7 @@ class Columns:
             return scores.shape[-1]
         return max(int(self._vocabulary[-1]) + 1, vocab_size or 0)
 
-    def within(self, scores: Float[Tensor, "*N C"], vocab_size: int | None) -> Float[Tensor, "*N C"]:
+    def within(self, scores: Float[Tensor, "*N C"], vocab_size: int | None) -> Float[Tensor, "*N _"]:
         """Rule out ids that the target does not have: some models score more than there are."""
         if vocab_size is None:
             return scores

@@ -64,7 +64,7 @@ class Datastore:
         tokens = list[int]()
         for text in texts:
             if len(text):
-                _check_range(min(text), max(text))
+                _check_range(int(min(text)), int(max(text)))
             tokens += (*text, BETWEEN)
         return cls(np.array(tokens, np.int32), longest)
 
@@ -130,7 +130,7 @@ def _read(path: str | PathLike[str]) -> Tokens:
     if not all(part.ndim == 1 and part.dtype.kind in "iu" for part in (tokens, lengths)):
         raise ValueError("expected rows of integers, tokens and lengths")
     if len(tokens):
-        _check_range(tokens.min(), tokens.max())
+        _check_range(int(tokens.min()), int(tokens.max()))
     lengths = lengths.astype(np.int64)
     if (lengths < 0).any() or lengths.sum() != len(tokens):
         raise ValueError(f"expected lengths of {len(tokens)} tokens in all, got {lengths.sum()}")
