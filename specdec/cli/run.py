@@ -116,10 +116,10 @@ def compare(
         fast_runs.append(run(job, fast))
         if number == 1 and plain_runs[0].seconds + fast_runs[0].seconds > LONG:
             break
-    return Comparison(_median(plain_runs), _median(fast_runs), first_of_all([*plain_runs, *before, *fast_runs]))
+    return Comparison(_median(plain_runs), _median(fast_runs), earliest_difference([*plain_runs, *before, *fast_runs]))
 
 
-def first_of_all(runs: Sequence[Run]) -> int | None:
+def earliest_difference(runs: Sequence[Run]) -> int | None:
     """Give the first token in which any text differs from the first one, None if all are equal."""
     places = [first_difference(runs[0].tokens, other.tokens) for other in runs[1:]]
     return min((place for place in places if place is not None), default=None)

@@ -16,7 +16,7 @@ from specdec.target.positions import position_limit
 from specdec.target.probe import check_reading
 from specdec.target.requirements import first_reading, refuse_unsupported, unwrapped
 from specdec.target.slot_mapping import SlotMapping
-from specdec.target.support import alone, capture, decoder_layers, evaluating, layer_windows, text_config
+from specdec.target.support import capture, decoder_layers, evaluating, exclusive, layer_windows, text_config
 from specdec.target.tree_pass import TreePass
 from specdec.transfer import upload
 
@@ -154,7 +154,7 @@ class Engine:
         """Make the pass; all tensors are on the device, and `numbers` are `plan.decided` and `plan.slots` again."""
         tree = self._begin(plan, depths, visible, numbers)
         with (
-            alone(self.model),
+            exclusive(self.model),
             torch.inference_mode(),
             evaluating(self.model),
             capture(self.model, self.layers, plan.hidden_states) as captured,

@@ -14,7 +14,7 @@ from specdec.errors import UnsupportedModel
 from specdec.target.tree_pass import Chunk, Window
 
 _PASSES: WeakKeyDictionary[nn.Module, Any] = WeakKeyDictionary()
-_SETTING_UP = RLock()
+_REGISTRY = RLock()
 
 
 def text_config(model: PreTrainedModel) -> Any:
@@ -49,9 +49,9 @@ def layer_windows(config: Any) -> dict[str, Window | None]:
 
 
 @contextmanager
-def alone(model: nn.Module) -> Iterator[None]:
+def exclusive(model: nn.Module) -> Iterator[None]:
     """Keep the passes of other threads from a model that several targets or drafters may share."""
-    with _SETTING_UP:
+    with _REGISTRY:
         lock = _PASSES.setdefault(model, RLock())
     with lock:
         yield

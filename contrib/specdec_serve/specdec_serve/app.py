@@ -1,5 +1,7 @@
 """The web app: one port for remote drafters, OpenAI clients and monitoring."""
 
+from functools import partial
+
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -17,24 +19,6 @@ def app(service: Service) -> Starlette:
     """Route a service's paths: `/v1/split` for drafters, the OpenAI endpoints, health checks and metrics."""
     openai = OpenAI(service)
 
-    async def split(socket: WebSocket) -> None:
-        authorization = socket.headers.get("authorization")
-        tenant = service.tenants.find(authorization)
-        if tenant is None:
-            await socket.close()  # before it is accepted, which sends HTTP 403 and allocates nothing
-            return
-        if service.is_foreign(socket.headers):
-            await socket.send_denial_response(PlainTextResponse(f"{FOREIGN}\n", 403))
-            return
-        if service.draining:
-            await socket.send_denial_response(PlainTextResponse("draining\n", 503, {"Retry-After": "1"}))
-            return
-        await socket.accept()
-        frame_bytes = service.metrics["frame_bytes"]
-        await Line(
-            service.host, socket, tenant, frame_bytes, lambda: service.tenants.find(authorization) == tenant
-        ).serve()
-
     async def alive(_: Request) -> Response:
         return PlainTextResponse("ok\n")
 
@@ -50,7 +34,7 @@ def app(service: Service) -> Starlette:
 
     return Starlette(
         routes=[
-            WebSocketRoute("/v1/split", split),
+            WebSocketRoute("/v1/split", partial(_split, service)),
             Route("/v1/models", openai.models),
             Route("/v1/models/{name:path}", openai.models),
             Route("/v1/completions", openai.completions, methods=["POST"]),
@@ -61,3 +45,22 @@ def app(service: Service) -> Starlette:
         ],
         exception_handlers={HTTPException: openai.unknown},
     )
+
+
+async def _split(service: Service, socket: WebSocket) -> None:
+    """Serve a remote drafter, if it may connect."""
+    authorization = socket.headers.get("authorization")
+    tenant = service.tenants.find(authorization)
+    if tenant is None:
+        await socket.close()  # before it is accepted, which sends HTTP 403 and allocates nothing
+    elif service.is_foreign(socket.headers):
+        await socket.send_denial_response(PlainTextResponse(f"{FOREIGN}\n", 403))
+    elif service.draining:
+        await socket.send_denial_response(PlainTextResponse("draining\n", 503, {"Retry-After": "1"}))
+    else:
+        await socket.accept()
+
+        def admitted() -> bool:
+            return service.tenants.find(authorization) == tenant
+
+        await Line(service.host, socket, tenant, service.metrics["frame_bytes"], admitted).serve()

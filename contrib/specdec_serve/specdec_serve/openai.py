@@ -80,7 +80,7 @@ class OpenAI:
         return await self._answer(request, ChatRequest, "chat.completion")
 
     async def unknown(self, request: Request, error: Exception) -> Response:
-        """Answer a path or a method that there is not; `error` is starlette's."""
+        """Answer a request for a path or a method that does not exist; `error` is starlette's."""
         status, headers = (error.status_code, error.headers or {}) if isinstance(error, HTTPException) else (500, {})
         detail = f"expected a path and a method that this server has, got {request.method} {request.url.path}"
         return self._json(failure(detail, "invalid_request_error"), status, **headers)
