@@ -11,7 +11,7 @@ from specdec import Encoder, Features, OptionError
 from specdec.heads import KeysValues, SplitLayer, drafting_copy, split_heads, weights_digest
 from specdec_moa.model import MoAModel
 
-CHUNK = 256
+CHUNK = 128
 """Tokens of all sequences together whose memory is made at a time: each brings keys and values of all layers."""
 CUTS = ("projected", "memory", "raw")
 

@@ -69,7 +69,7 @@ class MoAModel(HeadModel):
         """
         layer, states = layer or joined(SplitLayer.of(self.layer_self_attention)), packed.flatten(0, 1)
         rotary = self.layer_rotary(states, torch.arange(packed.shape[2], device=packed.device)[None])
-        mixed = layer.finish(states, attend(*layer.project(states, rotary))).mean(1)
+        mixed = layer.finish_mean(states, attend(*layer.project(states, rotary)))
         return mixed.view(*packed.shape[:2], packed.shape[-1])
 
     def _read_tokens(

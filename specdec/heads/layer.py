@@ -86,9 +86,21 @@ class SplitLayer:
 
     def finish(self, residual: Float[Tensor, "B M E"], read: Float[Tensor, "B H M D"]) -> Float[Tensor, "B M E"]:
         """Add what attention read to the residual stream, then what the feed-forward part makes of that."""
+        states, inner = self._halfway(residual, read)
+        return states + self.down(inner)
+
+    def finish_mean(self, residual: Float[Tensor, "B M E"], read: Float[Tensor, "B H M D"]) -> Float[Tensor, "B E"]:
+        """As the mean of `finish` over tokens. The last product is linear, so the mean before it does as well."""
+        states, inner = self._halfway(residual, read)
+        return states.mean(1) + self.down(inner.mean(1))
+
+    def _halfway(
+        self, residual: Float[Tensor, "B M E"], read: Float[Tensor, "B H M D"]
+    ) -> tuple[Float[Tensor, "B M E"], Float[Tensor, "B M I"]]:
+        """Give the residual stream after attention, and the inside of the feed-forward part."""
         states = residual + self.output(read.transpose(1, 2).flatten(2))
         gate, up = self.gate_up(states).chunk(2, -1)
-        return states + self.down(self.activation(gate) * up)
+        return states, self.activation(gate) * up
 
 
 def attend(
