@@ -37,6 +37,7 @@ def without_gpu(monkeypatch):
 def quick(monkeypatch):
     """Leaves out what takes time."""
     monkeypatch.setattr("specdec.doctor.checks.products", lambda: iter(()))
+    monkeypatch.setenv("SPECDEC_DISABLED_PLUGINS", "cuda")
 
 
 @pytest.mark.usefixtures("without_gpu")
@@ -86,7 +87,7 @@ class TestPlugins:
         assert "policy adaptive, auto, chain" in lines
         assert lines.endswith(f"broken: plugins, {name}")
 
-        monkeypatch.setenv("SPECDEC_DISABLED_PLUGINS", name)
+        monkeypatch.setenv("SPECDEC_DISABLED_PLUGINS", f"cuda, {name}")
         left_out = doctor()
         assert left_out.exit_code == 0
         assert "left out, as SPECDEC_DISABLED_PLUGINS says" in " ".join(left_out.stdout.split())

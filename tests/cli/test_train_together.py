@@ -42,10 +42,11 @@ def same(one, other):
     return one.keys() == other.keys() and all(one[name].equal(other[name]) for name in one)
 
 
-@pytest.mark.parametrize("recipe", [["--by-length"], ["--recipe", "short"]], ids=" ".join)
-def test_heads_are_those_that_were_trained_alone(train, tmp_path, recipe):
+@pytest.mark.parametrize(
+    ("heads", "recipe"), [(HEADS, ["--by-length"]), pytest.param(SAME, ["--recipe", "short"], marks=pytest.mark.slow)]
+)
+def test_heads_are_those_that_were_trained_alone(train, tmp_path, heads, recipe):
     options = ["--accumulate", 2, "--seed", 3, *recipe]
-    heads = HEADS if "--by-length" in recipe else SAME
     assert train(*heads.values(), options=options).exit_code == 0
     for name, method in heads.items():
         alone = train(method.replace(",name=fast", ""), options=options, output=tmp_path / name)

@@ -78,13 +78,13 @@ def named(pair: tuple[Rule, TreePolicy]) -> str:
 
 
 @pytest.mark.parametrize("number", range(3))
-def test_every_text_of_four_tokens(number):
+def test_every_text_of_three_tokens(number):
     """A batch of three, of which one is sampled and the others end where they must."""
     options = [Sampling(temperature=0 if other != number else 0.9, seed=other) for other in range(3)]
-    run = lambda chance: decode(chance, Match(), Static((2, 1)), Bigram(), options, Stop(4, tokens=(END,)))  # noqa: E731
+    run = lambda chance: decode(chance, Match(), Static((2, 1)), Bigram(), options, Stop(3, tokens=(END,)))  # noqa: E731
     outcomes = list(enumerate_outcomes(run))
 
-    assert error(outcomes, number, options[number], 4) < 1e-12
+    assert error(outcomes, number, options[number], 3) < 1e-12
 
 
 @pytest.mark.parametrize("pair", [*PLACED, *DRAWN, (Rejection(), Hybrid((2, 2)))], ids=named)
