@@ -1,12 +1,13 @@
 """Generation that continues without the target, and settles when it is back."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from itertools import count
 
 import pytest
 import specdec_zoo
 
-from specdec import Decoder, Drafter, Sampling, Step, Stop, Target, Tree, TreePolicy
+from specdec import Decoder, Drafter, Generation, Sampling, Step, Stop, Target, Tree, TreePolicy
 from specdec.drafters import NoDrafter
 from specdec.errors import TransportError
 from specdec.policies import Chain
@@ -53,6 +54,11 @@ def read(decoder: Decoder, prompt: str, sampling: Sampling, before: Callable[[in
     raise AssertionError
 
 
+@cache
+def plain(zoo: Target, prompt: str, sampling: Sampling) -> Generation:
+    return Decoder(NoDrafter(), zoo).generate(prompt, sampling, Stop(max_tokens=LENGTH))
+
+
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "none"])
 def test_after_a_cut_the_text_is_the_target_s_own(zoo: Target, kind: str, temperature: float) -> None:
@@ -62,7 +68,7 @@ def test_after_a_cut_the_text_is_the_target_s_own(zoo: Target, kind: str, temper
     decoder = Decoder(made, Failover(remote(lines, zoo)), Chain(4))
     reader = read(decoder, prompt, sampling, lambda number: lines.cut(1.5) if number == 4 else None)
 
-    wanted = Decoder(NoDrafter(), zoo).generate(prompt, sampling, Stop(max_tokens=LENGTH))
+    wanted = plain(zoo, prompt, sampling)
     assert tuple(reader.tokens) == wanted.tokens[0]
     assert reader.text == (wanted.text or ("",))[0]
     assert reader.unverified == 0
@@ -111,7 +117,7 @@ def test_an_end_that_the_target_did_not_mean_is_taken_back(zoo: Target) -> None:
             lines.cut()
         lines.out = lines.out and len(reader.tokens) < LENGTH
 
-    wanted = Decoder(NoDrafter(), zoo).generate(prompt, Sampling(), Stop(max_tokens=LENGTH))
+    wanted = plain(zoo, prompt, Sampling())
     assert tuple(reader.tokens) == wanted.tokens[0]
     assert any(any(step.retracted) for step in reader.steps)
     assert reader.unverified == 0

@@ -28,6 +28,7 @@ def run(*args: object) -> Result:
     return CliRunner().invoke(app, [str(arg) for arg in args])
 
 
+@pytest.mark.slow
 def test_a_trial_runs_all_of_it_without_times(tmp_path: Path) -> None:
     """As a user runs it, who has not set up the interpreter."""
     command = [sys.executable, "-m", "specdec_cuda.bench", "--try", "--temperature", "0", "--json"]
