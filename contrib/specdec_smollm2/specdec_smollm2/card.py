@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from functools import cached_property
+from itertools import pairwise
+from statistics import fmean
 from typing import Any
 
 from attrs import frozen
@@ -31,10 +33,13 @@ class Run:
         }
 
     def losses(self, head: str) -> dict[str, float]:
-        """Give the means of a head's losses over the last steps that were logged."""
-        last = next(entry for entry in reversed(self.state["log_history"]) if f"{head}/loss" in entry)
-        named = {key.removeprefix(f"{head}/"): value for key, value in last.items() if key.startswith(f"{head}/")}
-        return {key: value for key, value in named.items() if key not in ("grad_norm", "learning_rate")}
+        """Give the means of a head's losses over the last tenth of the steps."""
+        logs = [{"step": 0}, *(entry for entry in self.state["log_history"] if f"{head}/loss" in entry)]
+        late = [(new, new["step"] - old["step"]) for old, new in pairwise(logs) if new["step"] > 0.9 * logs[-1]["step"]]
+        entries, steps = zip(*late, strict=True)
+        keys = (key for key in entries[-1] if key.startswith(f"{head}/"))
+        means = {key.removeprefix(f"{head}/"): fmean((entry[key] for entry in entries), steps) for key in keys}
+        return {key: mean for key, mean in means.items() if key not in ("grad_norm", "learning_rate")}
 
 
 @frozen
@@ -76,7 +81,7 @@ package, which the target made up itself. All heads learnt from the same batches
 |---|---|
 {options}
 
-Losses, as means over the last steps:
+Losses, as means over the last tenth of the steps:
 
 |part|mean|
 |---|---|

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from specdec_smollm2.card import Run
 from specdec_smollm2.ship import ship
 from test_smollm2_sample import chat as chat
 from typer.testing import CliRunner
@@ -69,6 +70,16 @@ def test_cards_say_how_heads_were_trained(run: Path, tmp_path: Path) -> None:
     ):
         assert said in card, said
     assert "|`rate`|" not in card  # which the recipe decides
+
+
+def test_losses_are_means_over_the_last_tenth_of_the_steps() -> None:
+    """Each entry counts as many times as the steps it is a mean of."""
+    steps, losses = (85, 90, 95, 99, 100), (50.0, 40.0, 3.0, 2.0, 7.0)
+    logs = [{"step": step, "one/loss": loss, "one/grad_norm": 1.0} for step, loss in zip(steps, losses, strict=True)]
+
+    assert Run({}, {"log_history": [*logs, {"step": 100, "loss": 1.0}]}).losses("one") == {
+        "loss": pytest.approx((5 * 3.0 + 4 * 2.0 + 7.0) / 10)
+    }
 
 
 def test_a_run_that_is_not_finished_does_not_ship(chat: str, run: Path, tmp_path: Path) -> None:
