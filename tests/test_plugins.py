@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Optional
 
 import pytest
+from typer.testing import CliRunner
 
 from specdec import Decoder, Drafter, Sampling, Stop, Target, hookimpl, load_drafter, load_policy, plugins
+from specdec.cli.main import app
 from specdec.errors import DuplicateName, OptionError, PluginError, UnknownName
 from specdec.plugins import Plugins
 from specdec.policies import Chain
@@ -51,15 +53,8 @@ def distribution(folder, name, code):
 
 
 class TestInstalledPackage:
-    def test_the_command_lists_it_with_its_distribution(self, site):
-        path = os.pathsep.join([str(site), str(ROOT)])
-        listed = subprocess.run(
-            [sys.executable, "-m", "specdec.cli.main", "plugins", "--json"],
-            env=os.environ | {"PYTHONPATH": path},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+    def test_the_command_lists_it_with_its_distribution(self, installed):
+        listed = CliRunner().invoke(app, ["plugins", "--json"])
 
         assert json.loads(listed.stdout)["drafter"]["echo"] == "specdec-echo"
 
