@@ -56,6 +56,7 @@ class TestInstalledPackage:
     def test_the_command_lists_it_with_its_distribution(self, installed):
         listed = CliRunner().invoke(app, ["plugins", "--json"])
 
+        assert listed.exit_code == 0
         assert json.loads(listed.stdout)["drafter"]["echo"] == "specdec-echo"
 
     def test_it_drafts_without_changing_the_text(self, installed):

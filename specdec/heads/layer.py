@@ -86,15 +86,15 @@ class SplitLayer:
 
     def finish(self, residual: Float[Tensor, "B M E"], read: Float[Tensor, "B H M D"]) -> Float[Tensor, "B M E"]:
         """Add what attention read to the residual stream, then what the feed-forward part makes of that."""
-        states, inner = self._halfway(residual, read)
+        states, inner = self._before_down(residual, read)
         return states + self.down(inner)
 
     def finish_mean(self, residual: Float[Tensor, "B M E"], read: Float[Tensor, "B H M D"]) -> Float[Tensor, "B E"]:
-        """As the mean of `finish` over tokens. The last product is linear, so the mean before it does as well."""
-        states, inner = self._halfway(residual, read)
+        """Give the mean of `finish` over tokens. Its last product is linear, so it is made once, of the mean."""
+        states, inner = self._before_down(residual, read)
         return states.mean(1) + self.down(inner.mean(1))
 
-    def _halfway(
+    def _before_down(
         self, residual: Float[Tensor, "B M E"], read: Float[Tensor, "B H M D"]
     ) -> tuple[Float[Tensor, "B M E"], Float[Tensor, "B M I"]]:
         """Give the residual stream after attention, and the inside of the feed-forward part."""

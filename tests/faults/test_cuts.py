@@ -35,7 +35,7 @@ def outcome(kind: str, proxy: FaultProxy, fault: str) -> object:
         return TimedOut if fault == "bit" else None
 
 
-@pytest.mark.parametrize("stride", [pytest.param(211, id="some"), pytest.param(7, id="more", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stride", [pytest.param(211, id="some"), pytest.param(3, id="more", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("fault", ["FIN", "RST", "bit"])
 def test_the_text_is_the_target_s(service: tuple[str, FaultProxy], target: Target, fault: str, stride: int) -> None:
     kind, proxy = service

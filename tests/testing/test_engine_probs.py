@@ -77,14 +77,15 @@ def named(pair: tuple[Rule, TreePolicy]) -> str:
     return f"{type(pair[0]).__name__}, {pair[1]}"
 
 
+@pytest.mark.parametrize("length", [3, pytest.param(4, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("number", range(3))
-def test_every_text_of_three_tokens(number):
+def test_every_text_of_a_batch(number, length):
     """A batch of three, of which one is sampled and the others end where they must."""
     options = [Sampling(temperature=0 if other != number else 0.9, seed=other) for other in range(3)]
-    run = lambda chance: decode(chance, Match(), Static((2, 1)), Bigram(), options, Stop(3, tokens=(END,)))  # noqa: E731
+    run = lambda chance: decode(chance, Match(), Static((2, 1)), Bigram(), options, Stop(length, tokens=(END,)))  # noqa: E731
     outcomes = list(enumerate_outcomes(run))
 
-    assert error(outcomes, number, options[number], 3) < 1e-12
+    assert error(outcomes, number, options[number], length) < 1e-12
 
 
 @pytest.mark.parametrize("pair", [*PLACED, *DRAWN, (Rejection(), Hybrid((2, 2)))], ids=named)

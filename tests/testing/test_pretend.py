@@ -119,7 +119,7 @@ def head(kind: str, target: Target) -> Drafter:
 @pytest.mark.parametrize("temperature", [1.0, pytest.param(0.0, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", HEADS)
 def test_heads_block_once_for_each_level(zoo: Target, kind: str, temperature: float) -> None:
-    prompts, sampling, stop = ["def add(a, b):", "class A:"], Sampling(temperature, seed=3), Stop(8, tokens=())
+    prompts, sampling, stop = ["def add(a, b):", "class A:"], Sampling(temperature, seed=3), Stop(12, tokens=())
     plain = Decoder(head(kind, zoo), zoo, load_policy(POLICY)).generate(prompts, sampling, stop).tokens
 
     with pretended_gpu() as gpu:
@@ -138,7 +138,7 @@ def test_other_drafters_block_once_for_each_level(kind: str, sampling: Sampling,
     def drafter(place: Callable[[torch.nn.Module], torch.nn.Module]) -> Drafter:
         return SmallModel(place(build("llama", seed=2))) if kind == "small_model" else load_drafter(kind)
 
-    prompts, stop = [[5, 6, 7, 5, 6, 7, 5], [1, 2, 3]], Stop(8, tokens=())
+    prompts, stop = [[5, 6, 7, 5, 6, 7, 5], [1, 2, 3]], Stop(16, tokens=())
     plain = Decoder(drafter(lambda model: model), Target(build("llama", seed=1)), load_policy(policy))
     wanted = plain.generate(prompts, sampling, stop).tokens
 

@@ -37,9 +37,12 @@ class Run:
         logs = [{"step": 0}, *(entry for entry in self.state["log_history"] if f"{head}/loss" in entry)]
         late = [(new, new["step"] - old["step"]) for old, new in pairwise(logs) if new["step"] > 0.9 * logs[-1]["step"]]
         entries, steps = zip(*late, strict=True)
-        keys = (key for key in entries[-1] if key.startswith(f"{head}/"))
-        means = {key.removeprefix(f"{head}/"): fmean((entry[key] for entry in entries), steps) for key in keys}
-        return {key: mean for key, mean in means.items() if key not in ("grad_norm", "learning_rate")}
+        names = (key.removeprefix(f"{head}/") for key in entries[-1] if key.startswith(f"{head}/"))
+        return {
+            name: fmean((entry[f"{head}/{name}"] for entry in entries), steps)
+            for name in names
+            if name not in ("grad_norm", "learning_rate")
+        }
 
 
 @frozen
